@@ -1,0 +1,381 @@
+//! One typed configuration for node and command line, read from the same ROS 2 parameter file.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_yaml::{Mapping, Value};
+
+use crate::episode::{EpisodeLimits, Sampler, SamplerError};
+use crate::reward::{ProgressScale, ProgressSettings, SuccessSettings};
+
+/// The node's name in parameter files.
+pub const NODE_NAME: &str = "topreward";
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[derive(Default)]
+pub struct Config {
+    /// What the robot is to do, in words.
+    pub instruction: String,
+    pub model: Model,
+    pub processor: Processor,
+    pub image: Image,
+    pub sampling: Sampling,
+    pub episode: Episode,
+    pub progress: Progress,
+    pub success: Success,
+    pub reset: Reset,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Model {
+    /// Folder of a Qwen3-VL checkpoint as on Hugging Face.
+    pub path: String,
+    /// Put the question inside the chat template (the paper's second setting).
+    pub chat_template: bool,
+    /// Longest instruction accepted, in tokens.
+    pub max_instruction_tokens: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Processor {
+    /// Most pixels of one frame after the resize; 0 takes the checkpoint's own video budget over 64 frames.
+    pub max_pixels: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// `sensor_msgs/Image`
+    Raw,
+    /// `sensor_msgs/CompressedImage`
+    Compressed,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Image {
+    pub transport: Transport,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sampling {
+    /// Frames a second of header time that the model sees.
+    pub rate_hz: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Episode {
+    /// Begin the first episode at start-up, and the next one after each reset.
+    pub auto_start: bool,
+    /// Longest episode, seconds of header time.
+    pub max_duration_s: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Progress {
+    pub scale: ProgressScale,
+    /// The `log p(" True")` that counts as done, nats.
+    pub goal_nats: f64,
+    /// Least distance from an episode's first reward to the goal, nats.
+    pub min_span_nats: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Success {
+    /// Success needs a mean of the newest rewards of at least this, nats.
+    pub threshold_nats: f64,
+    /// How many of the newest rewards are averaged.
+    pub window: usize,
+    /// For how many seconds of header time the mean must hold.
+    pub hold_s: f64,
+    /// Frames an episode must have before success can be called.
+    pub min_frames: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reset {
+    /// `std_srvs/srv/Trigger` service to call on success; empty: publish only.
+    pub service: String,
+    /// How long to wait for the service and for its answer, seconds.
+    pub timeout_s: f64,
+    /// Pause between the answer and the next episode, seconds.
+    pub settle_s: f64,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self { path: String::new(), chat_template: false, max_instruction_tokens: 256 }
+    }
+}
+
+impl Default for Processor {
+    fn default() -> Self {
+        Self { max_pixels: 0 }
+    }
+}
+
+impl Default for Image {
+    fn default() -> Self {
+        Self { transport: Transport::Raw }
+    }
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self { rate_hz: 2.0 }
+    }
+}
+
+impl Default for Episode {
+    fn default() -> Self {
+        Self { auto_start: true, max_duration_s: 120.0 }
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { scale: ProgressScale::Nats, goal_nats: -1.0, min_span_nats: 0.5 }
+    }
+}
+
+impl Default for Success {
+    fn default() -> Self {
+        Self { threshold_nats: -1.0, window: 3, hold_s: 1.0, min_frames: 6 }
+    }
+}
+
+impl Default for Reset {
+    fn default() -> Self {
+        Self { service: String::new(), timeout_s: 5.0, settle_s: 1.0 }
+    }
+}
+
+/// What is wrong with a configuration; every message names the parameter or the file.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read {path}: {source}")]
+    Read { path: String, source: std::io::Error },
+    #[error("{path}: {source}")]
+    Yaml { path: String, source: serde_yaml::Error },
+    #[error(
+        "{path}: no parameters for \"{NODE_NAME}\" in it: a ROS 2 parameter file has them under \"{NODE_NAME}:\" or \"/**:\", then \"ros__parameters:\""
+    )]
+    NoParameters { path: String },
+    #[error("parameter {name}: {reason}")]
+    Parameter { name: String, reason: String },
+    #[error("{0}")]
+    Tree(serde_yaml::Error),
+}
+
+impl Config {
+    /// Reads a ROS 2 parameter file: `/**` first, then `topreward` over it.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: shown.clone(), source })?;
+        let document: Value =
+            serde_yaml::from_str(&text).map_err(|source| ConfigError::Yaml { path: shown.clone(), source })?;
+        let mut tree = Mapping::new();
+        let mut found = false;
+        for node in ["/**", NODE_NAME, "/topreward"] {
+            if let Some(Value::Mapping(parameters)) = document.get(node).and_then(|v| v.get("ros__parameters")) {
+                found = true;
+                for (name, value) in parameters {
+                    insert(&mut tree, name.as_str().unwrap_or_default(), value.clone());
+                }
+            }
+        }
+        if !found {
+            return Err(ConfigError::NoParameters { path: shown });
+        }
+        Self::from_tree(tree).map_err(|error| match error {
+            ConfigError::Tree(source) => ConfigError::Yaml { path: shown, source },
+            other => other,
+        })
+    }
+
+    /// Builds from dotted parameter names, as ROS has them (`success.hold_s`).
+    pub fn from_parameters(
+        parameters: impl IntoIterator<Item = (String, Value)>,
+    ) -> Result<Self, ConfigError> {
+        let mut tree = Mapping::new();
+        for (name, value) in parameters {
+            insert(&mut tree, &name, value);
+        }
+        Self::from_tree(tree)
+    }
+
+    fn from_tree(tree: Mapping) -> Result<Self, ConfigError> {
+        let config: Self = serde_yaml::from_value(Value::Mapping(tree)).map_err(ConfigError::Tree)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Every parameter by its dotted name, with its value.
+    pub fn to_parameters(&self) -> Result<Vec<(String, Value)>, ConfigError> {
+        let mut flat = Vec::new();
+        flatten("", serde_yaml::to_value(self).map_err(ConfigError::Tree)?, &mut flat);
+        Ok(flat)
+    }
+
+    /// Checks every bound; the first parameter out of bounds is named.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.sampler()?;
+        positive("episode.max_duration_s", self.episode.max_duration_s)?;
+        not_above_zero("progress.goal_nats", self.progress.goal_nats)?;
+        positive("progress.min_span_nats", self.progress.min_span_nats)?;
+        not_above_zero("success.threshold_nats", self.success.threshold_nats)?;
+        not_negative("success.hold_s", self.success.hold_s)?;
+        positive("reset.timeout_s", self.reset.timeout_s)?;
+        not_negative("reset.settle_s", self.reset.settle_s)?;
+        at_least_one("success.window", self.success.window)?;
+        at_least_one("success.min_frames", self.success.min_frames)?;
+        at_least_one("model.max_instruction_tokens", self.model.max_instruction_tokens)
+    }
+
+    pub fn sampler(&self) -> Result<Sampler, ConfigError> {
+        Sampler::new(self.sampling.rate_hz).map_err(|SamplerError(rate_hz)| {
+            wrong("sampling.rate_hz", format!("{rate_hz} is not above 0 and at most 1000 Hz"))
+        })
+    }
+
+    pub fn episode_limits(&self) -> EpisodeLimits {
+        EpisodeLimits { max_duration_s: self.episode.max_duration_s }
+    }
+
+    pub fn progress_settings(&self) -> ProgressSettings {
+        let Progress { scale, goal_nats, min_span_nats } = self.progress;
+        ProgressSettings { scale, goal_nats, min_span_nats }
+    }
+
+    pub fn success_settings(&self) -> SuccessSettings {
+        let Success { threshold_nats, window, hold_s, min_frames } = self.success;
+        SuccessSettings { threshold_nats, window, hold_s, min_frames }
+    }
+
+    /// `processor.max_pixels`, `None` for the checkpoint's own.
+    pub fn max_pixels(&self) -> Option<usize> {
+        (self.processor.max_pixels > 0).then_some(self.processor.max_pixels)
+    }
+}
+
+/// Puts a value at a dotted name, merging with what is there.
+fn insert(tree: &mut Mapping, name: &str, value: Value) {
+    if let Some((group, rest)) = name.split_once('.') {
+        let inner = tree.entry(group.into()).or_insert_with(|| Value::Mapping(Mapping::new()));
+        if let Value::Mapping(inner) = inner {
+            insert(inner, rest, value);
+        }
+        return;
+    }
+    match (tree.get_mut(name), value) {
+        (Some(Value::Mapping(there)), Value::Mapping(new)) => {
+            for (key, value) in new {
+                insert(there, key.as_str().unwrap_or_default(), value);
+            }
+        }
+        (_, value) => {
+            tree.insert(name.into(), value);
+        }
+    }
+}
+
+fn flatten(prefix: &str, value: Value, into: &mut Vec<(String, Value)>) {
+    match value {
+        Value::Mapping(mapping) => {
+            for (key, value) in mapping {
+                let key = key.as_str().unwrap_or_default().to_owned();
+                let name = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+                flatten(&name, value, into);
+            }
+        }
+        leaf => into.push((prefix.to_owned(), leaf)),
+    }
+}
+
+fn wrong(name: &str, reason: String) -> ConfigError {
+    ConfigError::Parameter { name: name.to_owned(), reason }
+}
+
+fn positive(name: &str, value: f64) -> Result<(), ConfigError> {
+    let fits = value > 0.0 && value.is_finite();
+    if fits { Ok(()) } else { Err(wrong(name, format!("{value} is not above 0"))) }
+}
+
+fn not_negative(name: &str, value: f64) -> Result<(), ConfigError> {
+    let fits = value >= 0.0 && value.is_finite();
+    if fits { Ok(()) } else { Err(wrong(name, format!("{value} is not 0 or more"))) }
+}
+
+fn not_above_zero(name: &str, value: f64) -> Result<(), ConfigError> {
+    let fits = value <= 0.0 && value.is_finite();
+    if fits { Ok(()) } else { Err(wrong(name, format!("{value} is no log-probability: it must be 0 or less"))) }
+}
+
+fn at_least_one(name: &str, value: usize) -> Result<(), ConfigError> {
+    if value > 0 { Ok(()) } else { Err(wrong(name, "0 is not at least 1".to_owned())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(yaml: &str) -> Result<Config, ConfigError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), yaml).unwrap();
+        Config::from_file(file.path())
+    }
+
+    #[test]
+    fn a_parameter_file_is_read_with_nested_and_dotted_names() {
+        let config = read(
+            "/**:\n  ros__parameters:\n    sampling.rate_hz: 4\n    success: {hold_s: 2, window: 5}\n\
+             topreward:\n  ros__parameters:\n    instruction: lift\n    success:\n      window: 4\n",
+        )
+        .unwrap();
+        assert_eq!(config.sampling.rate_hz, 4.0);
+        assert_eq!((config.success.hold_s, config.success.window), (2.0, 4));
+        assert_eq!(config.instruction, "lift");
+        assert_eq!(config.success.threshold_nats, Success::default().threshold_nats);
+    }
+
+    #[test]
+    fn parameters_go_out_and_come_back() {
+        let config = Config { instruction: "lift".into(), ..Config::default() };
+        let flat = config.to_parameters().unwrap();
+        assert!(flat.iter().any(|(name, _)| name == "success.threshold_nats"));
+        assert_eq!(Config::from_parameters(flat).unwrap(), config);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let with = |yaml: &str| {
+            let indented = yaml.replace('\n', "\n    ");
+            read(&format!("topreward:\n  ros__parameters:\n    {indented}\n")).unwrap_err().to_string()
+        };
+        for (yaml, named) in [
+            ("success: {treshold_nats: -1}", "treshold_nats"),
+            ("sampling: {rate_hz: 0}", "sampling.rate_hz"),
+            ("sampling: {rate_hz: fast}", "rate_hz"),
+            ("success: {threshold_nats: 0.5}", "success.threshold_nats"),
+            ("success: {hold_s: -1}", "success.hold_s"),
+            ("success: {window: 0}", "success.window"),
+            ("progress: {scale: percent}", "percent"),
+            ("image: {transport: theora}", "theora"),
+            ("episode: {max_duration_s: .nan}", "episode.max_duration_s"),
+        ] {
+            let message = with(yaml);
+            assert!(message.contains(named), "{yaml}: {message}");
+        }
+        assert!(read("a: 1").unwrap_err().to_string().contains("ros__parameters"));
+        assert!(Config::from_file(Path::new("/no/such.yaml")).unwrap_err().to_string().contains("/no/such.yaml"));
+    }
+}

@@ -1,0 +1,395 @@
+//! The one thread that owns the model: a bounded queue in, events out, the newest prefix first.
+//!
+//! Whatever piled up while the model was busy becomes one piece of work: all its frames are appended, only the newest
+//! prefix is scored, and the rest is counted as coalesced. Requests of an episode that a newer one has replaced are
+//! discarded unseen.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::episode::{DropReason, PrefixRequest};
+use crate::vlm::{LogProbs, ModelInfo, VideoVlm, VlmError};
+
+/// A scored prefix of an episode.
+#[derive(Debug, Clone)]
+pub struct PrefixScore {
+    pub episode_id: u64,
+    pub instruction: Arc<str>,
+    /// Frames the model had seen.
+    pub frames: usize,
+    /// Time of the newest of them, seconds since the episode's first frame.
+    pub time_s: f64,
+    /// Stamp and frame of reference of the newest of them.
+    pub stamp_ns: i64,
+    pub frame_id: Arc<str>,
+    /// Nats, ≤ 0.
+    pub log_probs: LogProbs,
+    /// From the submission of the newest request to its score.
+    pub latency: Duration,
+    /// What of it was inference, over all frames of the batch.
+    pub inference: Duration,
+}
+
+/// What the engine reports, in the order of its work.
+#[derive(Debug)]
+pub enum EngineEvent {
+    Ready(ModelInfo),
+    /// The model could not be loaded; the engine has stopped.
+    LoadFailed(VlmError),
+    /// A prefix was scored; `new_frames` of the queue went into it (0 when only the instruction was new).
+    Scored { score: PrefixScore, new_frames: u64 },
+    /// A batch failed: its `frames` are not scored, the engine goes on.
+    Failed { episode_id: u64, frames: u64, error: VlmError },
+    /// Frames left the queue unseen.
+    Discarded { frames: u64, reason: DropReason },
+    /// The engine has stopped, as asked.
+    Stopped,
+    /// The engine's thread panicked. Nothing more will come; the program should end.
+    Died(String),
+}
+
+/// The request was not taken: the queue holds as many frames as it may.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the engine's queue is full ({0} requests)")]
+pub struct QueueFull(pub usize);
+
+/// A handle on the engine's thread.
+pub struct Engine {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    requests: VecDeque<(PrefixRequest, Instant)>,
+    capacity: usize,
+    stop: bool,
+}
+
+impl Engine {
+    /// Starts the thread, which loads the model and then works off the queue of at most `capacity` requests. `sink`
+    /// is called on that thread and should only pass the event on.
+    pub fn spawn<V, L, S>(load: L, capacity: usize, mut sink: S) -> std::io::Result<Self>
+    where
+        V: VideoVlm,
+        L: FnOnce() -> Result<V, VlmError> + Send + 'static,
+        S: FnMut(EngineEvent) + Send + 'static,
+    {
+        let queue = Mutex::new(Queue { capacity, ..Queue::default() });
+        let shared = Arc::new(Shared { queue, changed: Condvar::new() });
+        let on_thread = shared.clone();
+        let thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
+            let work = AssertUnwindSafe(|| load_and_work(load, &on_thread, &mut sink));
+            if let Err(panic) = catch_unwind(work) {
+                sink(EngineEvent::Died(panic_text(panic.as_ref())));
+            }
+        })?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Queues a request. Never waits for inference.
+    pub fn submit(&self, request: PrefixRequest) -> Result<(), QueueFull> {
+        let mut queue = self.shared.lock();
+        if queue.requests.len() >= queue.capacity {
+            return Err(QueueFull(queue.capacity));
+        }
+        queue.requests.push_back((request, Instant::now()));
+        drop(queue);
+        self.shared.changed.notify_one();
+        Ok(())
+    }
+
+    /// Requests that wait.
+    pub fn queued(&self) -> usize {
+        self.shared.lock().requests.len()
+    }
+
+    /// Asks the thread to stop after the inference under way; [`EngineEvent::Stopped`] follows. Does not wait.
+    pub fn request_stop(&self) {
+        self.shared.lock().stop = true;
+        self.shared.changed.notify_one();
+    }
+
+    /// Asks the thread to stop and waits for it.
+    pub fn stop(mut self) {
+        self.request_stop();
+        if let Some(thread) = self.thread.take() {
+            // A panic has been reported as `Died`.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.request_stop();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing panics while it holds the lock, and a queue is whole between any two statements.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for work; `None` when the engine is to stop.
+    fn next_batch(&self) -> Option<Vec<(PrefixRequest, Instant)>> {
+        let mut queue = self.lock();
+        while queue.requests.is_empty() && !queue.stop {
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        (!queue.stop).then(|| queue.requests.drain(..).collect())
+    }
+
+    fn drain(&self) -> Vec<(PrefixRequest, Instant)> {
+        self.lock().requests.drain(..).collect()
+    }
+}
+
+fn load_and_work<V: VideoVlm>(
+    load: impl FnOnce() -> Result<V, VlmError>,
+    shared: &Shared,
+    sink: &mut impl FnMut(EngineEvent),
+) {
+    let model = match load() {
+        Ok(model) => model,
+        Err(error) => return sink(EngineEvent::LoadFailed(error)),
+    };
+    sink(EngineEvent::Ready(model.info().clone()));
+    let mut current = None;
+    while let Some(mut batch) = shared.next_batch() {
+        let newest = batch.iter().map(|(request, _)| request.episode_id).max().unwrap_or_default();
+        let frames_before = new_frames(&batch);
+        batch.retain(|(request, _)| request.episode_id == newest);
+        let discarded = frames_before - new_frames(&batch);
+        if discarded > 0 {
+            sink(EngineEvent::Discarded { frames: discarded, reason: DropReason::EpisodeEnded });
+        }
+        sink(work_off(&model, &mut current, batch));
+    }
+    let left = new_frames(&shared.drain());
+    if left > 0 {
+        sink(EngineEvent::Discarded { frames: left, reason: DropReason::Shutdown });
+    }
+    sink(EngineEvent::Stopped);
+}
+
+/// The episode that the model has in memory.
+struct Current<E> {
+    id: u64,
+    episode: E,
+    frames: usize,
+}
+
+/// Appends the frames of a batch (all of one episode) and scores its newest prefix.
+fn work_off<V: VideoVlm>(
+    model: &V,
+    current: &mut Option<Current<V::Episode>>,
+    batch: Vec<(PrefixRequest, Instant)>,
+) -> EngineEvent {
+    let started = Instant::now();
+    let new_frames = new_frames(&batch);
+    let Some((newest, submitted)) = batch.last().cloned() else {
+        return EngineEvent::Discarded { frames: 0, reason: DropReason::EpisodeEnded };
+    };
+    if current.as_ref().is_none_or(|current| current.id != newest.episode_id) {
+        *current = None; // the old episode's memory is freed before the new one takes its own
+    }
+    let current = current.get_or_insert_with(|| Current {
+        id: newest.episode_id,
+        episode: model.new_episode(),
+        frames: 0,
+    });
+    let result = batch
+        .iter()
+        .filter_map(|(request, _)| Some((request.new_frame.as_ref()?, request.time_s)))
+        .try_for_each(|(frame, time_s)| {
+            model.append(&mut current.episode, &frame.rgb, time_s)?;
+            current.frames += 1;
+            Ok(())
+        })
+        .and_then(|()| model.score(&mut current.episode, &newest.instruction));
+    match result {
+        Err(error) => EngineEvent::Failed { episode_id: newest.episode_id, frames: new_frames, error },
+        Ok(log_probs) => EngineEvent::Scored {
+            new_frames,
+            score: PrefixScore {
+                episode_id: newest.episode_id,
+                instruction: newest.instruction,
+                frames: current.frames,
+                time_s: newest.time_s,
+                stamp_ns: newest.stamp_ns,
+                frame_id: newest.frame_id,
+                log_probs,
+                latency: submitted.elapsed(),
+                inference: started.elapsed(),
+            },
+        },
+    }
+}
+
+fn new_frames(batch: &[(PrefixRequest, Instant)]) -> u64 {
+    batch.iter().filter(|(request, _)| request.new_frame.is_some()).count() as u64
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    (panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panic without a message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::episode::Frame;
+    use crate::vlm::scripted::ScriptedVlm;
+    use ::image::RgbImage;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn request(episode_id: u64, index: usize) -> PrefixRequest {
+        let frame = Frame {
+            stamp_ns: index as i64,
+            frame_id: "camera".into(),
+            rgb: Arc::new(RgbImage::new(4, 4)),
+        };
+        PrefixRequest {
+            episode_id,
+            instruction: "lift".into(),
+            time_s: index as f64 * 0.5,
+            frames: index + 1,
+            stamp_ns: frame.stamp_ns,
+            frame_id: frame.frame_id.clone(),
+            new_frame: Some(frame),
+        }
+    }
+
+    /// An engine whose model says when it begins to score and waits for leave to finish.
+    fn gated() -> (Engine, Receiver<EngineEvent>, Receiver<usize>, Sender<()>) {
+        let (events_in, events) = channel();
+        let (begun_in, begun) = channel();
+        let (leave, leave_out) = channel();
+        let load = move || {
+            Ok(ScriptedVlm::new(Duration::ZERO, move |frames, instruction| {
+                begun_in.send(frames).unwrap();
+                leave_out.recv_timeout(PATIENCE).unwrap();
+                if instruction == "panic" {
+                    panic!("told to");
+                }
+                if instruction == "fail" {
+                    return Err(VlmError::Inference("told to".into()));
+                }
+                Ok(LogProbs { log_prob_true: -(frames as f64), log_prob_false: -0.1 })
+            }))
+        };
+        let engine = Engine::spawn(load, 4, move |event| drop(events_in.send(event))).unwrap();
+        assert!(matches!(events.recv_timeout(PATIENCE).unwrap(), EngineEvent::Ready(_)));
+        (engine, events, begun, leave)
+    }
+
+    fn scored(event: EngineEvent) -> (PrefixScore, u64) {
+        match event {
+            EngineEvent::Scored { score, new_frames } => (score, new_frames),
+            other => panic!("expected a score, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_piled_up_is_appended_whole_and_scored_once() {
+        let (engine, events, begun, leave) = gated();
+        engine.submit(request(1, 0)).unwrap();
+        assert_eq!(begun.recv_timeout(PATIENCE).unwrap(), 1);
+        for index in 1..4 {
+            engine.submit(request(1, index)).unwrap();
+        }
+        leave.send(()).unwrap();
+        assert_eq!(begun.recv_timeout(PATIENCE).unwrap(), 4);
+        leave.send(()).unwrap();
+        assert_eq!(scored(events.recv_timeout(PATIENCE).unwrap()).1, 1);
+        let (score, new_frames) = scored(events.recv_timeout(PATIENCE).unwrap());
+        assert_eq!((new_frames, score.frames, score.stamp_ns, score.time_s), (3, 4, 3, 1.5));
+        assert_eq!(score.log_probs.log_prob_true, -4.0);
+        engine.stop();
+        assert!(matches!(events.recv_timeout(PATIENCE).unwrap(), EngineEvent::Stopped));
+    }
+
+    #[test]
+    fn a_replaced_episode_is_discarded_and_the_next_starts_empty() {
+        let (engine, events, begun, leave) = gated();
+        engine.submit(request(1, 0)).unwrap();
+        begun.recv_timeout(PATIENCE).unwrap();
+        engine.submit(request(1, 1)).unwrap();
+        engine.submit(request(1, 2)).unwrap();
+        engine.submit(request(2, 0)).unwrap();
+        leave.send(()).unwrap();
+        assert_eq!(begun.recv_timeout(PATIENCE).unwrap(), 1);
+        leave.send(()).unwrap();
+        assert_eq!(scored(events.recv_timeout(PATIENCE).unwrap()).0.episode_id, 1);
+        let discarded = events.recv_timeout(PATIENCE).unwrap();
+        assert!(
+            matches!(discarded, EngineEvent::Discarded { frames: 2, reason: DropReason::EpisodeEnded }),
+            "{discarded:?}"
+        );
+        let (score, new_frames) = scored(events.recv_timeout(PATIENCE).unwrap());
+        assert_eq!((score.episode_id, score.frames, new_frames), (2, 1, 1));
+    }
+
+    #[test]
+    fn a_full_queue_refuses_and_a_stop_accounts_for_what_waited() {
+        let (engine, events, begun, leave) = gated();
+        engine.submit(request(1, 0)).unwrap();
+        begun.recv_timeout(PATIENCE).unwrap();
+        for index in 1..5 {
+            engine.submit(request(1, index)).unwrap();
+        }
+        assert_eq!(engine.submit(request(1, 5)), Err(QueueFull(4)));
+        engine.request_stop();
+        leave.send(()).unwrap();
+        scored(events.recv_timeout(PATIENCE).unwrap());
+        let discarded = events.recv_timeout(PATIENCE).unwrap();
+        assert!(matches!(discarded, EngineEvent::Discarded { frames: 4, reason: DropReason::Shutdown }));
+        assert!(matches!(events.recv_timeout(PATIENCE).unwrap(), EngineEvent::Stopped));
+    }
+
+    #[test]
+    fn a_failure_is_reported_and_the_engine_goes_on() {
+        let (engine, events, _begun, leave) = gated();
+        engine.submit(PrefixRequest { instruction: "fail".into(), ..request(1, 0) }).unwrap();
+        leave.send(()).unwrap();
+        let failed = events.recv_timeout(PATIENCE).unwrap();
+        assert!(matches!(failed, EngineEvent::Failed { episode_id: 1, frames: 1, .. }), "{failed:?}");
+        engine.submit(PrefixRequest { new_frame: None, ..request(1, 0) }).unwrap();
+        leave.send(()).unwrap();
+        let (score, new_frames) = scored(events.recv_timeout(PATIENCE).unwrap());
+        assert_eq!((score.frames, new_frames), (1, 0));
+    }
+
+    #[test]
+    fn a_panic_is_reported_as_the_end() {
+        let (engine, events, _begun, leave) = gated();
+        engine.submit(PrefixRequest { instruction: "panic".into(), ..request(1, 0) }).unwrap();
+        leave.send(()).unwrap();
+        match events.recv_timeout(PATIENCE).unwrap() {
+            EngineEvent::Died(message) => assert_eq!(message, "told to"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_model_that_cannot_load_is_reported() {
+        let (events_in, events) = channel();
+        let load =
+            || Err::<ScriptedVlm, _>(VlmError::Load { folder: "nowhere".into(), reason: "no such folder".into() });
+        let _engine = Engine::spawn(load, 4, move |event| drop(events_in.send(event))).unwrap();
+        assert!(matches!(events.recv_timeout(PATIENCE).unwrap(), EngineEvent::LoadFailed(_)));
+    }
+}

@@ -1,0 +1,12 @@
+//! Episodes: which frames belong to one, which of them are scored, and what became of every frame offered.
+//! Pure state machines: no clock, no channel, no thread.
+
+mod account;
+mod buffer;
+mod frame;
+mod sampler;
+
+pub use account::{DropReason, FrameAccount};
+pub use buffer::{Applied, EndReason, EpisodeBuffer, EpisodeEvent, EpisodeLimits, PrefixRequest};
+pub use frame::Frame;
+pub use sampler::{Admission, Sampler, SamplerError};

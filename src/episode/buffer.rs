@@ -1,0 +1,284 @@
+use std::sync::Arc;
+
+use super::{Admission, DropReason, Frame, Sampler};
+
+/// What happens to an episode from outside.
+#[derive(Debug, Clone)]
+pub enum EpisodeEvent {
+    /// Begins a new episode, ending the one that runs; its first frame is the next one that comes.
+    Start,
+    /// A camera frame.
+    Frame(Frame),
+    /// A new instruction. It stands behind the video, so the frames stay; the newest prefix is asked again.
+    Instruction(Arc<str>),
+    /// Ends the episode.
+    End,
+}
+
+/// Why an episode ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndReason {
+    Success,
+    /// Its header time passed `episode.max_duration_s`.
+    MaxDuration,
+    /// Someone asked for its end, or for the start of another.
+    Requested,
+    /// The program ended.
+    Shutdown,
+}
+
+impl EndReason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::MaxDuration => "max_duration",
+            Self::Requested => "requested",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// Asks the engine to score a prefix: all frames of the episode up to `new_frame`.
+#[derive(Debug, Clone)]
+pub struct PrefixRequest {
+    pub episode_id: u64,
+    pub instruction: Arc<str>,
+    /// The frame that this request adds; `None` asks again about the frames that are there.
+    pub new_frame: Option<Frame>,
+    /// Time of the prefix's newest frame, seconds since the episode's first frame.
+    pub time_s: f64,
+    /// Frames in the prefix, `new_frame` included.
+    pub frames: usize,
+    /// Stamp and frame of reference of the prefix's newest frame.
+    pub stamp_ns: i64,
+    pub frame_id: Arc<str>,
+}
+
+/// What became of an event.
+#[derive(Debug)]
+pub enum Applied {
+    /// A prefix to score.
+    Request(PrefixRequest),
+    /// The frame lies between two samples.
+    Skipped,
+    Dropped(DropReason),
+    /// The frame lies past the longest episode allowed; it is dropped and the episode has ended.
+    TooLong,
+    /// The event changed the state and asks for nothing.
+    Done,
+}
+
+/// Bounds on one episode.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpisodeLimits {
+    /// Longest episode in seconds of header time.
+    pub max_duration_s: f64,
+}
+
+/// One camera's episode as a state machine: idle, or running with an id and a growing prefix.
+#[derive(Debug)]
+pub struct EpisodeBuffer {
+    sampler: Sampler,
+    limits: EpisodeLimits,
+    instruction: Arc<str>,
+    episodes_started: u64,
+    running: Option<Running>,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    frames: usize,
+    first: Option<First>,
+    newest: Option<(i64, Arc<str>)>,
+}
+
+#[derive(Debug)]
+struct First {
+    stamp_ns: i64,
+    size: (u32, u32),
+}
+
+impl EpisodeBuffer {
+    /// Starts idle.
+    pub fn new(sampler: Sampler, limits: EpisodeLimits, instruction: Arc<str>) -> Self {
+        Self { sampler, limits, instruction, episodes_started: 0, running: None }
+    }
+
+    /// The running episode's id, counted from 1.
+    pub fn episode_id(&self) -> Option<u64> {
+        self.running.as_ref().map(|_| self.episodes_started)
+    }
+
+    pub fn instruction(&self) -> &Arc<str> {
+        &self.instruction
+    }
+
+    /// Frames in the running episode's prefix.
+    pub fn frames(&self) -> usize {
+        self.running.as_ref().map_or(0, |running| running.frames)
+    }
+
+    /// Whether the episode has not seen a frame yet.
+    pub fn waiting_for_first_frame(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.first.is_none())
+    }
+
+    pub fn apply(&mut self, event: EpisodeEvent) -> Applied {
+        match event {
+            EpisodeEvent::Start => {
+                self.sampler.reset();
+                self.episodes_started += 1;
+                self.running = Some(Running::default());
+                Applied::Done
+            }
+            EpisodeEvent::End => {
+                self.running = None;
+                Applied::Done
+            }
+            EpisodeEvent::Instruction(instruction) => {
+                self.instruction = instruction;
+                self.ask_again()
+            }
+            EpisodeEvent::Frame(frame) => self.frame(frame),
+        }
+    }
+
+    fn ask_again(&self) -> Applied {
+        let newest = self.running.as_ref().and_then(|running| {
+            let (stamp_ns, frame_id) = running.newest.clone()?;
+            Some((running.first.as_ref()?.stamp_ns, stamp_ns, frame_id, running.frames))
+        });
+        match newest {
+            None => Applied::Done,
+            Some((first_ns, stamp_ns, frame_id, frames)) => Applied::Request(PrefixRequest {
+                episode_id: self.episodes_started,
+                instruction: self.instruction.clone(),
+                new_frame: None,
+                time_s: seconds_between(first_ns, stamp_ns),
+                frames,
+                stamp_ns,
+                frame_id,
+            }),
+        }
+    }
+
+    fn frame(&mut self, frame: Frame) -> Applied {
+        let Some(running) = &mut self.running else {
+            return Applied::Dropped(DropReason::NoEpisode);
+        };
+        let size = frame.rgb.dimensions();
+        if running.first.as_ref().is_some_and(|first| first.size != size) {
+            return Applied::Dropped(DropReason::SizeChanged);
+        }
+        match self.sampler.admit(frame.stamp_ns) {
+            Admission::Duplicate => return Applied::Dropped(DropReason::Duplicate),
+            Admission::OutOfOrder => return Applied::Dropped(DropReason::OutOfOrder),
+            Admission::Skip => return Applied::Skipped,
+            Admission::Take => {}
+        }
+        let first = running.first.get_or_insert(First { stamp_ns: frame.stamp_ns, size });
+        let time_s = seconds_between(first.stamp_ns, frame.stamp_ns);
+        if time_s > self.limits.max_duration_s {
+            self.running = None;
+            return Applied::TooLong;
+        }
+        running.frames += 1;
+        running.newest = Some((frame.stamp_ns, frame.frame_id.clone()));
+        Applied::Request(PrefixRequest {
+            episode_id: self.episodes_started,
+            instruction: self.instruction.clone(),
+            time_s,
+            frames: running.frames,
+            stamp_ns: frame.stamp_ns,
+            frame_id: frame.frame_id.clone(),
+            new_frame: Some(frame),
+        })
+    }
+}
+
+fn seconds_between(from_ns: i64, to_ns: i64) -> f64 {
+    to_ns.saturating_sub(from_ns) as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::image::RgbImage;
+
+    fn buffer() -> EpisodeBuffer {
+        let limits = EpisodeLimits { max_duration_s: 10.0 };
+        EpisodeBuffer::new(Sampler::new(2.0).unwrap(), limits, "lift the cup".into())
+    }
+
+    fn frame(time_s: f64, width: u32) -> EpisodeEvent {
+        EpisodeEvent::Frame(Frame {
+            stamp_ns: 5_000_000_000 + (time_s * 1e9) as i64,
+            frame_id: "camera".into(),
+            rgb: Arc::new(RgbImage::new(width, 4)),
+        })
+    }
+
+    fn request(applied: Applied) -> PrefixRequest {
+        match applied {
+            Applied::Request(request) => request,
+            other => panic!("expected a request, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn frames_without_an_episode_are_dropped_by_name() {
+        assert!(matches!(buffer().apply(frame(0.0, 8)), Applied::Dropped(DropReason::NoEpisode)));
+    }
+
+    #[test]
+    fn a_prefix_grows_by_the_sampled_frames() {
+        let mut buffer = buffer();
+        buffer.apply(EpisodeEvent::Start);
+        assert!(buffer.waiting_for_first_frame());
+        let first = request(buffer.apply(frame(0.0, 8)));
+        assert_eq!((first.episode_id, first.frames, first.time_s), (1, 1, 0.0));
+        assert!(matches!(buffer.apply(frame(0.1, 8)), Applied::Skipped));
+        assert!(matches!(buffer.apply(frame(0.1, 8)), Applied::Dropped(DropReason::Duplicate)));
+        assert!(matches!(buffer.apply(frame(0.05, 8)), Applied::Dropped(DropReason::OutOfOrder)));
+        let second = request(buffer.apply(frame(0.5, 8)));
+        assert_eq!((second.frames, second.time_s, second.stamp_ns), (2, 0.5, 5_500_000_000));
+        assert_eq!(buffer.frames(), 2);
+    }
+
+    #[test]
+    fn another_size_is_dropped_and_does_not_disturb_the_schedule() {
+        let mut buffer = buffer();
+        buffer.apply(EpisodeEvent::Start);
+        request(buffer.apply(frame(0.0, 8)));
+        assert!(matches!(buffer.apply(frame(0.5, 16)), Applied::Dropped(DropReason::SizeChanged)));
+        assert_eq!(request(buffer.apply(frame(0.5, 8))).frames, 2);
+    }
+
+    #[test]
+    fn a_new_instruction_keeps_the_frames_and_asks_again() {
+        let mut buffer = buffer();
+        assert!(matches!(buffer.apply(EpisodeEvent::Instruction("a".into())), Applied::Done));
+        buffer.apply(EpisodeEvent::Start);
+        assert!(matches!(buffer.apply(EpisodeEvent::Instruction("b".into())), Applied::Done));
+        request(buffer.apply(frame(0.0, 8)));
+        request(buffer.apply(frame(0.5, 8)));
+        let again = request(buffer.apply(EpisodeEvent::Instruction("c".into())));
+        assert_eq!((&*again.instruction, again.frames, again.time_s), ("c", 2, 0.5));
+        assert!(again.new_frame.is_none());
+    }
+
+    #[test]
+    fn an_episode_ends_at_its_longest_and_a_new_one_counts_on() {
+        let mut buffer = buffer();
+        buffer.apply(EpisodeEvent::Start);
+        request(buffer.apply(frame(0.0, 8)));
+        request(buffer.apply(frame(10.0, 8)));
+        assert!(matches!(buffer.apply(frame(10.5, 8)), Applied::TooLong));
+        assert_eq!(buffer.episode_id(), None);
+        buffer.apply(EpisodeEvent::Start);
+        let first = request(buffer.apply(frame(20.0, 16)));
+        assert_eq!((first.episode_id, first.frames, first.time_s), (2, 1, 0.0));
+        buffer.apply(EpisodeEvent::End);
+        assert!(matches!(buffer.apply(frame(20.5, 16)), Applied::Dropped(DropReason::NoEpisode)));
+    }
+}

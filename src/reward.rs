@@ -1,0 +1,11 @@
+//! From log-probabilities to what a robot and a person use: progress, success, VOC. Pure f64 arithmetic.
+
+mod log_prob;
+mod progress;
+mod success;
+mod voc;
+
+pub use log_prob::log_softmax_at;
+pub use progress::{ProgressScale, ProgressSettings, ProgressTracker};
+pub use success::{SuccessDetector, SuccessReading, SuccessSettings, Verdict};
+pub use voc::voc;
