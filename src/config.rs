@@ -181,12 +181,14 @@ impl Config {
         let shown = path.display().to_string();
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: shown.clone(), source })?;
-        let document: Value =
-            serde_yaml::from_str(&text).map_err(|source| ConfigError::Yaml { path: shown.clone(), source })?;
+        let document: Value = serde_yaml::from_str(&text)
+            .map_err(|source| ConfigError::Yaml { path: shown.clone(), source })?;
         let mut tree = Mapping::new();
         let mut found = false;
         for node in ["/**", NODE_NAME, "/topreward"] {
-            if let Some(Value::Mapping(parameters)) = document.get(node).and_then(|v| v.get("ros__parameters")) {
+            if let Some(Value::Mapping(parameters)) =
+                document.get(node).and_then(|v| v.get("ros__parameters"))
+            {
                 found = true;
                 for (name, value) in parameters {
                     insert(&mut tree, name.as_str().unwrap_or_default(), value.clone());
@@ -317,7 +319,11 @@ fn not_negative(name: &str, value: f64) -> Result<(), ConfigError> {
 
 fn not_above_zero(name: &str, value: f64) -> Result<(), ConfigError> {
     let fits = value <= 0.0 && value.is_finite();
-    if fits { Ok(()) } else { Err(wrong(name, format!("{value} is no log-probability: it must be 0 or less"))) }
+    if fits {
+        Ok(())
+    } else {
+        Err(wrong(name, format!("{value} is no log-probability: it must be 0 or less")))
+    }
 }
 
 fn at_least_one(name: &str, value: usize) -> Result<(), ConfigError> {
@@ -376,6 +382,8 @@ mod tests {
             assert!(message.contains(named), "{yaml}: {message}");
         }
         assert!(read("a: 1").unwrap_err().to_string().contains("ros__parameters"));
-        assert!(Config::from_file(Path::new("/no/such.yaml")).unwrap_err().to_string().contains("/no/such.yaml"));
+        assert!(
+            Config::from_file(Path::new("/no/such.yaml")).unwrap_err().to_string().contains("/no/such.yaml")
+        );
     }
 }

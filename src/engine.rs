@@ -40,11 +40,21 @@ pub enum EngineEvent {
     /// The model could not be loaded; the engine has stopped.
     LoadFailed(VlmError),
     /// A prefix was scored; `new_frames` of the queue went into it (0 when only the instruction was new).
-    Scored { score: PrefixScore, new_frames: u64 },
+    Scored {
+        score: PrefixScore,
+        new_frames: u64,
+    },
     /// A batch failed: its `frames` are not scored, the engine goes on.
-    Failed { episode_id: u64, frames: u64, error: VlmError },
+    Failed {
+        episode_id: u64,
+        frames: u64,
+        error: VlmError,
+    },
     /// Frames left the queue unseen.
-    Discarded { frames: u64, reason: DropReason },
+    Discarded {
+        frames: u64,
+        reason: DropReason,
+    },
     /// The engine has stopped, as asked.
     Stopped,
     /// The engine's thread panicked. Nothing more will come; the program should end.
@@ -257,11 +267,8 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(20);
 
     fn request(episode_id: u64, index: usize) -> PrefixRequest {
-        let frame = Frame {
-            stamp_ns: index as i64,
-            frame_id: "camera".into(),
-            rgb: Arc::new(RgbImage::new(4, 4)),
-        };
+        let frame =
+            Frame { stamp_ns: index as i64, frame_id: "camera".into(), rgb: Arc::new(RgbImage::new(4, 4)) };
         PrefixRequest {
             episode_id,
             instruction: "lift".into(),
@@ -387,8 +394,12 @@ mod tests {
     #[test]
     fn a_model_that_cannot_load_is_reported() {
         let (events_in, events) = channel();
-        let load =
-            || Err::<ScriptedVlm, _>(VlmError::Load { folder: "nowhere".into(), reason: "no such folder".into() });
+        let load = || {
+            Err::<ScriptedVlm, _>(VlmError::Load {
+                folder: "nowhere".into(),
+                reason: "no such folder".into(),
+            })
+        };
         let _engine = Engine::spawn(load, 4, move |event| drop(events_in.send(event))).unwrap();
         assert!(matches!(events.recv_timeout(PATIENCE).unwrap(), EngineEvent::LoadFailed(_)));
     }

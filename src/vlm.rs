@@ -40,7 +40,9 @@ pub enum VlmError {
     NoFrames,
     #[error("a frame of {width}×{height} pixels cannot be used: {reason}")]
     FrameSize { width: u32, height: u32, reason: String },
-    #[error("the episode has grown to {tokens} tokens, more than the model's {limit}: end it earlier, sample slower (sampling.rate_hz) or shrink the frames (processor.max_pixels)")]
+    #[error(
+        "the episode has grown to {tokens} tokens, more than the model's {limit}: end it earlier, sample slower (sampling.rate_hz) or shrink the frames (processor.max_pixels)"
+    )]
     EpisodeTooLong { tokens: usize, limit: usize },
     #[error("inference failed: {0}")]
     Inference(String),

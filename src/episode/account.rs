@@ -95,8 +95,10 @@ impl fmt::Display for FrameAccount {
             Some(pending) => write!(f, " + {pending} pending")?,
             None => write!(f, " (does not add up: please report this)")?,
         }
-        let reasons: Vec<String> =
-            self.dropped_by_reason().map(|(reason, frames)| format!("{} {frames}", reason.as_str())).collect();
+        let reasons: Vec<String> = self
+            .dropped_by_reason()
+            .map(|(reason, frames)| format!("{} {frames}", reason.as_str()))
+            .collect();
         if reasons.is_empty() { Ok(()) } else { write!(f, " ({})", reasons.join(", ")) }
     }
 }
@@ -107,7 +109,8 @@ mod tests {
 
     #[test]
     fn pending_is_what_the_other_columns_leave() {
-        let mut account = FrameAccount { offered: 10, scored: 2, coalesced: 1, skipped: 3, ..Default::default() };
+        let mut account =
+            FrameAccount { offered: 10, scored: 2, coalesced: 1, skipped: 3, ..Default::default() };
         account.drop_frames(DropReason::NoEpisode, 1);
         account.drop_frames(DropReason::Shutdown, 0);
         assert_eq!(account.pending(), Some(3));

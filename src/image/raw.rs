@@ -31,8 +31,7 @@ fn layout(encoding: &str) -> Option<(usize, [usize; 3])> {
 /// Decodes a raw image; `step` is obeyed and the length checked before a byte is read.
 pub fn decode_raw(view: ImageView<'_>) -> Result<RgbImage, ImageError> {
     let ImageView { encoding, width, height, step, data } = view;
-    let (pixel_bytes, places) =
-        layout(encoding).ok_or_else(|| ImageError::Encoding(encoding.to_owned()))?;
+    let (pixel_bytes, places) = layout(encoding).ok_or_else(|| ImageError::Encoding(encoding.to_owned()))?;
     if width == 0 || height == 0 {
         return Err(ImageError::Empty { width, height });
     }

@@ -143,8 +143,14 @@ mod tests {
         // Means from the third on: −3, −2.1667, −1.3333, −0.5, −0.5, −0.5: above since the sixth reading (2.5 s).
         let got = verdicts(SETTINGS, &[-3.0, -3.0, -3.0, -0.5, -0.5, -0.5, -0.5, -0.5]);
         let expected = [
-            "gathering", "gathering", "below_threshold", "below_threshold", "below_threshold", "holding",
-            "holding", "success",
+            "gathering",
+            "gathering",
+            "below_threshold",
+            "below_threshold",
+            "below_threshold",
+            "holding",
+            "holding",
+            "success",
         ];
         assert_eq!(got, expected);
     }

@@ -1,0 +1,1 @@
+//! The ROS 2 side: the only room that names r2r.
