@@ -15,11 +15,24 @@ pub fn decode_compressed(format: &str, data: &[u8]) -> Result<RgbImage, ImageErr
     if !matches!(reader.format(), Some(ImageFormat::Jpeg | ImageFormat::Png)) {
         return Err(refuse(format!("its {} bytes are neither JPEG nor PNG", data.len())));
     }
+    if reader.format() == Some(ImageFormat::Jpeg) && !jpeg_is_whole(data) {
+        return Err(refuse(format!("the JPEG is cut short after {} bytes", data.len())));
+    }
     let decoded = reader.decode().map_err(|error| refuse(error.to_string()))?;
     if matches!(decoded.color(), ::image::ColorType::L16) && format.contains("16UC1") {
         return Err(refuse("16UC1 is depth; subscribe to the colour camera".into()));
     }
     Ok(decoded.into_rgb8())
+}
+
+/// Whether an end-of-image marker follows the last start of a scan. The decoder fills the missing part of a cut picture
+/// with grey instead of refusing it. Neither marker can occur inside a scan's data, where FF is always stuffed.
+fn jpeg_is_whole(data: &[u8]) -> bool {
+    let last = |marker: [u8; 2]| data.windows(2).rposition(|pair| pair == marker);
+    match (last([0xFF, 0xDA]), last([0xFF, 0xD9])) {
+        (Some(scan), Some(end)) => end > scan,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -48,7 +61,9 @@ mod tests {
     #[test]
     fn cut_empty_foreign_and_depth_data_are_refused_with_the_format() {
         let png = encoded(ImageFormat::Png);
+        let jpeg = encoded(ImageFormat::Jpeg);
         for (format, data) in [
+            ("jpeg", &jpeg[..jpeg.len() - 20]),
             ("png", &png[..png.len() / 2]),
             ("jpeg", &[][..]),
             ("jpeg", b"not an image at all"),
