@@ -1,0 +1,54 @@
+//! What can be wrong with a model folder. Becomes [`VlmError::Load`] at the door.
+
+use super::super::VlmError;
+
+/// One reason why a model folder cannot be used; the text is meant for the person who chose the folder.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("there is no such folder")]
+    NoFolder,
+    #[error("{file} is missing")]
+    MissingFile { file: String },
+    #[error("{file} cannot be read: {source}")]
+    Read { file: String, source: std::io::Error },
+    #[error("{file} is not the JSON expected: {source}")]
+    Json { file: String, source: serde_json::Error },
+    #[error("config.json describes a model of type \"{found}\", but \"qwen3_vl\" is needed")]
+    Architecture { found: String },
+    #[error("{file}: {field} is {found}, but {expected}")]
+    Field { file: String, field: String, found: String, expected: String },
+    #[error("the weights are quantised ({found}); only f32, bf16 and f16 are supported")]
+    Quantised { found: String },
+    #[error("{file} is damaged or was cut short: {reason}")]
+    Weights { file: String, reason: String },
+    #[error("tensor {name} is missing from the weights")]
+    MissingTensor { name: String },
+    #[error("tensor {name} has the shape {found:?}, but config.json asks for {expected:?}")]
+    TensorShape { name: String, found: Vec<usize>, expected: Vec<usize> },
+    #[error("tokenizer.json: {reason}")]
+    Tokenizer { reason: String },
+    #[error("the weights cannot be prepared: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl LoadError {
+    /// A value in a JSON file that this engine cannot work with.
+    pub(super) fn field(
+        file: &str,
+        field: &str,
+        found: impl std::fmt::Display,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::Field {
+            file: file.to_owned(),
+            field: field.to_owned(),
+            found: found.to_string(),
+            expected: expected.into(),
+        }
+    }
+}
+
+/// An arithmetic failure during inference.
+pub(super) fn inference(error: candle_core::Error) -> VlmError {
+    VlmError::Inference(error.to_string())
+}

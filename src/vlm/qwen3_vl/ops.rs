@@ -1,0 +1,350 @@
+//! Elementwise kernels that work in place and on all cores.
+//!
+//! candle's own activations and broadcast sums allocate their result and run on one thread; beside a threaded
+//! matrix product they would take a third of the time. All kernels are for contiguous f32 tensors on the CPU.
+
+use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Result, Tensor, bail};
+use rayon::prelude::*;
+
+/// Below this many numbers a second thread costs more than it saves.
+const PARALLEL_CHUNK: usize = 1 << 13;
+
+/// `e^x` to within 2 units in the last place, in a form the compiler turns into vector instructions.
+///
+/// The argument is split into `n · ln 2 + r`; `e^r` is a polynomial and `2^n` an exponent. A NaN stays a NaN;
+/// results below f32's normal range become about 1e-38.
+#[inline(always)]
+pub(super) fn exp(x: f32) -> f32 {
+    const LOWEST: f32 = -87.0;
+    const HIGHEST: f32 = 88.0;
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    // Adding and taking away 1.5 · 2^23 rounds to the nearest whole number.
+    const ROUNDING: f32 = 12_582_912.0;
+    // Written as comparisons because `f32::clamp` and `f32::max` may drop a NaN.
+    let x = if x < LOWEST { LOWEST } else { x };
+    let x = if x > HIGHEST { HIGHEST } else { x };
+    let n = (x * std::f32::consts::LOG2_E + ROUNDING) - ROUNDING;
+    let r = (x - n * LN2_HIGH) - n * LN2_LOW;
+    let tail =
+        ((((1.0 / 5040.0 * r + 1.0 / 720.0) * r + 1.0 / 120.0) * r + 1.0 / 24.0) * r + 1.0 / 6.0) * r + 0.5;
+    let mantissa = tail * r * r + r + 1.0;
+    let exponent = f32::from_bits(((n as i32 + 127) as u32) << 23);
+    mantissa * exponent
+}
+
+#[inline(always)]
+fn gelu_tanh(x: f32) -> f32 {
+    // x · (1 + tanh u) / 2 with u = √(2/π) · (x + 0.044715 x³), and (1 + tanh u) / 2 = 1 / (1 + e^(−2u)).
+    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+    x / (1.0 + exp(-TWICE_SQRT_2_OVER_PI * x * (1.0 + 0.044_715 * x * x)))
+}
+
+fn gelu_erf(x: f32) -> f32 {
+    let phi = 0.5 * (1.0 + candle_core::cpu::erf::erf_f32(x * std::f32::consts::FRAC_1_SQRT_2));
+    x * phi
+}
+
+#[inline(always)]
+fn silu(x: f32) -> f32 {
+    x / (1.0 + exp(-x))
+}
+
+/// `x ← gelu(x)` in the tanh approximation of the vision blocks.
+pub(super) fn gelu_tanh_in_place(x: &Tensor) -> Result<()> {
+    x.inplace_op1(&Map {
+        name: "gelu-tanh",
+        function: |values| values.iter_mut().for_each(|v| *v = gelu_tanh(*v)),
+    })
+}
+
+/// `x ← gelu(x)`, exact.
+pub(super) fn gelu_erf_in_place(x: &Tensor) -> Result<()> {
+    x.inplace_op1(&Map {
+        name: "gelu-erf",
+        function: |values| values.iter_mut().for_each(|v| *v = gelu_erf(*v)),
+    })
+}
+
+/// `gate ← silu(gate) · up`.
+pub(super) fn swiglu_in_place(gate: &Tensor, up: &Tensor) -> Result<()> {
+    gate.inplace_op2(
+        up,
+        &Zip {
+            name: "swiglu",
+            function: |gate, up| {
+                gate.iter_mut().zip(up).for_each(|(g, u)| *g = silu(*g) * u);
+            },
+        },
+    )
+}
+
+/// `x ← x + y`, both of one shape.
+pub(super) fn add_in_place(x: &Tensor, y: &Tensor) -> Result<()> {
+    x.inplace_op2(
+        y,
+        &Zip {
+            name: "add",
+            function: |x, y| {
+                x.iter_mut().zip(y).for_each(|(a, b)| *a += b);
+            },
+        },
+    )
+}
+
+/// Adds `bias` (columns) to every row of `x` (rows, columns).
+pub(super) fn add_bias_in_place(x: &Tensor, bias: &Tensor) -> Result<()> {
+    x.inplace_op2(bias, &AddBias)
+}
+
+/// Softmax over the last dimension of `scores · scale`.
+///
+/// `causal` is the number of query rows in a block that ends at the last key: row `i` of it then sees all keys but
+/// the last `causal − 1 − i`. `None` means that every row sees every key.
+pub(super) fn softmax_in_place(scores: &Tensor, scale: f32, causal: Option<usize>) -> Result<()> {
+    scores.inplace_op1(&Softmax { scale, causal })
+}
+
+struct Map {
+    name: &'static str,
+    function: fn(&mut [f32]),
+}
+
+impl InplaceOp1 for Map {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        written(storage, layout)?.par_chunks_mut(PARALLEL_CHUNK).for_each(self.function);
+        Ok(())
+    }
+}
+
+struct Zip {
+    name: &'static str,
+    function: fn(&mut [f32], &[f32]),
+}
+
+impl InplaceOp2 for Zip {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &mut CpuStorage,
+        x_layout: &Layout,
+        y: &CpuStorage,
+        y_layout: &Layout,
+    ) -> Result<()> {
+        let (x, y) = (written(x, x_layout)?, read(y, y_layout)?);
+        if x.len() != y.len() {
+            bail!("{}: {} numbers and {}", self.name, x.len(), y.len());
+        }
+        x.par_chunks_mut(PARALLEL_CHUNK)
+            .zip(y.par_chunks(PARALLEL_CHUNK))
+            .for_each(|(x, y)| (self.function)(x, y));
+        Ok(())
+    }
+}
+
+struct AddBias;
+
+impl InplaceOp2 for AddBias {
+    fn name(&self) -> &'static str {
+        "add-bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &mut CpuStorage,
+        x_layout: &Layout,
+        y: &CpuStorage,
+        y_layout: &Layout,
+    ) -> Result<()> {
+        let (x, bias) = (written(x, x_layout)?, read(y, y_layout)?);
+        if bias.is_empty() || x.len() % bias.len() != 0 {
+            bail!("add-bias: rows of {} do not fit {} numbers", bias.len(), x.len());
+        }
+        let rows_per_chunk = PARALLEL_CHUNK.div_ceil(bias.len());
+        x.par_chunks_mut(rows_per_chunk * bias.len()).for_each(|rows| {
+            for row in rows.chunks_exact_mut(bias.len()) {
+                row.iter_mut().zip(bias).for_each(|(v, b)| *v += b);
+            }
+        });
+        Ok(())
+    }
+}
+
+struct Softmax {
+    scale: f32,
+    causal: Option<usize>,
+}
+
+impl InplaceOp1 for Softmax {
+    fn name(&self) -> &'static str {
+        "softmax"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let Some(&keys) = layout.dims().last() else { bail!("softmax of a scalar") };
+        if keys == 0 || self.causal.is_some_and(|rows| rows == 0 || rows > keys) {
+            bail!("softmax over {keys} keys with a causal block of {:?} rows", self.causal);
+        }
+        let rows_per_chunk = PARALLEL_CHUNK.div_ceil(keys);
+        let scores = written(storage, layout)?;
+        scores.par_chunks_mut(rows_per_chunk * keys).enumerate().for_each(|(chunk, rows)| {
+            for (row_in_chunk, row) in rows.chunks_exact_mut(keys).enumerate() {
+                let visible = match self.causal {
+                    None => keys,
+                    Some(block) => keys + 1 - block + (chunk * rows_per_chunk + row_in_chunk) % block,
+                };
+                let (seen, hidden) = row.split_at_mut(visible);
+                softmax_row(seen, self.scale);
+                hidden.fill(0.0);
+            }
+        });
+        Ok(())
+    }
+}
+
+fn softmax_row(row: &mut [f32], scale: f32) {
+    let max = lanes(row, f32::NEG_INFINITY, |max, v| if v > max { v } else { max });
+    let max = max.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    for v in row.iter_mut() {
+        *v = exp((*v - max) * scale);
+    }
+    let sum: f32 = lanes(row, 0.0, |sum, v| sum + v).into_iter().sum();
+    let inverse = 1.0 / sum;
+    for v in row.iter_mut() {
+        *v *= inverse;
+    }
+}
+
+/// A reduction in eight independent lanes, which the compiler can keep in vector registers.
+#[inline(always)]
+fn lanes(values: &[f32], start: f32, step: impl Fn(f32, f32) -> f32) -> [f32; 8] {
+    let mut accumulators = [start; 8];
+    let chunks = values.chunks_exact(8);
+    for (accumulator, &v) in accumulators.iter_mut().zip(chunks.remainder()) {
+        *accumulator = step(*accumulator, v);
+    }
+    for chunk in chunks {
+        for (accumulator, &v) in accumulators.iter_mut().zip(chunk) {
+            *accumulator = step(*accumulator, v);
+        }
+    }
+    accumulators
+}
+
+fn written<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(values), Some((start, end))) => Ok(&mut values[start..end]),
+        _ => bail!("an in-place kernel needs a contiguous f32 tensor"),
+    }
+}
+
+fn read<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(values), Some((start, end))) => Ok(&values[start..end]),
+        _ => bail!("an in-place kernel needs a contiguous f32 operand"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    fn tensor(values: &[f32], shape: (usize, usize)) -> Tensor {
+        Tensor::from_vec(values.to_vec(), shape, &Device::Cpu).unwrap()
+    }
+
+    fn close(got: &Tensor, expected: &[f64], tolerance: f64) {
+        let got: Vec<f32> = got.flatten_all().unwrap().to_vec1().unwrap();
+        assert_eq!(got.len(), expected.len());
+        for (got, expected) in got.into_iter().zip(expected) {
+            assert!(
+                (f64::from(got) - expected).abs() <= tolerance * expected.abs().max(1.0),
+                "{got} {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn exp_is_right_to_two_units_in_the_last_place() {
+        for step in -87_000..88_000 {
+            let x = step as f32 / 1000.0;
+            let expected = f64::from(x).exp();
+            let relative = (f64::from(exp(x)) - expected).abs() / expected;
+            assert!(relative <= 2.5e-7, "e^{x}: off by {relative}");
+        }
+        assert!(exp(f32::NAN).is_nan());
+        assert!(exp(f32::NEG_INFINITY) < 1e-37);
+        assert_eq!(exp(0.0), 1.0);
+    }
+
+    #[test]
+    fn activations_follow_their_formulas() {
+        let values: Vec<f32> = (-60..=60).map(|step| step as f32 / 10.0).collect();
+        let count = values.len();
+        let exact = |x: f64, tanh: bool| {
+            let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
+            if tanh {
+                0.5 * x * (1.0 + u.tanh())
+            } else {
+                x * 0.5 * candle_core::cpu::erf::erfc_f64(-x / 2f64.sqrt())
+            }
+        };
+        let tanh = tensor(&values, (1, count));
+        gelu_tanh_in_place(&tanh).unwrap();
+        close(&tanh, &values.iter().map(|&x| exact(x.into(), true)).collect::<Vec<_>>(), 1e-6);
+        let erf = tensor(&values, (1, count));
+        gelu_erf_in_place(&erf).unwrap();
+        close(&erf, &values.iter().map(|&x| exact(x.into(), false)).collect::<Vec<_>>(), 1e-6);
+        let gate = tensor(&values, (1, count));
+        swiglu_in_place(&gate, &tensor(&vec![3.0; count], (1, count))).unwrap();
+        let expected: Vec<f64> =
+            values.iter().map(|&x| 3.0 * f64::from(x) / (1.0 + (-f64::from(x)).exp())).collect();
+        close(&gate, &expected, 1e-6);
+    }
+
+    #[test]
+    fn softmax_hides_the_future() {
+        // Two heads of a causal block of two rows over three keys: row 0 sees two keys, row 1 all three.
+        let ln = |x: f32| x.ln() / 2.0;
+        let row = [ln(1.0), ln(3.0), ln(4.0)];
+        let scores = tensor(&[row, row, row, row].concat(), (4, 3));
+        softmax_in_place(&scores, 2.0, Some(2)).unwrap();
+        let (first, second) = ([0.25, 0.75, 0.0], [0.125, 0.375, 0.5]);
+        close(&scores, &[first, second, first, second].concat(), 1e-6);
+        let all = tensor(&row, (1, 3));
+        softmax_in_place(&all, 2.0, None).unwrap();
+        close(&all, &second, 1e-6);
+    }
+
+    #[test]
+    fn softmax_of_long_rows_sums_to_one_and_keeps_a_nan() {
+        let mut values: Vec<f32> = (0..20_003).map(|step| ((step * 37) % 101) as f32 / 10.0).collect();
+        let row = tensor(&values, (1, values.len()));
+        softmax_in_place(&row, 1.0, None).unwrap();
+        let sum: f64 = row.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f64::from).sum();
+        assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+        values[7] = f32::NAN;
+        let row = tensor(&values, (1, values.len()));
+        softmax_in_place(&row, 1.0, None).unwrap();
+        assert!(row.flatten_all().unwrap().to_vec1::<f32>().unwrap()[7].is_nan());
+    }
+
+    #[test]
+    fn sums_reach_a_part_of_a_tensor() {
+        let x = tensor(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], (3, 2));
+        add_in_place(&x.narrow(0, 1, 1).unwrap(), &tensor(&[10.0, 20.0], (1, 2))).unwrap();
+        close(&x, &[1.0, 2.0, 13.0, 24.0, 5.0, 6.0], 0.0);
+        add_bias_in_place(&x, &Tensor::new(&[0.5f32, -0.5], &Device::Cpu).unwrap()).unwrap();
+        close(&x, &[1.5, 1.5, 13.5, 23.5, 5.5, 5.5], 0.0);
+        assert!(add_in_place(&x, &tensor(&[1.0, 2.0], (1, 2))).is_err());
+    }
+}

@@ -1,0 +1,188 @@
+//! The language model: chunks of tokens in, a longer cache or one row of logits out.
+//!
+//! Source: transformers 4.57, `models/qwen3_vl/modeling_qwen3_vl.py`, `Qwen3VLTextModel`.
+
+use candle_core::{Device, Result, Tensor};
+
+use super::cache::KvCache;
+use super::config::TextConfig;
+use super::error::LoadError;
+use super::layers::{Linear, RmsNorm, RotaryTable, attention};
+use super::mrope::{MultimodalRope, TokenChunk};
+use super::ops;
+use super::weights::{Section, Weights};
+
+pub struct LanguageModel {
+    /// (vocabulary, hidden)
+    embeddings: Tensor,
+    layers: Vec<DecoderLayer>,
+    norm: RmsNorm,
+    head: Linear,
+    rope: MultimodalRope,
+    config: TextConfig,
+}
+
+/// What is wanted of a chunk besides its keys and values.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Output {
+    Nothing,
+    LastRow,
+}
+
+impl LanguageModel {
+    /// # Errors
+    /// A tensor that is missing or has another shape than `config` says.
+    pub fn load(weights: &Weights, config: &TextConfig, tied: bool) -> std::result::Result<Self, LoadError> {
+        let section = weights.text();
+        let (vocabulary, hidden) = (config.vocab_size, config.hidden_size);
+        let embeddings = section.at("embed_tokens").get("weight", (vocabulary, hidden))?;
+        let head = if tied {
+            Linear::new(embeddings.clone(), None)
+        } else {
+            Linear::load(&weights.head(), hidden, vocabulary, false)?
+        };
+        Ok(Self {
+            embeddings,
+            layers: (0..config.layers)
+                .map(|index| DecoderLayer::load(&section.at("layers").at(index), config))
+                .collect::<std::result::Result<_, _>>()?,
+            norm: RmsNorm::load(&section.at("norm"), hidden, config.rms_norm_eps)?,
+            head,
+            rope: MultimodalRope::new(config.rope_theta, config.head_dim, config.mrope_section),
+            config: config.clone(),
+        })
+    }
+
+    pub fn new_cache(&self) -> KvCache {
+        KvCache::new(self.layers.len(), self.config.key_value_heads, self.config.head_dim)
+    }
+
+    /// Adds a chunk to the cache. On an error the cache is as it was.
+    ///
+    /// # Errors
+    /// A token outside the vocabulary, or no memory.
+    pub fn append(&self, chunk: &TokenChunk, cache: &mut KvCache) -> Result<()> {
+        self.forward(chunk, cache, Output::Nothing).map(|_| ())
+    }
+
+    /// Adds a chunk to the cache and returns the logits behind its last token, one per vocabulary entry.
+    ///
+    /// # Errors
+    /// An empty chunk, a token outside the vocabulary, or no memory.
+    pub fn last_logits(&self, chunk: &TokenChunk, cache: &mut KvCache) -> Result<Vec<f32>> {
+        let last = self.forward(chunk, cache, Output::LastRow)?;
+        self.head.forward(&self.norm.forward(&last)?)?.squeeze(0)?.to_vec1()
+    }
+
+    fn forward(&self, chunk: &TokenChunk, cache: &mut KvCache, output: Output) -> Result<Tensor> {
+        let mut hidden = self.embed(chunk)?;
+        let mut rotary = self.rope.table(chunk.positions())?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let mut normed = layer.attention_norm.forward(&hidden)?;
+            let (key, value) = layer.key_value(&normed, &rotary)?;
+            let (keys, values) = cache.write(index, &key, &value)?;
+            let is_last = index + 1 == self.layers.len();
+            if is_last {
+                // Behind the last layer's keys and values only the row that answers is of use.
+                if output == Output::Nothing {
+                    break;
+                }
+                (hidden, normed, rotary) = (last_row(&hidden)?, last_row(&normed)?, rotary.last()?);
+            }
+            let query = layer.query(&normed, &rotary)?;
+            let attended = attention(&query, &keys, &values, true)?;
+            ops::add_in_place(&hidden, &layer.output.forward(&attended)?)?;
+            ops::add_in_place(&hidden, &layer.mlp(&layer.mlp_norm.forward(&hidden)?)?)?;
+            if !is_last {
+                add_deepstack(&hidden, chunk, index)?;
+            }
+        }
+        cache.advance(chunk.len(), chunk.next_position());
+        Ok(hidden)
+    }
+
+    /// (tokens, hidden), the visual rows taken from the vision tower.
+    fn embed(&self, chunk: &TokenChunk) -> Result<Tensor> {
+        let ids = Tensor::new(chunk.tokens(), &Device::Cpu)?;
+        let hidden = self.embeddings.index_select(&ids, 0)?;
+        for span in chunk.visual() {
+            hidden.slice_set(&span.features.embeddings, 0, span.start)?;
+        }
+        Ok(hidden)
+    }
+}
+
+/// Adds the features of the vision block that belongs to this text layer, at the visual rows.
+fn add_deepstack(hidden: &Tensor, chunk: &TokenChunk, layer: usize) -> Result<()> {
+    for span in chunk.visual() {
+        if let Some(features) = span.features.deepstack.get(layer) {
+            ops::add_in_place(&hidden.narrow(0, span.start, features.dim(0)?)?, features)?;
+        }
+    }
+    Ok(())
+}
+
+fn last_row(x: &Tensor) -> Result<Tensor> {
+    let rows = x.dim(0)?;
+    x.narrow(0, rows.saturating_sub(1), 1)
+}
+
+struct DecoderLayer {
+    attention_norm: RmsNorm,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+    query_norm: RmsNorm,
+    key_norm: RmsNorm,
+    mlp_norm: RmsNorm,
+    gate: Linear,
+    up: Linear,
+    down: Linear,
+    head_dim: usize,
+}
+
+impl DecoderLayer {
+    fn load(weights: &Section, config: &TextConfig) -> std::result::Result<Self, LoadError> {
+        let (hidden, wide, head_dim) = (config.hidden_size, config.intermediate_size, config.head_dim);
+        let (query_width, key_width) = (config.heads * head_dim, config.key_value_heads * head_dim);
+        let (bias, eps) = (config.attention_bias, config.rms_norm_eps);
+        let (attention, mlp) = (weights.at("self_attn"), weights.at("mlp"));
+        Ok(Self {
+            attention_norm: RmsNorm::load(&weights.at("input_layernorm"), hidden, eps)?,
+            query: Linear::load(&attention.at("q_proj"), hidden, query_width, bias)?,
+            key: Linear::load(&attention.at("k_proj"), hidden, key_width, bias)?,
+            value: Linear::load(&attention.at("v_proj"), hidden, key_width, bias)?,
+            output: Linear::load(&attention.at("o_proj"), query_width, hidden, bias)?,
+            query_norm: RmsNorm::load(&attention.at("q_norm"), head_dim, eps)?,
+            key_norm: RmsNorm::load(&attention.at("k_norm"), head_dim, eps)?,
+            mlp_norm: RmsNorm::load(&weights.at("post_attention_layernorm"), hidden, eps)?,
+            gate: Linear::load(&mlp.at("gate_proj"), hidden, wide, false)?,
+            up: Linear::load(&mlp.at("up_proj"), hidden, wide, false)?,
+            down: Linear::load(&mlp.at("down_proj"), wide, hidden, false)?,
+            head_dim,
+        })
+    }
+
+    /// Rotated queries, (heads, tokens, head_dim).
+    fn query(&self, normed: &Tensor, rotary: &RotaryTable) -> Result<Tensor> {
+        rotary.rotate(&self.query_norm.forward(&self.split_heads(self.query.forward(normed)?)?)?)
+    }
+
+    /// Rotated keys and values, (key-value heads, tokens, head_dim) each.
+    fn key_value(&self, normed: &Tensor, rotary: &RotaryTable) -> Result<(Tensor, Tensor)> {
+        let key = self.key_norm.forward(&self.split_heads(self.key.forward(normed)?)?)?;
+        Ok((rotary.rotate(&key)?, self.split_heads(self.value.forward(normed)?)?))
+    }
+
+    fn split_heads(&self, x: Tensor) -> Result<Tensor> {
+        let (tokens, width) = x.dims2()?;
+        x.reshape((tokens, width / self.head_dim, self.head_dim))?.transpose(0, 1)?.contiguous()
+    }
+
+    fn mlp(&self, normed: &Tensor) -> Result<Tensor> {
+        let gate = self.gate.forward(normed)?;
+        ops::swiglu_in_place(&gate, &self.up.forward(normed)?)?;
+        self.down.forward(&gate)
+    }
+}

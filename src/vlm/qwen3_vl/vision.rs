@@ -1,0 +1,318 @@
+//! The vision tower: one pair of frames in, visual tokens and DeepStack features out.
+//!
+//! Source: transformers 4.57, `models/qwen3_vl/modeling_qwen3_vl.py`, `Qwen3VLVisionModel`. Its attention never
+//! leaves a temporal pair, so a pair is encoded once and for all when it arrives.
+
+use candle_core::{Device, Result, Tensor};
+
+use super::config::{Activation, CHANNELS, FRAMES_PER_PAIR, VisionConfig};
+use super::error::LoadError;
+use super::layers::{LayerNorm, Linear, RotaryTable, attention, inverse_frequencies};
+use super::ops;
+use super::weights::Section;
+
+/// A frame's size in patches; both sides are multiples of the merge size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PatchGrid {
+    pub rows: usize,
+    pub columns: usize,
+    /// Patches per side of one visual token.
+    pub merge_size: usize,
+}
+
+impl PatchGrid {
+    pub fn patches(&self) -> usize {
+        self.rows * self.columns
+    }
+
+    /// Visual tokens as (rows, columns).
+    pub fn token_grid(&self) -> (usize, usize) {
+        (self.rows / self.merge_size, self.columns / self.merge_size)
+    }
+
+    /// Visual tokens of one pair of frames.
+    pub fn tokens(&self) -> usize {
+        let (rows, columns) = self.token_grid();
+        rows * columns
+    }
+
+    /// (row, column) of every patch in the order of the model: one merge block after the other.
+    pub fn merge_block_order(&self) -> impl Iterator<Item = (usize, usize)> {
+        let merge = self.merge_size;
+        let (block_rows, block_columns) = self.token_grid();
+        (0..block_rows * block_columns * merge * merge).map(move |index| {
+            let (block, inner) = (index / (merge * merge), index % (merge * merge));
+            let row = block / block_columns * merge + inner / merge;
+            (row, block % block_columns * merge + inner % merge)
+        })
+    }
+}
+
+/// What depends on the grid alone: interpolated positions (patches, hidden) and rotary angles.
+pub struct GridTables {
+    positions: Tensor,
+    rotary: RotaryTable,
+}
+
+/// A pair of frames as the language model takes it.
+pub struct VisionFeatures {
+    /// (visual tokens, text hidden): stand at the `<|video_pad|>` rows.
+    pub embeddings: Tensor,
+    /// One (visual tokens, text hidden) per tapped block: added behind the first text layers.
+    pub deepstack: Vec<Tensor>,
+}
+
+pub struct VisionTower {
+    patch_embedding: Linear,
+    /// (side², hidden)
+    position_table: Tensor,
+    table_side: usize,
+    blocks: Vec<Block>,
+    merger: Merger,
+    /// (block index, merger) in the order of the text layers that take the features.
+    deepstack: Vec<(usize, Merger)>,
+    inverse_frequencies: Vec<f32>,
+}
+
+impl VisionTower {
+    /// `text_hidden` is the width of the language model, which the mergers write.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another shape than `config` says.
+    pub fn load(
+        weights: &Section,
+        config: &VisionConfig,
+        text_hidden: usize,
+    ) -> std::result::Result<Self, LoadError> {
+        let hidden = config.hidden_size;
+        let side = config.patch_size;
+        let projection = weights.at("patch_embed.proj");
+        // A convolution whose stride is its kernel is a product with the flattened patch.
+        let kernel = projection.get("weight", (hidden, CHANNELS, FRAMES_PER_PAIR, side, side))?;
+        let kernel = kernel.reshape((hidden, CHANNELS * FRAMES_PER_PAIR * side * side))?;
+        let patch_embedding = Linear::new(kernel, Some(projection.get("bias", hidden)?));
+        let table_side = config.position_table_side;
+        let mut deepstack = Vec::new();
+        for (index, &block) in config.deepstack_layers.iter().enumerate() {
+            let section = weights.at("deepstack_merger_list").at(index);
+            deepstack.push((block, Merger::load(&section, config, text_hidden, NormOrder::AfterMerge)?));
+        }
+        Ok(Self {
+            patch_embedding,
+            position_table: weights.at("pos_embed").get("weight", (table_side * table_side, hidden))?,
+            table_side,
+            blocks: (0..config.depth)
+                .map(|index| Block::load(&weights.at("blocks").at(index), config))
+                .collect::<std::result::Result<_, _>>()?,
+            merger: Merger::load(&weights.at("merger"), config, text_hidden, NormOrder::BeforeMerge)?,
+            deepstack,
+            inverse_frequencies: inverse_frequencies(config.rope_theta, hidden / config.heads / 2),
+        })
+    }
+
+    /// The tables of one frame size, made once per episode.
+    ///
+    /// # Errors
+    /// Only when memory cannot be had.
+    pub fn grid_tables(&self, grid: &PatchGrid) -> Result<GridTables> {
+        let mut angles = Vec::with_capacity(grid.patches() * 2 * self.inverse_frequencies.len());
+        for (row, column) in grid.merge_block_order() {
+            for coordinate in [row, column] {
+                angles.extend(self.inverse_frequencies.iter().map(|frequency| coordinate as f32 * frequency));
+            }
+        }
+        Ok(GridTables {
+            positions: self.interpolate_positions(grid)?,
+            rotary: RotaryTable::from_angles(&angles, grid.patches())?,
+        })
+    }
+
+    /// The learned position table, stretched over the grid bilinearly with its corners on the grid's corners.
+    fn interpolate_positions(&self, grid: &PatchGrid) -> Result<Tensor> {
+        let (rows, columns) = (stretch(self.table_side, grid.rows), stretch(self.table_side, grid.columns));
+        let count = grid.patches();
+        let mut corners: [(Vec<u32>, Vec<f32>); 4] = Default::default();
+        for (row, column) in grid.merge_block_order() {
+            let (y, x) = (&rows[row], &columns[column]);
+            let cells = [
+                (y.low, x.low, (1.0 - y.fraction) * (1.0 - x.fraction)),
+                (y.low, x.high, (1.0 - y.fraction) * x.fraction),
+                (y.high, x.low, y.fraction * (1.0 - x.fraction)),
+                (y.high, x.high, y.fraction * x.fraction),
+            ];
+            for ((indices, weights), (table_row, table_column, weight)) in corners.iter_mut().zip(cells) {
+                indices.push((table_row * self.table_side + table_column) as u32);
+                weights.push(weight);
+            }
+        }
+        let [first, others @ ..] = corners.map(|(indices, weights)| -> Result<Tensor> {
+            let rows =
+                self.position_table.index_select(&Tensor::from_vec(indices, count, &Device::Cpu)?, 0)?;
+            rows.broadcast_mul(&Tensor::from_vec(weights, (count, 1), &Device::Cpu)?)
+        });
+        let sum = first?;
+        for other in others {
+            ops::add_in_place(&sum, &other?)?;
+        }
+        Ok(sum)
+    }
+
+    /// Encodes one pair: `patches` is (patches, channels · 2 · patch²) in merge-block order, normalised.
+    ///
+    /// # Errors
+    /// Only when `patches` or `tables` are of another grid, or memory cannot be had.
+    pub fn encode(&self, patches: &Tensor, tables: &GridTables) -> Result<VisionFeatures> {
+        let hidden = self.patch_embedding.forward(patches)?;
+        ops::add_in_place(&hidden, &tables.positions)?;
+        let mut deepstack: Vec<Option<Tensor>> = vec![None; self.deepstack.len()];
+        for (index, block) in self.blocks.iter().enumerate() {
+            block.forward_in_place(&hidden, &tables.rotary)?;
+            for (slot, (tapped, merger)) in deepstack.iter_mut().zip(&self.deepstack) {
+                if *tapped == index {
+                    *slot = Some(merger.forward(&hidden)?);
+                }
+            }
+        }
+        Ok(VisionFeatures {
+            embeddings: self.merger.forward(&hidden)?,
+            deepstack: deepstack.into_iter().flatten().collect(),
+        })
+    }
+}
+
+/// Where one grid coordinate falls in the position table.
+struct TablePlace {
+    low: usize,
+    high: usize,
+    fraction: f32,
+}
+
+fn stretch(table_side: usize, grid_side: usize) -> Vec<TablePlace> {
+    let last = table_side - 1;
+    let step = if grid_side > 1 { last as f32 / (grid_side - 1) as f32 } else { 0.0 };
+    (0..grid_side)
+        .map(|index| {
+            // Counted from the nearer end, so that the far corner is met exactly.
+            let from_end = grid_side - 1 - index;
+            let place =
+                if index <= from_end { index as f32 * step } else { last as f32 - from_end as f32 * step };
+            let low = (place as usize).min(last);
+            TablePlace { low, high: (low + 1).min(last), fraction: place - low as f32 }
+        })
+        .collect()
+}
+
+struct Block {
+    attention_norm: LayerNorm,
+    query_key_value: Linear,
+    projection: Linear,
+    mlp_norm: LayerNorm,
+    up: Linear,
+    down: Linear,
+    activation: Activation,
+    heads: usize,
+}
+
+impl Block {
+    fn load(weights: &Section, config: &VisionConfig) -> std::result::Result<Self, LoadError> {
+        let (hidden, wide) = (config.hidden_size, config.intermediate_size);
+        Ok(Self {
+            attention_norm: LayerNorm::load(&weights.at("norm1"), hidden)?,
+            query_key_value: Linear::load(&weights.at("attn.qkv"), hidden, 3 * hidden, true)?,
+            projection: Linear::load(&weights.at("attn.proj"), hidden, hidden, true)?,
+            mlp_norm: LayerNorm::load(&weights.at("norm2"), hidden)?,
+            up: Linear::load(&weights.at("mlp.linear_fc1"), hidden, wide, true)?,
+            down: Linear::load(&weights.at("mlp.linear_fc2"), wide, hidden, true)?,
+            activation: config.activation,
+            heads: config.heads,
+        })
+    }
+
+    fn forward_in_place(&self, hidden: &Tensor, rotary: &RotaryTable) -> Result<()> {
+        let attended = self.attend(&self.attention_norm.forward(hidden)?, rotary)?;
+        ops::add_in_place(hidden, &self.projection.forward(&attended)?)?;
+        let wide = self.up.forward(&self.mlp_norm.forward(hidden)?)?;
+        match self.activation {
+            Activation::GeluTanh => ops::gelu_tanh_in_place(&wide)?,
+            Activation::GeluErf => ops::gelu_erf_in_place(&wide)?,
+        }
+        ops::add_in_place(hidden, &self.down.forward(&wide)?)
+    }
+
+    fn attend(&self, x: &Tensor, rotary: &RotaryTable) -> Result<Tensor> {
+        let (patches, hidden) = x.dims2()?;
+        let all = self.query_key_value.forward(x)?.reshape((patches, 3, self.heads, hidden / self.heads))?;
+        let part = |index: usize| all.narrow(1, index, 1)?.squeeze(1)?.transpose(0, 1)?.contiguous();
+        let (query, key) = (rotary.rotate(&part(0)?)?, rotary.rotate(&part(1)?)?);
+        attention(&query, &key, &part(2)?, false)
+    }
+}
+
+/// Whether a merger normalises single patches or whole merge blocks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NormOrder {
+    BeforeMerge,
+    AfterMerge,
+}
+
+/// Joins a merge block's patches into one visual token.
+struct Merger {
+    norm: LayerNorm,
+    order: NormOrder,
+    merged_width: usize,
+    up: Linear,
+    down: Linear,
+}
+
+impl Merger {
+    fn load(
+        weights: &Section,
+        config: &VisionConfig,
+        text_hidden: usize,
+        order: NormOrder,
+    ) -> std::result::Result<Self, LoadError> {
+        let merged_width = config.hidden_size * config.merge_size * config.merge_size;
+        let norm_width = if order == NormOrder::AfterMerge { merged_width } else { config.hidden_size };
+        Ok(Self {
+            norm: LayerNorm::load(&weights.at("norm"), norm_width)?,
+            order,
+            merged_width,
+            up: Linear::load(&weights.at("linear_fc1"), merged_width, merged_width, true)?,
+            down: Linear::load(&weights.at("linear_fc2"), merged_width, text_hidden, true)?,
+        })
+    }
+
+    fn forward(&self, hidden: &Tensor) -> Result<Tensor> {
+        let (patches, width) = hidden.dims2()?;
+        let merged = (patches * width / self.merged_width, self.merged_width);
+        let normed = match self.order {
+            NormOrder::BeforeMerge => self.norm.forward(hidden)?.reshape(merged)?,
+            NormOrder::AfterMerge => self.norm.forward(&hidden.reshape(merged)?)?,
+        };
+        let wide = self.up.forward(&normed)?;
+        ops::gelu_erf_in_place(&wide)?;
+        self.down.forward(&wide)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merge_blocks_come_one_after_the_other() {
+        let grid = PatchGrid { rows: 2, columns: 4, merge_size: 2 };
+        let order: Vec<_> = grid.merge_block_order().collect();
+        assert_eq!(order, [(0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (0, 3), (1, 2), (1, 3)]);
+        assert_eq!((grid.tokens(), grid.token_grid(), grid.patches()), (2, (1, 2), 8));
+    }
+
+    #[test]
+    fn the_position_table_is_stretched_corner_to_corner() {
+        let places: Vec<_> = stretch(4, 7).iter().map(|p| (p.low, p.high, p.fraction)).collect();
+        let expected =
+            [(0, 1, 0.0), (0, 1, 0.5), (1, 2, 0.0), (1, 2, 0.5), (2, 3, 0.0), (2, 3, 0.5), (3, 3, 0.0)];
+        assert_eq!(places, expected);
+        assert_eq!(stretch(8, 1).iter().map(|p| (p.low, p.fraction)).collect::<Vec<_>>(), [(0, 0.0)]);
+    }
+}
