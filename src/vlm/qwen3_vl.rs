@@ -1,1 +1,343 @@
+//! Qwen3-VL on candle: an ordinary Hugging Face folder in, log-probabilities of growing prefixes out.
+//!
+//! Everything is computed in f32 on the CPU. The prefix cache is exact to f32 rounding, because the frame size is
+//! fixed for an episode, times are absolute, only complete pairs are committed, and positions go on from the M-RoPE
+//! position. An odd last frame, doubled, and the question run on a fork of the cache that is cut back afterwards.
+//!
+//! Reference: transformers 4.57, `models/qwen3_vl/`.
 
+use std::path::{Path, PathBuf};
+
+use ::image::RgbImage;
+
+use super::{LogProbs, ModelInfo, VideoVlm, VlmError};
+use crate::reward::log_softmax_at;
+
+pub mod cache;
+pub mod config;
+mod episode;
+mod error;
+mod folder;
+mod layers;
+pub mod mrope;
+mod ops;
+pub mod processor;
+pub mod prompt;
+mod resize;
+pub mod text;
+pub mod vision;
+mod weights;
+
+pub use episode::QwenEpisode;
+pub use error::LoadError;
+pub use folder::ModelFolder;
+
+use cache::KvCache;
+use config::{FRAMES_PER_PAIR, Qwen3VlConfig};
+use episode::{PendingFrame, View};
+use error::inference;
+use mrope::TokenChunk;
+use processor::Processor;
+use prompt::Prompt;
+use text::LanguageModel;
+use vision::{PatchGrid, VisionFeatures, VisionTower};
+use weights::Weights;
+
+/// How a model folder is to be used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadOptions {
+    /// A Hugging Face folder: config.json, tokenizer.json, weights, and preprocessor settings if there are any.
+    pub path: PathBuf,
+    /// Whether the question stands inside the chat template; TOPReward's main setting is without.
+    pub chat_template: bool,
+    /// Upper bound for the pixels of one resized frame; `None` takes a 64th of the folder's budget for a video.
+    pub max_pixels: Option<usize>,
+    /// Longest instruction, in tokens.
+    pub max_instruction_tokens: usize,
+}
+
+impl LoadOptions {
+    /// The defaults for a folder.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), chat_template: false, max_pixels: None, max_instruction_tokens: 256 }
+    }
+}
+
+/// A loaded Qwen3-VL. Immutable; episodes hold all state.
+pub struct Qwen3Vl {
+    info: ModelInfo,
+    processor: Processor,
+    prompt: Prompt,
+    vision: VisionTower,
+    text: LanguageModel,
+    max_tokens: usize,
+}
+
+impl Qwen3Vl {
+    /// Loads a model folder, all weights converted to f32.
+    ///
+    /// # Errors
+    /// [`VlmError::Load`] with the folder and the one thing that is wrong with it.
+    pub fn load(options: &LoadOptions) -> Result<Self, VlmError> {
+        Self::load_parts(options).map_err(|error| VlmError::Load {
+            folder: options.path.display().to_string(),
+            reason: error.to_string(),
+        })
+    }
+
+    fn load_parts(options: &LoadOptions) -> Result<Self, LoadError> {
+        let folder = ModelFolder::open(Path::new(&options.path))?;
+        let config = Qwen3VlConfig::load(&folder)?;
+        let prompt = Prompt::load(
+            &folder,
+            config.text.vocab_size,
+            options.chat_template,
+            options.max_instruction_tokens,
+        )?;
+        let processor = Processor::load(&folder, &config.vision, options.max_pixels)?;
+        let weights = Weights::open(&folder)?;
+        let vision = VisionTower::load(&weights.vision(), &config.vision, config.text.hidden_size)?;
+        let text = LanguageModel::load(&weights, &config.text, config.tied_embeddings)?;
+        let info = ModelInfo {
+            path: options.path.display().to_string(),
+            parameters: weights.parameters(),
+            max_pixels: processor.max_pixels(),
+            chat_template: options.chat_template,
+        };
+        Ok(Self { info, processor, prompt, vision, text, max_tokens: config.text.max_tokens })
+    }
+
+    /// The image side of the model, for those who want to look at its steps one by one.
+    pub fn processor(&self) -> &Processor {
+        &self.processor
+    }
+
+    /// The vision tower, for those who want to look at its steps one by one.
+    pub fn vision(&self) -> &VisionTower {
+        &self.vision
+    }
+
+    /// All token ids that [`VideoVlm::score`] would let the model see.
+    ///
+    /// # Errors
+    /// As [`VideoVlm::score`].
+    pub fn prompt_tokens(&self, episode: &mut QwenEpisode, instruction: &str) -> Result<Vec<u32>, VlmError> {
+        let question = self.prompt.question(instruction)?;
+        self.encode_pending(episode)?;
+        let tail = self.tail(&episode.cache, episode.grid(), episode.pending.as_ref(), &question)?;
+        Ok([&episode.tokens, tail.tokens()].concat())
+    }
+
+    /// Scores frames with their times in one pass and without a cache: slower, and the yardstick for the cache.
+    ///
+    /// # Errors
+    /// As [`VideoVlm::append`] and [`VideoVlm::score`].
+    pub fn score_at_once(
+        &self,
+        frames: &[(&RgbImage, f64)],
+        instruction: &str,
+    ) -> Result<LogProbs, VlmError> {
+        let question = self.prompt.question(instruction)?;
+        let mut episode = self.new_episode();
+        let mut pairs: Vec<(f64, VisionFeatures)> = Vec::new();
+        for pair in frames.chunks(FRAMES_PER_PAIR) {
+            let (first, second) = (pair[0], pair[pair.len() - 1]);
+            for (_, time_s) in pair {
+                check_time(&mut episode, *time_s)?;
+            }
+            let (resized_first, resized_second) =
+                (self.resize(&mut episode, first.0)?, self.resize(&mut episode, second.0)?);
+            let features = self.encode(&episode, [&resized_first, &resized_second])?;
+            pairs.push((mean(first.1, second.1), features));
+        }
+        let Some(grid) = episode.grid() else { return Err(VlmError::NoFrames) };
+        let mut chunk = TokenChunk::starting_at(0);
+        chunk.push_text(&self.prompt.opening()?);
+        for (seconds, features) in &pairs {
+            self.push_pair(&mut chunk, *seconds, &grid, features)?;
+        }
+        chunk.push_text(&question);
+        self.check_length(chunk.len())?;
+        self.log_probs(&self.text.last_logits(&chunk, &mut episode.cache).map_err(inference)?)
+    }
+
+    /// The frame at the episode's size; the first frame fixes that size.
+    fn resize(&self, episode: &mut QwenEpisode, rgb: &RgbImage) -> Result<RgbImage, VlmError> {
+        let frame_size = rgb.dimensions();
+        if episode.view.is_none() {
+            let grid = self.processor.grid(frame_size.0, frame_size.1)?;
+            let tables = self.vision.grid_tables(&grid).map_err(inference)?;
+            episode.view = Some(View { frame_size, grid, tables });
+        }
+        let view = view(episode)?;
+        if view.frame_size != frame_size {
+            let (width, height) = view.frame_size;
+            let reason =
+                format!("the episode began with {width}×{height}; start a new one to change the size");
+            return Err(VlmError::FrameSize { width: frame_size.0, height: frame_size.1, reason });
+        }
+        self.processor.resize(rgb, &view.grid)
+    }
+
+    fn encode(
+        &self,
+        episode: &QwenEpisode,
+        pair: [&RgbImage; FRAMES_PER_PAIR],
+    ) -> Result<VisionFeatures, VlmError> {
+        let view = view(episode)?;
+        let patches = self.processor.patches(pair, &view.grid)?;
+        self.vision.encode(&patches, &view.tables).map_err(inference)
+    }
+
+    /// Encodes an odd last frame, doubled, unless that has been done.
+    fn encode_pending(&self, episode: &mut QwenEpisode) -> Result<(), VlmError> {
+        let doubled = match &episode.pending {
+            Some(PendingFrame { resized, doubled: None, .. }) => self.encode(episode, [resized, resized])?,
+            _ => return Ok(()),
+        };
+        if let Some(pending) = &mut episode.pending {
+            pending.doubled = Some(doubled);
+        }
+        Ok(())
+    }
+
+    /// Commits a complete pair. On an error the episode is as it was.
+    fn commit_pair(
+        &self,
+        episode: &mut QwenEpisode,
+        first: &PendingFrame,
+        second: &PendingFrame,
+    ) -> Result<(), VlmError> {
+        let features = self.encode(episode, [&first.resized, &second.resized])?;
+        let grid = view(episode)?.grid;
+        let mut chunk = self.begin_chunk(&episode.cache)?;
+        self.push_pair(&mut chunk, mean(first.time_s, second.time_s), &grid, &features)?;
+        self.check_length(episode.cache.len() + chunk.len())?;
+        self.text.append(&chunk, &mut episode.cache).map_err(inference)?;
+        episode.tokens.extend_from_slice(chunk.tokens());
+        Ok(())
+    }
+
+    /// What goes behind the cached tokens to score them: an odd last frame, doubled and encoded, and the question.
+    fn tail<'a>(
+        &self,
+        cache: &KvCache,
+        grid: Option<PatchGrid>,
+        pending: Option<&'a PendingFrame>,
+        question: &[u32],
+    ) -> Result<TokenChunk<'a>, VlmError> {
+        let mut chunk = self.begin_chunk(cache)?;
+        if let (Some(PendingFrame { time_s, doubled: Some(features), .. }), Some(grid)) = (pending, grid) {
+            self.push_pair(&mut chunk, *time_s, &grid, features)?;
+        }
+        chunk.push_text(question);
+        self.check_length(cache.len() + chunk.len())?;
+        Ok(chunk)
+    }
+
+    fn begin_chunk<'a>(&self, cache: &KvCache) -> Result<TokenChunk<'a>, VlmError> {
+        let mut chunk = TokenChunk::starting_at(cache.next_position());
+        if cache.is_empty() {
+            chunk.push_text(&self.prompt.opening()?);
+        }
+        Ok(chunk)
+    }
+
+    fn push_pair<'a>(
+        &self,
+        chunk: &mut TokenChunk<'a>,
+        seconds: f64,
+        grid: &PatchGrid,
+        features: &'a VisionFeatures,
+    ) -> Result<(), VlmError> {
+        chunk.push_text(&self.prompt.before_visual(seconds)?);
+        chunk.push_visual(self.prompt.video_pad(), grid, features);
+        chunk.push_text(&self.prompt.behind_visual());
+        Ok(())
+    }
+
+    fn check_length(&self, tokens: usize) -> Result<(), VlmError> {
+        if tokens > self.max_tokens {
+            return Err(VlmError::EpisodeTooLong { tokens, limit: self.max_tokens });
+        }
+        Ok(())
+    }
+
+    fn log_probs(&self, logits: &[f32]) -> Result<LogProbs, VlmError> {
+        let (answer_true, answer_false) = self.prompt.answers();
+        let log_prob = |token: u32| {
+            log_softmax_at(logits, token as usize).ok_or_else(|| {
+                VlmError::Inference(
+                    "the model's logits are not numbers: its weights may be damaged".to_owned(),
+                )
+            })
+        };
+        Ok(LogProbs { log_prob_true: log_prob(answer_true)?, log_prob_false: log_prob(answer_false)? })
+    }
+}
+
+impl VideoVlm for Qwen3Vl {
+    type Episode = QwenEpisode;
+
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn new_episode(&self) -> QwenEpisode {
+        QwenEpisode::new(self.text.new_cache())
+    }
+
+    fn append(&self, episode: &mut QwenEpisode, rgb: &RgbImage, time_s: f64) -> Result<(), VlmError> {
+        let resized = self.resize(episode, rgb)?;
+        let before = episode.last_time_s;
+        check_time(episode, time_s)?;
+        let frame = PendingFrame { resized, time_s, doubled: None };
+        match episode.pending.take() {
+            None => episode.pending = Some(frame),
+            Some(first) => {
+                if let Err(error) = self.commit_pair(episode, &first, &frame) {
+                    episode.pending = Some(first);
+                    episode.last_time_s = before;
+                    return Err(error);
+                }
+            }
+        }
+        episode.frames += 1;
+        Ok(())
+    }
+
+    fn score(&self, episode: &mut QwenEpisode, instruction: &str) -> Result<LogProbs, VlmError> {
+        let question = self.prompt.question(instruction)?;
+        if episode.frames == 0 {
+            return Err(VlmError::NoFrames);
+        }
+        self.encode_pending(episode)?;
+        let tail = self.tail(&episode.cache, episode.grid(), episode.pending.as_ref(), &question)?;
+        let mut fork = episode.cache.fork();
+        let logits = self.text.last_logits(&tail, fork.cache()).map_err(inference)?;
+        self.log_probs(&logits)
+    }
+
+    fn check_instruction(&self, instruction: &str) -> Result<(), VlmError> {
+        self.prompt.check_instruction(instruction)
+    }
+}
+
+fn view(episode: &QwenEpisode) -> Result<&View, VlmError> {
+    episode.view.as_ref().ok_or(VlmError::NoFrames)
+}
+
+fn check_time(episode: &mut QwenEpisode, time_s: f64) -> Result<(), VlmError> {
+    if !time_s.is_finite() || time_s < episode.last_time_s {
+        let last = episode.last_time_s;
+        return Err(VlmError::Inference(format!(
+            "a frame's time is {time_s} s, but frames have come up to {last} s"
+        )));
+    }
+    episode.last_time_s = time_s;
+    Ok(())
+}
+
+fn mean(first: f64, second: f64) -> f64 {
+    (first + second) / 2.0
+}
