@@ -32,11 +32,11 @@ def cast_episode(simulator, dry, seed, kind, colour, distractor_share):
     """The next seed whose episode is what the cast asks for; `dry` simulates without pictures."""
     while True:
         seed += 1
-        episode = dry.run(seed, kind, colour, distractor_share, every=1, hold=HOLD)
+        episode = dry.run(seed, kind, colour, distractor_share, every=(1,), hold=HOLD)
         named = colour in episode.setup.instruction
         bystanders = len(episode.setup.distractors) > 0
         if named and bystanders == (distractor_share > 0) and episode.success == (kind == "success"):
-            return simulator.run(seed, kind, colour, distractor_share, every=1, hold=HOLD)
+            return simulator.run(seed, kind, colour, distractor_share, every=(1,), hold=HOLD)
 
 
 class Bag:

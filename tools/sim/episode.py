@@ -56,6 +56,7 @@ class Episode:
     block: np.ndarray
     opening: np.ndarray
     progress: np.ndarray
+    times: np.ndarray
 
     @property
     def success(self):
@@ -173,8 +174,8 @@ class Simulator:
         setup.instruction = instruction(rng, "" if unnamed else setup.colour)
         return setup
 
-    def run(self, seed, kind=None, colour=None, distractor_share=0.6, every=2, hold=(0, 30)):
-        """One episode; a picture every `every` control steps, the state with it."""
+    def run(self, seed, kind=None, colour=None, distractor_share=0.6, every=(2,), hold=(0, 30)):
+        """One episode; a picture and the state at every control step that a number of `every` divides."""
         rng = np.random.default_rng(seed)
         observation, _ = self.env.reset(seed=int(seed))
         start = observation["environment_state"][:3].astype(float)
@@ -186,16 +187,17 @@ class Simulator:
         # A few random moves first: the arm begins anywhere above the table.
         for _ in range(rng.integers(0, 8)):
             observation, *_ = self.env.step(np.array([*rng.uniform(-0.8, 0.8, 3), 1.0], np.float32))
-        frames, rows = [], []
+        frames, rows, times = [], [], []
         for step in range(MAX_STEPS):
             gripper, block = self.env.ik_point_pos, observation["environment_state"][:3].astype(float)
-            if step % every == 0:
+            if any(step % divisor == 0 for divisor in every):
                 jaw = self.env.data.qpos[self.env._gripper_qpos_adr]
                 rows.append([*gripper, *block, ctrl_to_normalized(jaw, self.jaw_range)])
+                times.append(step / FPS)
                 frames.append(self.camera.shoot(self.env.data) if self.camera else None)
             if script.ended(step):
                 break
             observation, *_ = self.env.step(script.action(step, gripper, block).astype(np.float32))
         rows = np.array(rows)
         gripper, block, opening = rows[:, :3], rows[:, 3:6], rows[:, 6]
-        return Episode(setup, frames, gripper, block, opening, progress(gripper, block, setup.goal, opening))
+        return Episode(setup, frames, gripper, block, opening, progress(gripper, block, setup.goal, opening), np.array(times))

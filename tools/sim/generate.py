@@ -1,7 +1,7 @@
 """Render a split of episodes: `python tools/sim/generate.py train OUT --episodes 2600 --seconds 2100`.
 
 train: 5 Hz, pictures as the engine's processor resizes them (128 high, 160 wide), one .npy each.
-held-out: 10 Hz, 320x240 JPEG, one third with distractors, from seeds of their own.
+held-out: 5 Hz and every half second besides, 320x240 JPEG, one third with distractors, from seeds of their own.
 Every episode NAME.npz holds state, labels and setup. Two workers share the seeds by parity; a rerun goes on where it stopped.
 """
 
@@ -34,9 +34,9 @@ def describe(episode):
     })  # fmt: skip
 
 
-def save(episode, path, split, rate):
+def save(episode, path, split):
     state = dict(
-        gripper=episode.gripper, block=episode.block, opening=episode.opening, progress=episode.progress, rate=rate, setup=describe(episode)
+        gripper=episode.gripper, block=episode.block, opening=episode.opening, progress=episode.progress, times=episode.times, setup=describe(episode)
     )
     if split == "train":
         small = [np.asarray(Image.fromarray(f).resize(TRAIN_SIZE, Image.Resampling.BICUBIC)) for f in episode.frames]
@@ -52,14 +52,14 @@ def held_out_episode(simulator, seed, index):
     """A script may fail by chance; a held-out episode must be what its kind says, so take the next seed then."""
     distractor_share = 1.0 if index % 3 == 0 else 0.0
     for attempt in range(20):
-        episode = simulator.run(seed + 10_000 * attempt, distractor_share=distractor_share, every=1, hold=(3, 16))
+        episode = simulator.run(seed + 10_000 * attempt, distractor_share=distractor_share, every=(2, 5), hold=(3, 16))
         if episode.success == (episode.setup.kind == "success"):
             return episode
     raise RuntimeError(f"no faithful episode near seed {seed}")
 
 
 def work(worker, split, out, episodes, deadline):
-    from episode import FPS, Simulator
+    from episode import Simulator
     from scene import Camera
 
     simulator = Simulator(Camera())
@@ -72,10 +72,10 @@ def work(worker, split, out, episodes, deadline):
         if time.time() > deadline:
             break
         if split == "train":
-            episode, rate = simulator.run(seed), FPS / 2
+            episode = simulator.run(seed)
         else:
-            episode, rate = held_out_episode(simulator, seed, index), FPS
-        save(episode, path, split, rate)
+            episode = held_out_episode(simulator, seed, index)
+        save(episode, path, split)
         if count % 25 == 0:
             pace = (time.time() - started) / (count + 1)
             print(f"worker {worker}: {count + 1} episodes, {pace:.2f} s each, last {episode.setup.kind}", flush=True)

@@ -1,0 +1,229 @@
+"""Train the model: `python tools/train/train.py EPISODES OUT --vision-seconds 600 --seconds 3600`.
+
+First the vision tower alone learns to tell the simulator's state from pairs of frames, then everything together learns
+log p(" True") of many prefixes and instructions. Schedules follow the wall clock, so a busy machine trains less, not longer.
+"""
+
+import argparse
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+import clips
+from export import export
+from model import PATCH, Layout, Packed, build, patches
+from prompt import COLOURS, Prompt, build_tokenizer
+
+MAIN_SIZE = (128, 160)
+OTHER_SIZES = [(96, 128), (128, 128)]
+VISION_BATCH = 48
+PAIRS_PER_BATCH = 44
+MAX_PAIRS = 18
+SHORT_UNTIL = 0.3  # share of the joint phase spent on clips of 1 to 3 pairs
+VISION_FROZEN_UNTIL = 0.3
+
+
+def tokens(size):
+    return size[0] * size[1] // (2 * PATCH) ** 2
+
+
+class Heads(nn.Module):
+    """Throw-away read-outs of the simulator's state: from every vision output, and from the text model at each pair's end."""
+
+    def __init__(self, width, deepstacks):
+        super().__init__()
+        flat = tokens(MAIN_SIZE) * width
+        self.vision = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(flat), nn.Linear(flat, clips.AUXILIARY)) for _ in range(1 + deepstacks)
+        )
+        self.text = nn.Linear(width, clips.AUXILIARY)
+
+    def of_vision(self, merged, deep=()):
+        return [head(x.view(-1, head[0].normalized_shape[0])) for head, x in zip(self.vision, [merged, *deep], strict=False)]
+
+
+def state_loss(out, truth):
+    sizes = [clips.STATE, clips.PRESENCE, clips.PLACES, len(COLOURS)]
+    state, presence, places, progress = torch.split(out, sizes, 1)
+    true_state, true_presence, true_places, true_progress = torch.split(truth, sizes, 1)
+    miss = (places - true_places).view(-1, len(COLOURS), 3) * true_presence[..., None]
+    place_loss = F.smooth_l1_loss(miss, torch.zeros_like(miss), reduction="sum") / (3 * true_presence.sum())
+    return (
+        F.smooth_l1_loss(state, true_state)
+        + F.binary_cross_entropy_with_logits(presence, true_presence)
+        + place_loss
+        + 4 * F.smooth_l1_loss(progress, true_progress, beta=0.1)
+    )
+
+
+def answer_loss(logits, targets, prompt):
+    """Cross-entropy over the whole vocabulary against the soft answer, and the distance of the log-odds."""
+    log_p = F.log_softmax(logits, -1)
+    cross = -(targets * log_p[:, prompt.true] + (1 - targets) * log_p[:, prompt.false]).mean()
+    floor = -(targets * targets.log() + (1 - targets) * (1 - targets).log()).mean()
+    odds = logits[:, prompt.true] - logits[:, prompt.false]
+    return cross - floor, F.smooth_l1_loss(odds, torch.logit(targets)), odds
+
+
+def parameter_groups(modules, scale=1.0):
+    weights = [p for module in modules for p in module.parameters()]
+    return [
+        dict(params=[p for p in weights if p.ndim > 1], weight_decay=0.05, scale=scale),
+        dict(params=[p for p in weights if p.ndim <= 1], weight_decay=0.0, scale=scale),
+    ]
+
+
+class Clock:
+    """Learning rate by wall-clock: a short rise in steps, full until `hold`, then down to 2 % along a cosine."""
+
+    def __init__(self, seconds, rate, rise, hold):
+        self.seconds, self.rate, self.rise, self.hold = seconds, rate, rise, hold
+        self.started, self.step = time.time(), 0
+
+    @property
+    def done(self):
+        return min(1.0, (time.time() - self.started) / self.seconds)
+
+    def set(self, optimiser):
+        self.step += 1
+        fall = max(0.0, (self.done - self.hold) / (1 - self.hold))
+        share = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * fall))
+        for group in optimiser.param_groups:
+            group["lr"] = self.rate * group["scale"] * share * min(1, self.step / self.rise)
+
+
+class Trainer:
+    def __init__(self, episodes, seed=0):
+        torch.manual_seed(seed)
+        self.rng = np.random.default_rng(seed)
+        self.tokenizer = build_tokenizer()
+        self.prompt = Prompt(self.tokenizer)
+        self.model = build(self.tokenizer)
+        self.packed = Packed(self.model, self.prompt)
+        self.heads = Heads(self.model.config.text_config.hidden_size, len(self.packed.visual.deepstack_visual_indexes))
+        self.episodes = episodes
+        # Scenes with bystanders are the harder ones: they are seen more often.
+        weight = np.array([1.6 if e.distractors else 1.0 for e in episodes])
+        self.weight = weight / weight.sum()
+
+    def pick(self, count):
+        return [self.episodes[i] for i in self.rng.choice(len(self.episodes), count, p=self.weight)]
+
+    def state_dict(self):
+        return dict(model=self.model.state_dict(), heads=self.heads.state_dict())
+
+    def load(self, path):
+        saved = torch.load(path)
+        self.model.load_state_dict(saved["model"])
+        self.heads.load_state_dict(saved["heads"])
+
+    def vision_batch(self):
+        frames, truths = [], []
+        for episode in self.pick(VISION_BATCH):
+            second = int(self.rng.integers(0, episode.length))
+            first = max(0, second - int(self.rng.integers(0, 4)))
+            mirrored = self.rng.random() < 0.5
+            pair = episode.frames[[first, second]]
+            frames.append(clips.photographed(self.rng, pair[:, :, ::-1] if mirrored else pair))
+            truths.append(episode.auxiliary(np.array([second]), mirrored))
+        return patches(np.stack(frames)), torch.from_numpy(np.concatenate(truths))
+
+    def learn_vision(self, seconds, rate=2e-3):
+        modules = [self.packed.visual, self.heads]
+        optimiser = torch.optim.AdamW(parameter_groups(modules), lr=rate, betas=(0.9, 0.98))
+        weights = [p for module in modules for p in module.parameters()]
+        clock, log = Clock(seconds, rate, rise=60, hold=0.3), []
+        grid = MAIN_SIZE[0] // PATCH, MAIN_SIZE[1] // PATCH
+        while clock.done < 1:
+            clock.set(optimiser)
+            pixels, truth = self.vision_batch()
+            losses = [state_loss(out, truth) for out in self.heads.of_vision(*self.packed.vision(pixels, grid))]
+            loss = losses[0] + 0.3 * sum(losses[1:])
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(weights, 1.0)
+            optimiser.step()
+            log.append([x.item() for x in losses])
+            if clock.step % 50 == 0:
+                print(f"vision {clock.step} {100 * clock.done:.0f}% {np.round(np.mean(log, 0), 3)}", flush=True)
+                log = []
+
+    def shape(self, done):
+        """Number of pairs and frame size of a batch: short clips first, which are cheap, for the grounding; then all lengths."""
+        if done < SHORT_UNTIL:
+            return int(self.rng.integers(1, 4)), MAIN_SIZE
+        pairs = int(self.rng.integers(2, 9 if self.rng.random() < 0.5 else MAX_PAIRS + 1))
+        return pairs, OTHER_SIZES[self.rng.integers(2)] if self.rng.random() < 0.12 else MAIN_SIZE
+
+    def joint_batch(self, done):
+        pairs, size = self.shape(done)
+        count = max(3, min(16, round(PAIRS_PER_BATCH / (pairs + 1))))
+        batch = [clips.sample(self.rng, episode, pairs, size, prefixes=1 + pairs // 2) for episode in self.pick(count)]
+        grid = size[0] // PATCH, size[1] // PATCH
+        layouts = [Layout(self.prompt, clip.times, grid, clip.asked) for clip in batch]
+        pixels = patches(np.stack([clip.frames for clip in batch]))
+        targets = torch.from_numpy(np.concatenate([clip.targets for clip in batch]))
+        truth = torch.from_numpy(np.concatenate([clip.auxiliary for clip in batch]))
+        return pixels, grid, layouts, targets, truth, size == MAIN_SIZE
+
+    def learn_jointly(self, seconds, out, rate=1e-3, vision_scale=0.3):
+        language = [self.model.model.language_model, self.heads]
+        groups = parameter_groups(language) + parameter_groups([self.packed.visual], vision_scale)
+        optimiser = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
+        clock, log, clips_seen, saved = Clock(seconds, rate, rise=100, hold=0.5), [], 0, time.time()
+        while clock.done < 1:
+            clock.set(optimiser)
+            self.packed.visual.requires_grad_(clock.done >= VISION_FROZEN_UNTIL)
+            pixels, grid, layouts, targets, truth, main = self.joint_batch(clock.done)
+            logits, ends, merged = self.packed(pixels, grid, layouts)
+            divergence, odds_loss, odds = answer_loss(logits, targets, self.prompt)
+            auxiliary = state_loss(self.heads.text(ends), truth)
+            if main and merged.requires_grad:
+                auxiliary = auxiliary + state_loss(self.heads.of_vision(merged)[0], truth)
+            loss = divergence + 0.2 * odds_loss + (0.5 * (1 - clock.done) + 0.05) * auxiliary
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            optimiser.step()
+            clips_seen += len(layouts)
+            agreement = np.corrcoef(odds.detach().numpy(), torch.logit(targets).numpy())[0, 1]
+            log.append([divergence.item(), odds_loss.item(), auxiliary.item(), agreement])
+            if clock.step % 25 == 0:
+                means = "kl {:.4f} odds {:.3f} state {:.3f} agreement {:.3f}".format(*np.mean(log, 0))
+                print(f"joint {clock.step} {100 * clock.done:.1f}% {means} clips {clips_seen}", flush=True)
+                log = []
+            if time.time() - saved > 300:
+                saved = time.time()
+                torch.save(self.state_dict(), out / "joint.pt")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("episodes", type=Path)
+    parser.add_argument("out", type=Path, help="checkpoints; the finished model goes to OUT/model")
+    parser.add_argument("--vision-seconds", type=float, default=600)
+    parser.add_argument("--seconds", type=float, default=3600, help="of the joint phase")
+    parser.add_argument("--from-vision", type=Path, help="skip the vision phase: a vision.pt of an earlier run")
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    options.out.mkdir(parents=True, exist_ok=True)
+    episodes = clips.load(options.episodes)
+    print(f"{len(episodes)} episodes, {sum(e.success for e in episodes)} successes, {sum(bool(e.distractors) for e in episodes)} with others")
+    trainer = Trainer(episodes)
+    if options.from_vision:
+        trainer.load(options.from_vision)
+    else:
+        trainer.learn_vision(options.vision_seconds)
+        torch.save(trainer.state_dict(), options.out / "vision.pt")
+    trainer.learn_jointly(options.seconds, options.out)
+    torch.save(trainer.state_dict(), options.out / "joint.pt")
+    export(trainer.model, trainer.tokenizer, options.out / "model")
+
+
+if __name__ == "__main__":
+    main()
