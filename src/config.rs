@@ -171,8 +171,10 @@ pub enum ConfigError {
     NoParameters { path: String },
     #[error("parameter {name}: {reason}")]
     Parameter { name: String, reason: String },
-    #[error("{0}")]
-    Tree(serde_yaml::Error),
+    #[error("{path}: parameter {name}: {source}")]
+    ParameterInFile { path: String, name: String, source: serde_yaml::Error },
+    #[error("parameter {name}: {source}")]
+    Tree { name: String, source: serde_yaml::Error },
 }
 
 impl Config {
@@ -199,7 +201,7 @@ impl Config {
             return Err(ConfigError::NoParameters { path: shown });
         }
         Self::from_tree(tree).map_err(|error| match error {
-            ConfigError::Tree(source) => ConfigError::Yaml { path: shown, source },
+            ConfigError::Tree { name, source } => ConfigError::ParameterInFile { path: shown, name, source },
             other => other,
         })
     }
@@ -216,7 +218,10 @@ impl Config {
     }
 
     fn from_tree(tree: Mapping) -> Result<Self, ConfigError> {
-        let config: Self = serde_yaml::from_value(Value::Mapping(tree)).map_err(ConfigError::Tree)?;
+        let config: Self = serde_path_to_error::deserialize(Value::Mapping(tree)).map_err(|error| {
+            let name = error.path().to_string();
+            ConfigError::Tree { name, source: error.into_inner() }
+        })?;
         config.validate()?;
         Ok(config)
     }
@@ -224,7 +229,9 @@ impl Config {
     /// Every parameter by its dotted name, with its value.
     pub fn to_parameters(&self) -> Result<Vec<(String, Value)>, ConfigError> {
         let mut flat = Vec::new();
-        flatten("", serde_yaml::to_value(self).map_err(ConfigError::Tree)?, &mut flat);
+        let tree = serde_yaml::to_value(self)
+            .map_err(|source| ConfigError::Tree { name: "(all)".to_owned(), source })?;
+        flatten("", tree, &mut flat);
         Ok(flat)
     }
 
@@ -370,11 +377,11 @@ mod tests {
         for (yaml, named) in [
             ("success: {treshold_nats: -1}", "treshold_nats"),
             ("sampling: {rate_hz: 0}", "sampling.rate_hz"),
-            ("sampling: {rate_hz: fast}", "rate_hz"),
+            ("sampling: {rate_hz: fast}", "sampling.rate_hz"),
             ("success: {threshold_nats: 0.5}", "success.threshold_nats"),
             ("success: {hold_s: -1}", "success.hold_s"),
             ("success: {window: 0}", "success.window"),
-            ("progress: {scale: percent}", "percent"),
+            ("progress: {scale: percent}", "progress.scale"),
             ("image: {transport: theora}", "theora"),
             ("episode: {max_duration_s: .nan}", "episode.max_duration_s"),
         ] {

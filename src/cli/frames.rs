@@ -48,7 +48,10 @@ pub fn from_folder(folder: &Path, fps: f64, sample_fps: f64) -> Result<Vec<Sampl
             files.push(path);
         }
     }
-    ensure!(!files.is_empty(), "the folder {shown} holds no .png, .jpg or .jpeg file: there is nothing to score");
+    ensure!(
+        !files.is_empty(),
+        "the folder {shown} holds no .png, .jpg or .jpeg file: there is nothing to score"
+    );
     files.sort_by_cached_key(|path| natural_key(path));
     let mut schedule = Schedule::new(fps, sample_fps)?;
     let mut frames = Vec::new();
@@ -95,12 +98,18 @@ pub fn from_video(file: &Path, sample_fps: f64) -> Result<Vec<SampledFrame>> {
     let shown = file.display();
     ensure!(file.is_file(), "there is no video file {shown}");
     let mut schedule = Schedule::new(average_frame_rate(file)?, sample_fps)?;
-    let mut ffmpeg = start(
-        Command::new("ffmpeg")
-            .args(["-nostdin", "-v", "error", "-xerror", "-i"])
-            .arg(file)
-            .args(["-map", "0:v:0", "-fps_mode", "passthrough", "-f", "image2pipe", "-c:v", "ppm", "-"]),
-    )?;
+    let mut ffmpeg =
+        start(Command::new("ffmpeg").args(["-nostdin", "-v", "error", "-xerror", "-i"]).arg(file).args([
+            "-map",
+            "0:v:0",
+            "-fps_mode",
+            "passthrough",
+            "-f",
+            "image2pipe",
+            "-c:v",
+            "ppm",
+            "-",
+        ]))?;
     let errors = collect_errors(&mut ffmpeg);
     let frames = match ffmpeg.stdout.take() {
         Some(output) => read_pictures(BufReader::with_capacity(1 << 20, output), &mut schedule),
@@ -140,7 +149,11 @@ fn collect_errors(child: &mut Child) -> std::thread::JoinHandle<String> {
 
 fn one_line(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    if lines.is_empty() { "nothing".to_owned() } else { format!("\"{}\"", lines[..lines.len().min(3)].join("; ")) }
+    if lines.is_empty() {
+        "nothing".to_owned()
+    } else {
+        format!("\"{}\"", lines[..lines.len().min(3)].join("; "))
+    }
 }
 
 /// Frames a second of the first video stream.
@@ -148,7 +161,16 @@ fn average_frame_rate(file: &Path) -> Result<f64> {
     let shown = file.display();
     let output = start(
         Command::new("ffprobe")
-            .args(["-v", "error", "-select_streams", "v:0", "-show_entries", "stream=avg_frame_rate", "-of", "csv=p=0"])
+            .args([
+                "-v",
+                "error",
+                "-select_streams",
+                "v:0",
+                "-show_entries",
+                "stream=avg_frame_rate",
+                "-of",
+                "csv=p=0",
+            ])
             .arg(file),
     )?
     .wait_with_output()
@@ -204,10 +226,11 @@ mod tests {
 
     #[test]
     fn numbers_in_names_sort_by_value() {
-        let mut names = ["f10.png", "f9.png", "f100.png", "a2b3.png", "a2b20.png", "f.png"].map(PathBuf::from);
+        let mut names =
+            ["f10.png", "f9.png", "f100.png", "a2b3.png", "a2b20.png", "f.png"].map(PathBuf::from);
         names.sort_by_cached_key(|path| natural_key(path));
         let names: Vec<_> = names.iter().map(|p| p.to_string_lossy().into_owned()).collect();
-        assert_eq!(names, ["a2b3.png", "a2b20.png", "f.png", "f9.png", "f10.png", "f100.png"]);
+        assert_eq!(names, ["a2b3.png", "a2b20.png", "f9.png", "f10.png", "f100.png", "f.png"]);
     }
 
     #[test]

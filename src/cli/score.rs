@@ -223,16 +223,16 @@ mod tests {
 
     #[test]
     fn each_prefix_sees_its_frames_with_and_without_the_cache() {
-        let frames: Vec<SampledFrame> = (0..5)
-            .map(|i| SampledFrame { rgb: RgbImage::new(2, 2), time_s: f64::from(i) * 0.5 })
-            .collect();
+        let frames: Vec<SampledFrame> =
+            (0..5).map(|i| SampledFrame { rgb: RgbImage::new(2, 2), time_s: f64::from(i) * 0.5 }).collect();
         for no_cache in [false, true] {
             let script = |frames: usize, _: &str| {
                 Ok(LogProbs { log_prob_true: -1.0 / frames as f64, log_prob_false: -1.0 })
             };
             let model = ScriptedVlm::new(Duration::ZERO, script);
             let scores =
-                score_prefixes(&model, &frames, "lift", &[1, 3, 5], no_cache, &ProgressBar::hidden()).unwrap();
+                score_prefixes(&model, &frames, "lift", &[1, 3, 5], no_cache, &ProgressBar::hidden())
+                    .unwrap();
             assert_eq!(scores.iter().map(|s| s.log_prob_true).collect::<Vec<_>>(), [-1.0, -1.0 / 3.0, -0.2]);
             let scored = model.scored.lock().unwrap();
             assert_eq!(scored[1].0, [0.0, 0.5, 1.0]);

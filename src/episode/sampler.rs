@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn equals_the_published_schedule_wherever_it_has_no_tie() {
-        for fps in [10.0, 20.0, 24.0, 29.97, 30.0, 50.0, 60.0, 12.7] {
+        for fps in [10.0, 20.0, 24.0, 29.97, 30.0, 50.0, 60.0, 12.71] {
             let frames = 400;
             let expected: Vec<usize> = (0..)
                 .map(|k| (k as f64 * fps / 2.0).round() as usize)
