@@ -306,7 +306,7 @@ fn weights_that_are_no_numbers_give_no_score() {
     let file = copy.path().join("model.safetensors");
     let mut weights = candle_core::safetensors::load(&file, &Device::Cpu).unwrap();
     let norm = weights.get_mut("model.language_model.norm.weight").unwrap();
-    *norm = (norm.as_ref() * f64::NAN).unwrap();
+    *norm = (&*norm * f64::NAN).unwrap();
     candle_core::safetensors::save(&weights, &file).unwrap();
     let broken = Qwen3Vl::load(&LoadOptions::new(copy.path())).unwrap();
     let mut episode = episode_of(&broken, &aligned()[..2]);

@@ -141,14 +141,13 @@ impl Qwen3Vl {
         let mut episode = self.new_episode();
         let mut pairs: Vec<(f64, VisionFeatures)> = Vec::new();
         for pair in frames.chunks(FRAMES_PER_PAIR) {
-            let (first, second) = (pair[0], pair[pair.len() - 1]);
-            for (_, time_s) in pair {
-                check_time(&mut episode, *time_s)?;
-            }
-            let (resized_first, resized_second) =
-                (self.resize(&mut episode, first.0)?, self.resize(&mut episode, second.0)?);
-            let features = self.encode(&episode, [&resized_first, &resized_second])?;
-            pairs.push((mean(first.1, second.1), features));
+            let ((first, first_s), (second, second_s)) = (pair[0], pair[pair.len() - 1]);
+            check_time(first_s, episode.last_time_s)?;
+            check_time(second_s, first_s)?;
+            episode.last_time_s = second_s;
+            let resized = [self.resize(&mut episode, first)?, self.resize(&mut episode, second)?];
+            let features = self.encode(&episode, resized.each_ref())?;
+            pairs.push((mean(first_s, second_s), features));
         }
         let Some(grid) = episode.grid() else { return Err(VlmError::NoFrames) };
         let mut chunk = TokenChunk::starting_at(0);
@@ -288,21 +287,20 @@ impl VideoVlm for Qwen3Vl {
     }
 
     fn append(&self, episode: &mut QwenEpisode, rgb: &RgbImage, time_s: f64) -> Result<(), VlmError> {
+        check_time(time_s, episode.last_time_s)?;
         let resized = self.resize(episode, rgb)?;
-        let before = episode.last_time_s;
-        check_time(episode, time_s)?;
         let frame = PendingFrame { resized, time_s, doubled: None };
         match episode.pending.take() {
             None => episode.pending = Some(frame),
             Some(first) => {
                 if let Err(error) = self.commit_pair(episode, &first, &frame) {
                     episode.pending = Some(first);
-                    episode.last_time_s = before;
                     return Err(error);
                 }
             }
         }
         episode.frames += 1;
+        episode.last_time_s = time_s;
         Ok(())
     }
 
@@ -327,15 +325,13 @@ fn view(episode: &QwenEpisode) -> Result<&View, VlmError> {
     episode.view.as_ref().ok_or(VlmError::NoFrames)
 }
 
-fn check_time(episode: &mut QwenEpisode, time_s: f64) -> Result<(), VlmError> {
-    if !time_s.is_finite() || time_s < episode.last_time_s {
-        let last = episode.last_time_s;
-        return Err(VlmError::Inference(format!(
-            "a frame's time is {time_s} s, but frames have come up to {last} s"
-        )));
+fn check_time(time_s: f64, last_time_s: f64) -> Result<(), VlmError> {
+    if time_s.is_finite() && time_s >= last_time_s {
+        return Ok(());
     }
-    episode.last_time_s = time_s;
-    Ok(())
+    Err(VlmError::Inference(format!(
+        "a frame's time is {time_s} s, but frames have come up to {last_time_s} s"
+    )))
 }
 
 fn mean(first: f64, second: f64) -> f64 {

@@ -43,7 +43,7 @@ impl KvCache {
         }
     }
 
-    /// A guard through which tokens can be added that are gone again when it is dropped, whatever happened between.
+    /// A guard: tokens added through it are gone again when it is dropped, whatever happened between.
     pub fn fork(&mut self) -> Fork<'_> {
         Fork { len: self.len, next_position: self.next_position, cache: self }
     }

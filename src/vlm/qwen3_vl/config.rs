@@ -171,13 +171,10 @@ impl Qwen3VlConfig {
             return Err(LoadError::Architecture { found: model_type.to_owned() });
         }
         let nested_quantisation = value.get("text_config").and_then(|text| text.get("quantization_config"));
-        if let Some(settings) = value.get("quantization_config").or(nested_quantisation) {
-            if !settings.is_null() {
-                let method = settings.get("quant_method").and_then(Value::as_str);
-                return Err(LoadError::Quantised {
-                    found: method.unwrap_or("quantization_config").to_owned(),
-                });
-            }
+        let settings = value.get("quantization_config").or(nested_quantisation);
+        if let Some(settings) = settings.filter(|settings| !settings.is_null()) {
+            let method = settings.get("quant_method").and_then(Value::as_str);
+            return Err(LoadError::Quantised { found: method.unwrap_or("quantization_config").to_owned() });
         }
         let raw: RawConfig = serde_json::from_value(value)
             .map_err(|source| LoadError::Json { file: FILE.to_owned(), source })?;
@@ -209,7 +206,7 @@ impl RawText {
                 ("max_position_embeddings", self.max_position_embeddings),
             ],
         )?;
-        if self.num_attention_heads % self.num_key_value_heads != 0 {
+        if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
             return Err(invalid(
                 "text_config.num_key_value_heads",
                 self.num_key_value_heads,
@@ -300,7 +297,7 @@ impl RawVision {
             );
         }
         // Two axes of rotary positions, each with cosine-sine pairs: the head splits into four.
-        if self.hidden_size % (4 * self.num_heads) != 0 {
+        if !self.hidden_size.is_multiple_of(4 * self.num_heads) {
             return fail("hidden_size", self.hidden_size, "it must be a multiple of 4 · num_heads");
         }
         if self.patch_size > 1024 || self.spatial_merge_size > 64 {

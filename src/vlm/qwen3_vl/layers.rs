@@ -115,7 +115,8 @@ const SCORES_AT_ONCE: usize = 1 << 24;
 
 /// Scaled dot-product attention in which `group` query heads share one key-value head, without copying keys.
 ///
-/// `query` is (key-value heads · group, rows, head_dim) and contiguous, `keys` and `values` are (key-value heads, total, head_dim).
+/// `query` is (key-value heads · group, rows, head_dim) and contiguous, `keys` and `values` are
+/// (key-value heads, total, head_dim).
 /// With `causal` the query rows are the last of `total` tokens and see nothing behind themselves.
 /// Returns (rows, heads · head_dim).
 pub(super) fn attention(query: &Tensor, keys: &Tensor, values: &Tensor, causal: bool) -> Result<Tensor> {

@@ -1,7 +1,7 @@
 //! Elementwise kernels that work in place and on all cores.
 //!
-//! candle's own activations and broadcast sums allocate their result and run on one thread; beside a threaded
-//! matrix product they would take a third of the time. All kernels are for contiguous f32 tensors on the CPU.
+//! candle's own activations and broadcast sums allocate their result and run on one thread, beside matrix products
+//! that use every core. All kernels are for contiguous f32 tensors on the CPU.
 
 use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Result, Tensor, bail};
 use rayon::prelude::*;
@@ -36,7 +36,7 @@ pub(super) fn exp(x: f32) -> f32 {
 #[inline(always)]
 fn gelu_tanh(x: f32) -> f32 {
     // x · (1 + tanh u) / 2 with u = √(2/π) · (x + 0.044715 x³), and (1 + tanh u) / 2 = 1 / (1 + e^(−2u)).
-    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
     x / (1.0 + exp(-TWICE_SQRT_2_OVER_PI * x * (1.0 + 0.044_715 * x * x)))
 }
 
@@ -164,7 +164,7 @@ impl InplaceOp2 for AddBias {
         y_layout: &Layout,
     ) -> Result<()> {
         let (x, bias) = (written(x, x_layout)?, read(y, y_layout)?);
-        if bias.is_empty() || x.len() % bias.len() != 0 {
+        if bias.is_empty() || !x.len().is_multiple_of(bias.len()) {
             bail!("add-bias: rows of {} do not fit {} numbers", bias.len(), x.len());
         }
         let rows_per_chunk = PARALLEL_CHUNK.div_ceil(bias.len());

@@ -13,15 +13,13 @@ use super::super::VlmError;
 use super::config::{CHANNELS, FRAMES_PER_PAIR, VisionConfig};
 use super::error::{LoadError, inference};
 use super::folder::ModelFolder;
-use super::resize::resize;
+use super::resize::{resize, smart_resize};
 use super::vision::PatchGrid;
 
 /// Pixels of a whole video that Qwen3-VL is published with.
 const PUBLISHED_VIDEO_PIXELS: VideoPixels = VideoPixels { shortest_edge: 4096, longest_edge: 25_165_824 };
 /// The video whose budget is dealt out: one frame may have a 64th of it.
 const BUDGET_FRAMES: usize = 64;
-/// transformers refuses frames that are longer than this many times their width.
-const LARGEST_ASPECT: f64 = 200.0;
 /// Where the settings may stand, the first found counts; transformers 5 nests them.
 const FILES: [(&str, Option<&str>); 3] = [
     ("video_preprocessor_config.json", None),
@@ -266,68 +264,9 @@ impl RawProcessor {
     }
 }
 
-/// (height, width) nearest to the frame's that are multiples of `factor` and keep the pixels within bounds, the
-/// aspect ratio nearly kept: transformers' `smart_resize` with the number of frames cancelled out.
-///
-/// # Errors
-/// A reason when a side is shorter than `factor` or one side is more than 200 times the other.
-pub fn smart_resize(
-    height: usize,
-    width: usize,
-    factor: usize,
-    min_pixels: usize,
-    max_pixels: usize,
-) -> Result<(usize, usize), String> {
-    if height.min(width) < factor {
-        return Err(format!("each side must have at least {factor} pixels"));
-    }
-    let (tall, wide, unit) = (height as f64, width as f64, factor as f64);
-    if tall.max(wide) / tall.min(wide) > LARGEST_ASPECT {
-        return Err(format!("one side must not be more than {LARGEST_ASPECT} times the other"));
-    }
-    let nearest = |side: f64| (side / unit).round_ties_even() * unit;
-    let pixels = nearest(tall) * nearest(wide);
-    let (resized_height, resized_width) = if pixels > max_pixels as f64 {
-        let shrink = (tall * wide / max_pixels as f64).sqrt();
-        let fit = |side: f64| ((side / shrink / unit).floor() * unit).max(unit);
-        (fit(tall), fit(wide))
-    } else if pixels < min_pixels as f64 {
-        let stretch = (min_pixels as f64 / (tall * wide)).sqrt();
-        let fill = |side: f64| (side * stretch / unit).ceil() * unit;
-        (fill(tall), fill(wide))
-    } else {
-        (nearest(tall), nearest(wide))
-    };
-    Ok((resized_height as usize, resized_width as usize))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Deserialize)]
-    struct Row {
-        height: usize,
-        width: usize,
-        min_pixels: usize,
-        max_pixels: usize,
-        size: Option<(usize, usize)>,
-    }
-
-    #[test]
-    fn smart_resize_equals_the_table_of_transformers() {
-        let rows: Vec<Row> =
-            serde_json::from_str(include_str!("../../../tests/golden/smart_resize.json")).unwrap();
-        assert!(rows.len() > 30);
-        for row in rows {
-            let got = smart_resize(row.height, row.width, 32, row.min_pixels, row.max_pixels).ok();
-            assert_eq!(
-                got, row.size,
-                "{}×{} within {}..{}",
-                row.height, row.width, row.min_pixels, row.max_pixels
-            );
-        }
-    }
 
     fn vision() -> VisionConfig {
         VisionConfig {

@@ -1,4 +1,4 @@
-//! Bicubic, antialiased resize of byte images, equal to torchvision's to the bit.
+//! The size a frame is given, and its bicubic, antialiased resize, equal to torchvision's to the bit.
 //!
 //! torchvision resizes byte images with Pillow's method: first along the rows, then along the columns, each pass
 //! with integer weights and rounded to bytes. A resize that keeps fractions between the passes is several levels off
@@ -7,12 +7,50 @@
 use ::image::RgbImage;
 use rayon::prelude::*;
 
-const CHANNELS: usize = 3;
+use super::config::CHANNELS;
+
+/// transformers refuses frames that are longer than this many times their width.
+const LARGEST_ASPECT: f64 = 200.0;
 /// Reach of the cubic kernel, in source pixels when enlarging and in target pixels when shrinking.
 const REACH: f64 = 2.0;
 /// Integer weights have at most this many fractional bits, and fit 16 bits with sign.
 const MOST_FRACTIONAL_BITS: u32 = 22;
 const WEIGHT_LIMIT: f64 = 32_768.0;
+
+/// (height, width) nearest to the frame's that are multiples of `factor` and keep the pixels within bounds, the
+/// aspect ratio nearly kept: transformers' `smart_resize` with the number of frames cancelled out.
+///
+/// # Errors
+/// A reason when a side is shorter than `factor` or one side is more than 200 times the other.
+pub(super) fn smart_resize(
+    height: usize,
+    width: usize,
+    factor: usize,
+    min_pixels: usize,
+    max_pixels: usize,
+) -> Result<(usize, usize), String> {
+    if height.min(width) < factor {
+        return Err(format!("each side must have at least {factor} pixels"));
+    }
+    let (tall, wide, unit) = (height as f64, width as f64, factor as f64);
+    if tall.max(wide) / tall.min(wide) > LARGEST_ASPECT {
+        return Err(format!("one side must not be more than {LARGEST_ASPECT} times the other"));
+    }
+    let nearest = |side: f64| (side / unit).round_ties_even() * unit;
+    let pixels = nearest(tall) * nearest(wide);
+    let (resized_height, resized_width) = if pixels > max_pixels as f64 {
+        let shrink = (tall * wide / max_pixels as f64).sqrt();
+        let fit = |side: f64| ((side / shrink / unit).floor() * unit).max(unit);
+        (fit(tall), fit(wide))
+    } else if pixels < min_pixels as f64 {
+        let stretch = (min_pixels as f64 / (tall * wide)).sqrt();
+        let fill = |side: f64| (side * stretch / unit).ceil() * unit;
+        (fill(tall), fill(wide))
+    } else {
+        (nearest(tall), nearest(wide))
+    };
+    Ok((resized_height as usize, resized_width as usize))
+}
 
 /// Resizes to `width` × `height`; both images must have pixels.
 pub(super) fn resize(rgb: &RgbImage, width: u32, height: u32) -> Option<RgbImage> {
@@ -139,7 +177,33 @@ fn along_columns(pixels: &[u8], stride: usize, kernel: &Kernel) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
+
+    #[derive(Deserialize)]
+    struct Row {
+        height: usize,
+        width: usize,
+        min_pixels: usize,
+        max_pixels: usize,
+        size: Option<(usize, usize)>,
+    }
+
+    #[test]
+    fn smart_resize_equals_the_table_of_transformers() {
+        let rows: Vec<Row> =
+            serde_json::from_str(include_str!("../../../tests/golden/smart_resize.json")).unwrap();
+        assert!(rows.len() > 30);
+        for row in rows {
+            let got = smart_resize(row.height, row.width, 32, row.min_pixels, row.max_pixels).ok();
+            assert_eq!(
+                got, row.size,
+                "{}×{} within {}..{}",
+                row.height, row.width, row.min_pixels, row.max_pixels
+            );
+        }
+    }
 
     #[test]
     fn a_plain_image_stays_plain() {
