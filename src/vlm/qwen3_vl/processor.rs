@@ -298,7 +298,12 @@ mod tests {
 
     #[test]
     fn patches_are_laid_out_channel_frame_row_column() {
-        let processor = processor(serde_json::json!({"image_mean": [0.0, 0.0, 0.0], "image_std": [1.0, 1.0, 1.0], "rescale_factor": 1.0}), None).unwrap();
+        let raw = serde_json::json!({
+            "image_mean": [0.0, 0.0, 0.0],
+            "image_std": [1.0, 1.0, 1.0],
+            "rescale_factor": 1.0,
+        });
+        let processor = processor(raw, None).unwrap();
         let grid = PatchGrid { rows: 2, columns: 4, merge_size: 2 };
         let frame = |base: u8| {
             RgbImage::from_fn(8, 4, |x, y| {
