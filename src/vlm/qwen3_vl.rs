@@ -160,6 +160,36 @@ impl Qwen3Vl {
         self.log_probs(&self.text.last_logits(&chunk, &mut episode.cache).map_err(inference)?)
     }
 
+    fn append_frame(&self, episode: &mut QwenEpisode, rgb: &RgbImage, time_s: f64) -> Result<(), VlmError> {
+        check_time(time_s, episode.last_time_s)?;
+        let resized = self.resize(episode, rgb)?;
+        let frame = PendingFrame { resized, time_s, doubled: None };
+        match episode.pending.take() {
+            None => episode.pending = Some(frame),
+            Some(first) => {
+                if let Err(error) = self.commit_pair(episode, &first, &frame) {
+                    episode.pending = Some(first);
+                    return Err(error);
+                }
+            }
+        }
+        episode.frames += 1;
+        episode.last_time_s = time_s;
+        Ok(())
+    }
+
+    fn score_frames(&self, episode: &mut QwenEpisode, instruction: &str) -> Result<LogProbs, VlmError> {
+        let question = self.prompt.question(instruction)?;
+        if episode.frames == 0 {
+            return Err(VlmError::NoFrames);
+        }
+        self.encode_pending(episode)?;
+        let tail = self.tail(&episode.cache, episode.grid(), episode.pending.as_ref(), &question)?;
+        let mut fork = episode.cache.fork();
+        let logits = self.text.last_logits(&tail, fork.cache()).map_err(inference)?;
+        self.log_probs(&logits)
+    }
+
     /// The frame at the episode's size; the first frame fixes that size.
     fn resize(&self, episode: &mut QwenEpisode, rgb: &RgbImage) -> Result<RgbImage, VlmError> {
         let frame_size = rgb.dimensions();
@@ -287,38 +317,22 @@ impl VideoVlm for Qwen3Vl {
     }
 
     fn append(&self, episode: &mut QwenEpisode, rgb: &RgbImage, time_s: f64) -> Result<(), VlmError> {
-        check_time(time_s, episode.last_time_s)?;
-        let resized = self.resize(episode, rgb)?;
-        let frame = PendingFrame { resized, time_s, doubled: None };
-        match episode.pending.take() {
-            None => episode.pending = Some(frame),
-            Some(first) => {
-                if let Err(error) = self.commit_pair(episode, &first, &frame) {
-                    episode.pending = Some(first);
-                    return Err(error);
-                }
-            }
-        }
-        episode.frames += 1;
-        episode.last_time_s = time_s;
-        Ok(())
+        on_worker(|| self.append_frame(episode, rgb, time_s))
     }
 
     fn score(&self, episode: &mut QwenEpisode, instruction: &str) -> Result<LogProbs, VlmError> {
-        let question = self.prompt.question(instruction)?;
-        if episode.frames == 0 {
-            return Err(VlmError::NoFrames);
-        }
-        self.encode_pending(episode)?;
-        let tail = self.tail(&episode.cache, episode.grid(), episode.pending.as_ref(), &question)?;
-        let mut fork = episode.cache.fork();
-        let logits = self.text.last_logits(&tail, fork.cache()).map_err(inference)?;
-        self.log_probs(&logits)
+        on_worker(|| self.score_frames(episode, instruction))
     }
 
     fn check_instruction(&self, instruction: &str) -> Result<(), VlmError> {
         self.prompt.check_instruction(instruction)
     }
+}
+
+/// Runs on a thread of the worker pool: from outside, each of a step's many small parallel operations would have to
+/// wait for a worker to wake up.
+fn on_worker<T: Send>(step: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| step())
 }
 
 fn view(episode: &QwenEpisode) -> Result<&View, VlmError> {
