@@ -11,9 +11,8 @@ use crate::reward::{ProgressScale, ProgressSettings, SuccessSettings};
 /// The node's name in parameter files.
 pub const NODE_NAME: &str = "topreward";
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[derive(Default)]
 pub struct Config {
     /// What the robot is to do, in words.
     pub instruction: String,
@@ -38,7 +37,7 @@ pub struct Model {
     pub max_instruction_tokens: usize,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Processor {
     /// Most pixels of one frame after the resize; 0 takes the checkpoint's own video budget over 64 frames.
@@ -113,12 +112,6 @@ pub struct Reset {
 impl Default for Model {
     fn default() -> Self {
         Self { path: String::new(), chat_template: false, max_instruction_tokens: 256 }
-    }
-}
-
-impl Default for Processor {
-    fn default() -> Self {
-        Self { max_pixels: 0 }
     }
 }
 

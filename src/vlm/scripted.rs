@@ -9,13 +9,15 @@ use super::{LogProbs, ModelInfo, VideoVlm, VlmError};
 
 type Script = Box<dyn Fn(usize, &str) -> Result<LogProbs, VlmError> + Send>;
 
+/// A prefix that was scored: its frame times in seconds and the instruction.
+pub type ScoredPrefix = (Vec<f64>, String);
+
 /// Scores a prefix by calling a script with (number of frames, instruction).
 pub struct ScriptedVlm {
     info: ModelInfo,
     script: Script,
     delay: Duration,
-    /// Every scored prefix: its frame times in seconds and the instruction.
-    pub scored: Arc<Mutex<Vec<(Vec<f64>, String)>>>,
+    pub scored: Arc<Mutex<Vec<ScoredPrefix>>>,
 }
 
 impl ScriptedVlm {
