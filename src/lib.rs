@@ -14,4 +14,5 @@ pub mod image;
 pub mod reward;
 #[cfg(feature = "ros")]
 pub mod ros;
+pub mod session;
 pub mod vlm;

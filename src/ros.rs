@@ -1,1 +1,23 @@
 //! The ROS 2 side: the only room that names r2r.
+//!
+//! [`node`] starts everything, [`driver`] is the one task that owns the [`Session`](crate::session::Session); the
+//! camera, the services, the engine and the robot's reset tell it what happened over one channel.
+
+mod arguments;
+mod camera;
+mod diagnostics;
+mod driver;
+mod error;
+mod image_msg;
+mod logging;
+mod node;
+mod params;
+mod publish;
+mod reset;
+mod services;
+pub mod time;
+
+pub use arguments::context;
+pub use error::NodeError;
+pub use logging::install as log_through_ros;
+pub use node::run;

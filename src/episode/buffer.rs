@@ -109,6 +109,11 @@ impl EpisodeBuffer {
         self.running.as_ref().map(|_| self.episodes_started)
     }
 
+    /// Episodes since the program began; the newest one's id.
+    pub fn episodes_started(&self) -> u64 {
+        self.episodes_started
+    }
+
     pub fn instruction(&self) -> &Arc<str> {
         &self.instruction
     }

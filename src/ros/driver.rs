@@ -1,0 +1,209 @@
+//! The one task that owns the session: it is told what happened, and carries out what is to be done.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinSet;
+
+use super::diagnostics::Diagnostics;
+use super::error::NodeError;
+use super::publish::Outputs;
+use super::reset::{ResetError, RobotReset};
+use super::services::{Call, answer};
+use crate::engine::{Engine, EngineEvent};
+use crate::episode::{DropReason, Frame};
+use crate::image::ImageError;
+use crate::session::{Effect, EpisodeReport, Phase, ResetTicket, Session};
+
+/// What can happen.
+pub enum Input {
+    Frame(Frame),
+    Undecodable(ImageError),
+    FramesLost(DropReason, u64),
+    Engine(EngineEvent),
+    Call(Call),
+    /// The parameter was set.
+    Instruction(String),
+    ResetAnswered(ResetTicket, Result<(), ResetError>),
+    Settled(ResetTicket),
+}
+
+/// Tells the driver. Cheap to clone, never waits.
+#[derive(Clone)]
+pub struct Inputs(pub UnboundedSender<Input>);
+
+impl Inputs {
+    pub fn send(&self, input: Input) {
+        // Nobody listens any more when the node is ending.
+        let _ = self.0.send(input);
+    }
+}
+
+/// A task of the node; one that ends on its own, as it should not, says what it was.
+pub type Tasks = JoinSet<Option<&'static str>>;
+
+pub struct Driver {
+    pub session: Session,
+    pub engine: Engine,
+    pub outputs: Outputs,
+    pub diagnostics: Diagnostics,
+    pub reset: Option<Arc<RobotReset>>,
+    pub settle: Duration,
+    /// What the parameter `instruction` shows.
+    pub instruction: Arc<Mutex<String>>,
+    pub inputs: Inputs,
+    pub tasks: Tasks,
+    /// The last complaint about an image, so that a broken camera is reported once and not 30 times a second.
+    pub last_image_error: Option<ImageError>,
+    pub engine_stopped: bool,
+}
+
+impl Driver {
+    /// Deals with one input; an error ends the node.
+    pub fn handle(&mut self, input: Input) -> Result<(), NodeError> {
+        match input {
+            Input::Frame(frame) => self.session.frame(frame),
+            Input::Undecodable(error) => self.undecodable(error),
+            Input::FramesLost(reason, frames) => self.session.frames_lost(reason, frames),
+            Input::Engine(event) => self.engine_event(event)?,
+            Input::Call(call) => answer(&mut self.session, call),
+            Input::Instruction(text) => {
+                if let Err(refusal) = self.session.set_instruction(&text) {
+                    log::error!("instruction: {refusal}");
+                }
+            }
+            Input::ResetAnswered(ticket, outcome) => {
+                match &outcome {
+                    Ok(()) => log::info!("the robot was reset"),
+                    Err(error) => log::error!("the robot was not reset: {error}"),
+                }
+                self.session.reset_answered(ticket, outcome.map_err(|error| error.to_string()));
+            }
+            Input::Settled(ticket) => self.session.settled(ticket),
+        }
+        self.carry_out();
+        Ok(())
+    }
+
+    pub fn publish_diagnostics(&mut self) {
+        let report = self.diagnostics.report(&self.session);
+        self.outputs.diagnostics(&report);
+    }
+
+    /// Ends the running episode and closes the frame account.
+    pub fn shut_down(&mut self) {
+        self.session.shut_down();
+        self.carry_out();
+        self.publish_diagnostics();
+        log::info!("frames: {}", self.session.account());
+    }
+
+    fn undecodable(&mut self, error: ImageError) {
+        self.session.frames_lost(DropReason::Undecodable, 1);
+        if self.last_image_error.as_ref() != Some(&error) {
+            log::error!("an image cannot be used, and is counted as undecodable like all that follow: {error}");
+            self.last_image_error = Some(error);
+        }
+    }
+
+    fn engine_event(&mut self, event: EngineEvent) -> Result<(), NodeError> {
+        match event {
+            EngineEvent::LoadFailed(error) => return Err(NodeError::Model(error)),
+            EngineEvent::Died(message) => {
+                return Err(NodeError::Internal(format!("the engine's thread panicked: {message}")));
+            }
+            EngineEvent::Stopped => self.engine_stopped = true,
+            EngineEvent::Ready(ref info) => {
+                log::info!("model {} is ready ({} parameters)", info.path, info.parameters);
+                self.diagnostics.model = Some(info.clone());
+            }
+            EngineEvent::Failed { ref error, .. } => {
+                let text = error.to_string();
+                if self.session.last_error() != Some(&text) {
+                    log::error!("a prefix cannot be scored: {text}");
+                }
+            }
+            EngineEvent::Scored { .. } | EngineEvent::Discarded { .. } => {}
+        }
+        self.session.engine(event);
+        if *self.session.phase() == Phase::NoInstruction {
+            log::warn!("there is no instruction: nothing is scored until the parameter \"instruction\" or ~/set_instruction sets one");
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self) {
+        loop {
+            let effects = self.session.take_effects();
+            if effects.is_empty() {
+                break;
+            }
+            for effect in effects {
+                self.carry_out_one(effect);
+            }
+        }
+        let mut shown = self.instruction.lock().unwrap_or_else(PoisonError::into_inner);
+        if *shown != **self.session.instruction() {
+            *shown = self.session.instruction().to_string();
+        }
+    }
+
+    fn carry_out_one(&mut self, effect: Effect) {
+        match effect {
+            Effect::Submit(request) => {
+                if self.engine.submit(request.clone()).is_err() {
+                    self.session.queue_full(&request);
+                }
+            }
+            Effect::EpisodeStarted(id) => {
+                log::info!("episode {id} begins: \"{}\"", self.session.instruction());
+                self.outputs.episode_started();
+            }
+            Effect::Progress(report) => self.outputs.progress(&report),
+            Effect::Success(report) => {
+                log::info!(
+                    "episode {} has succeeded after {:.1} s: mean log p(\" True\") {:.3} nats reaches {:.3}",
+                    report.score.episode_id,
+                    report.score.time_s,
+                    report.mean_nats,
+                    report.threshold_nats
+                );
+                self.outputs.success(&report);
+            }
+            Effect::EpisodeEnded(report) => {
+                log_end(&report);
+                self.outputs.episode_ended(&report);
+            }
+            Effect::CallReset(ticket) => self.call_reset(ticket),
+            Effect::Settle(ticket) => {
+                let (settle, inputs) = (self.settle, self.inputs.clone());
+                self.tasks.spawn(async move {
+                    tokio::time::sleep(settle).await;
+                    inputs.send(Input::Settled(ticket));
+                    None
+                });
+            }
+        }
+    }
+
+    fn call_reset(&mut self, ticket: ResetTicket) {
+        let Some(reset) = self.reset.clone() else { return };
+        let inputs = self.inputs.clone();
+        self.tasks.spawn(async move {
+            inputs.send(Input::ResetAnswered(ticket, reset.call().await));
+            None
+        });
+    }
+}
+
+fn log_end(report: &EpisodeReport) {
+    let reason = report.end_reason.map_or("", |reason| reason.as_str());
+    let progress = report.newest.as_ref().map_or(0.0, |newest| newest.progress);
+    log::info!(
+        "episode {} has ended ({reason}): {} frames, {} scores, progress {progress:.2}",
+        report.episode_id,
+        report.frames,
+        report.rewards.len()
+    );
+}

@@ -1,0 +1,119 @@
+use r2r::diagnostic_msgs::msg::DiagnosticArray;
+use r2r::std_msgs::msg::{Bool, Float32, Header};
+use r2r::topreward::msg;
+use r2r::{Publisher, QosProfile};
+
+use super::time::{duration_msg, seconds_msg, stamp_from_ns};
+use crate::engine::PrefixScore;
+use crate::episode::EndReason;
+use crate::session::{EpisodeReport, ProgressReport, SuccessReport};
+
+/// Everything the node publishes.
+pub struct Outputs {
+    progress: Publisher<msg::Progress>,
+    progress_value: Publisher<Float32>,
+    success: Publisher<msg::SuccessDetection>,
+    success_flag: Publisher<Bool>,
+    episode: Publisher<msg::EpisodeSummary>,
+    diagnostics: Publisher<DiagnosticArray>,
+}
+
+impl Outputs {
+    pub fn new(node: &mut r2r::Node) -> r2r::Result<Self> {
+        let reliable = || QosProfile::default().reliable();
+        // Whoever joins late learns the last verdict.
+        let latched = || QosProfile::default().reliable().transient_local().keep_last(1);
+        Ok(Self {
+            progress: node.create_publisher("~/progress", reliable())?,
+            progress_value: node.create_publisher("~/progress_value", reliable())?,
+            success: node.create_publisher("~/success", latched())?,
+            success_flag: node.create_publisher("~/success_flag", latched())?,
+            episode: node.create_publisher("~/episode", reliable())?,
+            diagnostics: node.create_publisher("/diagnostics", reliable())?,
+        })
+    }
+
+    pub fn progress(&self, report: &ProgressReport) {
+        said(self.progress.publish(&progress_msg(report)));
+        said(self.progress_value.publish(&Float32 { data: report.progress as f32 }));
+    }
+
+    pub fn success(&self, report: &SuccessReport) {
+        said(self.success.publish(&success_msg(report)));
+        said(self.success_flag.publish(&Bool { data: true }));
+    }
+
+    /// A new episode has not succeeded.
+    pub fn episode_started(&self) {
+        said(self.success_flag.publish(&Bool { data: false }));
+    }
+
+    pub fn episode_ended(&self, report: &EpisodeReport) {
+        said(self.episode.publish(&summary_msg(report)));
+    }
+
+    pub fn diagnostics(&self, report: &DiagnosticArray) {
+        said(self.diagnostics.publish(report));
+    }
+}
+
+/// The one place where a failure to publish is handled: there is nobody to hand it to.
+fn said(result: r2r::Result<()>) {
+    if let Err(error) = result {
+        log::error!("cannot publish: {error}");
+    }
+}
+
+fn header(score: &PrefixScore) -> Header {
+    Header { stamp: stamp_from_ns(score.stamp_ns), frame_id: score.frame_id.to_string() }
+}
+
+fn count(frames: usize) -> u32 {
+    u32::try_from(frames).unwrap_or(u32::MAX)
+}
+
+fn progress_msg(ProgressReport { score, progress }: &ProgressReport) -> msg::Progress {
+    msg::Progress {
+        header: header(score),
+        episode_id: score.episode_id,
+        instruction: score.instruction.to_string(),
+        log_prob_true: score.log_probs.log_prob_true,
+        log_prob_false: score.log_probs.log_prob_false,
+        progress: *progress,
+        frames: count(score.frames),
+        episode_time: seconds_msg(score.time_s),
+        latency: duration_msg(score.latency),
+        inference: duration_msg(score.inference),
+    }
+}
+
+fn success_msg(report: &SuccessReport) -> msg::SuccessDetection {
+    let score = &report.score;
+    msg::SuccessDetection {
+        header: header(score),
+        episode_id: score.episode_id,
+        instruction: score.instruction.to_string(),
+        mean_log_prob_true: report.mean_nats,
+        threshold: report.threshold_nats,
+        frames: count(score.frames),
+        episode_time: seconds_msg(score.time_s),
+    }
+}
+
+fn summary_msg(report: &EpisodeReport) -> msg::EpisodeSummary {
+    let newest = report.newest.as_ref();
+    let score = newest.map(|newest| &newest.score);
+    msg::EpisodeSummary {
+        header: score.map(header).unwrap_or_default(),
+        episode_id: report.episode_id,
+        instruction: report.instruction.to_string(),
+        success: report.end_reason == Some(EndReason::Success),
+        end_reason: report.end_reason.map_or("", EndReason::as_str).to_owned(),
+        frames: count(report.frames),
+        prefixes: count(report.rewards.len()),
+        log_prob_true: score.map_or(f64::NAN, |score| score.log_probs.log_prob_true),
+        progress: newest.map_or(0.0, |newest| newest.progress),
+        voc: report.voc().unwrap_or(f64::NAN),
+        episode_time: seconds_msg(score.map_or(0.0, |score| score.time_s)),
+    }
+}

@@ -1,0 +1,61 @@
+use std::sync::Arc;
+
+use crate::engine::PrefixScore;
+use crate::episode::EndReason;
+use crate::reward::voc;
+
+/// A scored prefix of the running episode.
+#[derive(Debug, Clone)]
+pub struct ProgressReport {
+    pub score: PrefixScore,
+    /// 0 to 1.
+    pub progress: f64,
+}
+
+/// The running episode has succeeded, at this score.
+#[derive(Debug, Clone)]
+pub struct SuccessReport {
+    pub score: PrefixScore,
+    /// Mean of the newest rewards, nats.
+    pub mean_nats: f64,
+    /// What the mean had to reach, nats.
+    pub threshold_nats: f64,
+}
+
+/// An episode so far, or at its end.
+#[derive(Debug, Clone)]
+pub struct EpisodeReport {
+    pub episode_id: u64,
+    /// The newest instruction; the rewards are all of this one.
+    pub instruction: Arc<str>,
+    /// `None` while it runs.
+    pub end_reason: Option<EndReason>,
+    /// Frames handed to the engine.
+    pub frames: usize,
+    /// `log p(" True")` of each scored prefix, nats.
+    pub rewards: Vec<f64>,
+    /// The newest score and its progress.
+    pub newest: Option<ProgressReport>,
+}
+
+impl EpisodeReport {
+    pub(super) fn new(episode_id: u64, instruction: Arc<str>) -> Self {
+        Self { episode_id, instruction, end_reason: None, frames: 0, rewards: Vec::new(), newest: None }
+    }
+
+    pub(super) fn ask(&mut self, instruction: Arc<str>) {
+        self.instruction = instruction;
+        self.rewards.clear();
+        self.newest = None;
+    }
+
+    pub(super) fn add(&mut self, score: &PrefixScore, progress: f64) {
+        self.rewards.push(score.log_probs.log_prob_true);
+        self.newest = Some(ProgressReport { score: score.clone(), progress });
+    }
+
+    /// Value-order correlation of the rewards; `None` where it is undefined.
+    pub fn voc(&self) -> Option<f64> {
+        voc(&self.rewards)
+    }
+}
