@@ -17,7 +17,7 @@ mod reset;
 mod services;
 pub mod time;
 
-pub use arguments::context;
+pub use arguments::{context, own_arguments};
 pub use error::NodeError;
 pub use logging::install as log_through_ros;
 pub use node::run;

@@ -1,0 +1,160 @@
+"""The other side of the node: a camera, a robot that resets, and an observer, all with rclpy."""
+
+import threading
+import time
+from array import array
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.parameter_client import AsyncParameterClient
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Bool, Float32
+from std_srvs.srv import Trigger
+from topreward.msg import EpisodeSummary, Progress, SuccessDetection
+from topreward.srv import SetInstruction
+
+PATIENCE_S = 20
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+FIRST_STAMP_NS = 1_700_000_000_000_000_000
+
+
+class Peer:
+    """Listens to everything that the node called topreward in the namespace says."""
+
+    def __init__(self, namespace):
+        self.namespace = namespace
+        self.node = rclpy.create_node("peer", namespace=namespace)
+        self.received = {}
+        for topic, kind, qos in [
+            ("topreward/progress", Progress, 100),
+            ("topreward/progress_value", Float32, 100),
+            ("topreward/success", SuccessDetection, LATCHED),
+            ("topreward/success_flag", Bool, LATCHED),
+            ("topreward/episode", EpisodeSummary, 100),
+            ("/diagnostics", DiagnosticArray, 100),
+        ]:
+            self.listen(topic, kind, qos)
+        self.raw = self.node.create_publisher(Image, "image_raw", qos_profile_sensor_data)
+        self.compressed = self.node.create_publisher(CompressedImage, "image_raw/compressed", qos_profile_sensor_data)
+        self.resets = 0
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._executor.shutdown()
+        self._thread.join()
+        self.node.destroy_node()
+
+    def _spin(self):
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            pass
+
+    def listen(self, topic, kind, qos):
+        heard = self.received[topic.rsplit("/", 1)[1]] = []
+        self.node.create_subscription(kind, topic, heard.append, qos)
+
+    def __getattr__(self, name):
+        """peer.progress: every message on ~/progress so far."""
+        if name != "received" and name in self.received:
+            return self.received[name]
+        raise AttributeError(name)
+
+    # --- the robot ---
+
+    def offer_reset(self, success=True, message="", delay_s=0.0):
+        """A reset service; peer.resets counts its calls."""
+
+        def answer(_request, response):
+            self.resets += 1
+            time.sleep(delay_s)
+            response.success, response.message = success, message
+            return response
+
+        self.node.create_service(Trigger, "robot/reset", answer)
+        return f"{self.namespace}/robot/reset"
+
+    # --- the camera ---
+
+    def wait_for_subscriber(self, publisher):
+        wait_until(lambda: publisher.get_subscription_count() > 0, "the node subscribes")
+
+    def send_raw(self, time_s, value=128, encoding="rgb8", size=(64, 48)):
+        width, height = size
+        channels = 1 if encoding == "mono8" else 3
+        message = Image(width=width, height=height, encoding=encoding, step=width * channels)
+        message.header.frame_id = "wrist"
+        stamp(message.header, time_s)
+        shades = np.linspace(0, value, width * height * channels).astype(np.uint8)
+        message.data = array("B", shades.tobytes())
+        self.raw.publish(message)
+        return message
+
+    def send_compressed(self, time_s, data, format="jpeg"):
+        message = CompressedImage(format=format)
+        message.header.frame_id = "wrist"
+        stamp(message.header, time_s)
+        message.data = array("B", data)
+        self.compressed.publish(message)
+        return message
+
+    def film(self, values, from_s=0.0, period_s=0.5, wall_s=0.03):
+        """Raw frames of these brightnesses; header time runs faster than the wall clock's."""
+        self.wait_for_subscriber(self.raw)
+        for index, value in enumerate(values):
+            self.send_raw(from_s + index * period_s, value)
+            time.sleep(wall_s)
+
+    # --- asking the node ---
+
+    def call(self, service, kind=Trigger, **fields):
+        client = self.node.create_client(kind, f"topreward/{service}")
+        assert client.wait_for_service(PATIENCE_S), f"no service {service}"
+        return self.result(client.call_async(kind.Request(**fields)))
+
+    def set_instruction(self, text):
+        return self.call("set_instruction", SetInstruction, instruction=text)
+
+    def parameters(self):
+        client = AsyncParameterClient(self.node, f"{self.namespace}/topreward")
+        assert client.wait_for_services(PATIENCE_S)
+        return client
+
+    def result(self, future):
+        wait_until(future.done, "an answer comes")
+        return future.result()
+
+    def status(self, part):
+        """The newest diagnostics of this part, as (level, message, values)."""
+        for report in reversed(self.diagnostics):
+            for status in report.status:
+                if status.name == f"{self.namespace}/topreward: {part}":
+                    return status.level[0], status.message, {pair.key: pair.value for pair in status.values}
+        return None, "", {}
+
+    def wait_for(self, topic, count=1):
+        """The first messages on a topic, once there are so many."""
+        heard = self.received[topic]
+        wait_until(lambda: len(heard) >= count, f"{count} messages on {topic}, there are {len(heard)}")
+        return heard[:count]
+
+
+def stamp(header, time_s):
+    now = FIRST_STAMP_NS + round(time_s * 1e9)
+    header.stamp.sec, header.stamp.nanosec = divmod(now, 1_000_000_000)
+
+
+def wait_until(holds, what, patience_s=PATIENCE_S):
+    deadline = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < deadline, f"in vain: {what}"
+        time.sleep(0.02)

@@ -1,0 +1,177 @@
+"""Episodes: services, instruction, success, reset."""
+
+import statistics
+import time
+
+import pytest
+from peer import LATCHED, PATIENCE_S, wait_until
+from std_msgs.msg import Bool
+from topreward.msg import SuccessDetection
+
+WINDOW = 3
+DARK, BRIGHT, LENGTH = 10, 250, 10
+
+
+@pytest.fixture(scope="module")
+def rising():
+    """A film, and a threshold that the tiny random model's rewards pass from below in its second half."""
+    return {}
+
+
+@pytest.fixture
+def rising_film(rising, start_node, peer):
+    """The model is random, so what it likes is measured first; it is the same in every run."""
+    if not rising:
+        for film in ([DARK] * LENGTH + [BRIGHT] * LENGTH, [BRIGHT] * LENGTH + [DARK] * LENGTH):
+            probe = start_node(success__threshold_nats=0.0)
+            del peer.progress[:]
+            peer.film(film, wall_s=0.1)
+            wait_until(lambda: peer.progress[-1].frames == 2 * LENGTH, "the film is scored")
+            rewards = [message.log_prob_true for message in peer.progress]
+            assert probe.stop() == 0
+            means = [statistics.fmean(rewards[i - WINDOW : i]) for i in range(WINDOW, len(rewards) + 1)]
+            before, after = max(means[: len(means) // 2]), min(means[-4:])
+            if after > before:
+                rising.update(film=film, threshold=(before + after) / 2)
+        assert rising, "neither film makes the rewards rise"
+        for topic in peer.received.values():
+            del topic[:]
+    return rising
+
+
+def started(start_node, rising, **parameters):
+    return start_node(
+        success__threshold_nats=rising["threshold"], success__hold_s=0.5, success__min_frames=4, **parameters
+    )
+
+
+def test_success_is_published_once_and_the_robot_is_reset_once(start_node, peer, rising_film):
+    node = started(start_node, rising_film, reset__service=peer.offer_reset(), reset__settle_s=0.3)
+    peer.film(rising_film["film"], wall_s=0.1)
+    (success,) = peer.wait_for("success")
+    assert success.episode_id == 1
+    assert success.instruction == "lift the cup"
+    assert success.mean_log_prob_true >= success.threshold == pytest.approx(rising_film["threshold"])
+    assert success.frames > LENGTH, "not in the first half"
+    (ended,) = peer.wait_for("episode")
+    assert ended.success and ended.end_reason == ended.SUCCESS and ended.episode_id == 1
+    assert ended.prefixes == len([m for m in peer.progress if m.episode_id == 1])
+    assert -1 <= ended.voc <= 1
+    wait_until(lambda: "episode 2 begins" in node.text(), "the next episode begins by itself")
+    assert peer.resets == 1
+    peer.film([DARK] * 4, from_s=100)
+    wait_until(lambda: peer.progress[-1].episode_id == 2, "the next episode is scored")
+    assert peer.resets == 1 and len(peer.success) == 1
+    assert [flag.data for flag in peer.success_flag] == [False, True, False]
+
+
+def test_who_joins_late_learns_of_the_success(start_node, peer, rising_film):
+    started(start_node, rising_film)
+    peer.film(rising_film["film"], wall_s=0.1)
+    peer.wait_for("success")
+    late = []
+    peer.node.create_subscription(SuccessDetection, "topreward/success", late.append, LATCHED)
+    flags = []
+    peer.node.create_subscription(Bool, "topreward/success_flag", flags.append, LATCHED)
+    wait_until(lambda: late and flags, "the latched messages come")
+    assert late[0] == peer.success[0] and flags[0].data
+
+
+def test_without_a_reset_service_the_node_waits_after_success(start_node, peer, rising_film):
+    started(start_node, rising_film)
+    peer.film(rising_film["film"], wall_s=0.1)
+    peer.wait_for("success")
+    wait_until(lambda: peer.status("episode")[1] == "idle", "the node is idle")
+    answer = peer.call("start_episode")
+    assert answer.success and answer.message == "episode 2 has begun"
+
+
+def test_a_reset_service_that_is_not_there_is_reported(start_node, peer, rising_film):
+    node = started(start_node, rising_film, reset__service="/nobody/reset", reset__timeout_s=0.5)
+    peer.film(rising_film["film"], wall_s=0.1)
+    peer.wait_for("success")
+    wait_until(lambda: peer.status("episode")[0] == 2, "an error on diagnostics")
+    assert "/nobody/reset did not appear within 0.5 s" in peer.status("episode")[1]
+    assert node.text().count("the robot was not reset") == 1
+    assert peer.call("start_episode").success
+
+
+def test_a_reset_that_is_refused_is_reported_and_not_repeated(start_node, peer, rising_film):
+    service = peer.offer_reset(success=False, message="the gripper is stuck")
+    started(start_node, rising_film, reset__service=service)
+    peer.film(rising_film["film"], wall_s=0.1)
+    wait_until(lambda: peer.status("episode")[0] == 2, "an error on diagnostics")
+    assert "the gripper is stuck" in peer.status("episode")[1]
+    peer.film([BRIGHT, DARK] * 5, from_s=100)
+    assert peer.resets == 1 and len(peer.success) == 1
+
+
+def test_a_reset_that_does_not_answer_is_given_up(start_node, peer, rising_film):
+    service = peer.offer_reset(delay_s=1.5)
+    started(start_node, rising_film, reset__service=service, reset__timeout_s=0.5)
+    peer.film(rising_film["film"], wall_s=0.1)
+    wait_until(lambda: peer.status("episode")[0] == 2, "an error on diagnostics")
+    assert "did not answer within 0.5 s" in peer.status("episode")[1]
+    time.sleep(1.5)  # the late answer changes nothing
+    assert peer.resets == 1
+    assert peer.status("episode")[0] == 2
+
+
+def test_the_episode_services_say_what_they_do(start_node, peer):
+    start_node(episode__auto_start=False)
+    answer = peer.call("end_episode")
+    assert not answer.success and answer.message == "no episode is running"
+    assert peer.call("start_episode").message == "episode 1 has begun"
+    answer = peer.call("start_episode")
+    assert not answer.success and answer.message.startswith("episode 1 is running")
+    peer.film([50])
+    peer.wait_for("progress")
+    assert peer.call("reset_episode").message == "episode 2 has begun"
+    (ended,) = peer.wait_for("episode")
+    assert (ended.episode_id, ended.end_reason, ended.frames, ended.success) == (1, ended.REQUESTED, 1, False)
+    assert peer.call("end_episode").message == "episode 2 has ended"
+
+
+def test_the_longest_episode_ends_and_the_next_begins(start_node, peer):
+    start_node(episode__max_duration_s=3.0)
+    peer.film([50] * 10)
+    (ended,) = peer.wait_for("episode")
+    assert ended.end_reason == ended.MAX_DURATION and ended.frames == 7
+    wait_until(lambda: peer.progress[-1].episode_id == 2, "the next episode is scored")
+
+
+def test_without_an_instruction_nothing_is_scored(start_node, peer):
+    node = start_node(instruction="")
+    node.wait_for_log("there is no instruction")
+    peer.film([50, 60, 70])
+    wait_until(lambda: peer.status("episode")[1] == "waiting for an instruction", "diagnostics say so")
+    assert peer.status("episode")[0] == 1
+    assert not peer.call("start_episode").success
+    answer = peer.set_instruction("   ")
+    assert not answer.success and "empty" in answer.message
+    assert peer.progress == []
+    assert peer.set_instruction("open the drawer").success
+    peer.film([50], from_s=10)
+    assert peer.wait_for("progress")[0].instruction == "open the drawer"
+
+
+def test_a_new_instruction_is_asked_about_the_same_frames(start_node, peer):
+    start_node()
+    peer.film([50, 90])
+    wait_until(lambda: peer.progress and peer.progress[-1].frames == 2, "two frames are scored")
+    assert peer.set_instruction("close the lid").success
+    wait_until(lambda: peer.progress[-1].instruction == "close the lid", "the new question is answered")
+    again = peer.progress[-1]
+    assert (again.frames, again.episode_id) == (2, 1)
+    assert again.log_prob_true != peer.progress[-2].log_prob_true
+    values = peer.result(peer.parameters().get_parameters(["instruction"])).values
+    assert values[0].string_value == "close the lid"
+
+
+def test_an_episode_cut_short_by_the_end_is_summed_up(start_node, peer):
+    node = start_node()
+    peer.film([50, 60])
+    peer.wait_for("progress", 2)
+    assert node.stop(patience_s=PATIENCE_S) == 0
+    (ended,) = peer.wait_for("episode")
+    assert ended.end_reason == ended.SHUTDOWN and ended.frames == 2

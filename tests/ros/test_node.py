@@ -1,0 +1,143 @@
+"""The process: parameters, names, time, signals, exit codes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT, TINY_MODEL
+from node_process import program
+from peer import wait_until
+from rcl_interfaces.msg import ParameterType
+from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
+
+
+def run(*arguments):
+    command = [program("topreward_node"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_node_in_order(start_node, peer, how):
+    node = start_node()
+    peer.film([50, 60, 70])
+    begun = time.monotonic()
+    assert node.stop(how) == 0
+    assert time.monotonic() - begun < 2.5
+    account = node.frame_account()
+    assert account["offered"] == sum(account[column] for column in ("scored", "coalesced", "skipped", "dropped"))
+
+
+def test_a_signal_while_the_model_loads_ends_the_node(start_node):
+    node = start_node(ready=False)
+    time.sleep(0.3)
+    assert node.stop(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        (["-p", "model.path:=/no/such/folder"], "/no/such/folder"),
+        (["-p", f'model.path:="{TINY_MODEL}"', "-p", "sampling.rate_hz:=fast"], 'parameter sampling.rate_hz: "fast" is not a number'),
+        (["-p", f'model.path:="{TINY_MODEL}"', "-p", "success.threshold_nats:=0.5"], "success.threshold_nats"),
+        (["-p", f'model.path:="{TINY_MODEL}"', "-p", "image.transport:=zip"], "zip"),
+        (["-p", "instruction:=x"], "parameter model.path: it is empty"),
+        (["--params-file", "/no/such/file.yaml"], "/no/such/file.yaml"),
+        (["-p", "half a rule"], "half a rule"),
+    ],
+    ids=["no model", "wrong type", "out of range", "no such value", "no model path", "no params file", "bad argument"],
+)
+def test_what_the_user_can_put_right_is_one_line_and_exit_2(parameters, said):
+    done = run("--ros-args", *parameters)
+    assert done.returncode == 2, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("topreward_node:")]
+    assert said in line
+    assert "panicked" not in done.stderr
+
+
+def test_own_arguments():
+    assert run("--help").returncode == 0
+    assert run("--version").stdout.startswith("topreward ")
+    done = run("--verbose")
+    assert done.returncode == 2 and "--verbose" in done.stderr
+
+
+def test_an_unknown_parameter_is_answered_with_the_nearest(start_node):
+    node = start_node(succes__hold_s=1.0)
+    assert 'did you mean "success.hold_s"?' in node.text()
+
+
+def test_parameters_are_listed_described_and_read(start_node, peer):
+    start_node(sampling__rate_hz=4)  # an integer for a double
+    client = peer.parameters()
+    names = peer.result(client.list_parameters([], 0)).result.names
+    assert {"instruction", "model.path", "success.threshold_nats", "use_sim_time"} <= set(names)
+    values = peer.result(client.get_parameters(["sampling.rate_hz", "success.window", "episode.auto_start"])).values
+    assert values[0].type == ParameterType.PARAMETER_DOUBLE and values[0].double_value == 4.0
+    assert values[1].integer_value == 3
+    assert values[2].bool_value is True
+    descriptors = peer.result(client.describe_parameters(names)).descriptors
+    assert all(descriptor.description for descriptor in descriptors)
+
+
+def test_only_the_instruction_can_be_set_while_the_node_runs(start_node, peer):
+    start_node()
+    client = peer.parameters()
+
+    def outcome(name, value):
+        (result,) = peer.result(client.set_parameters([Parameter(name, value=value)])).results
+        return result.successful, result.reason
+
+    assert outcome("instruction", "wipe the table") == (True, "")
+    peer.film([50])
+    assert peer.wait_for("progress")[0].instruction == "wipe the table"
+    assert not outcome("instruction", " ")[0]
+    done, reason = outcome("success.window", 5)
+    assert not done and "needs a restart" in reason
+    done, reason = outcome("succes.window", 5)
+    assert not done and "success.window" in reason
+
+
+def test_remapping_and_parameter_files_work(start_node, peer, tmp_path):
+    params = tmp_path / "params.yaml"
+    params.write_text("/**:\n  ros__parameters:\n    success.window: 4\n    instruction: from the file\n")
+    camera = f"{peer.namespace}/somewhere/else"
+    start_node("--params-file", str(params), "-r", f"image_raw:={camera}")
+    wait_until(lambda: peer.node.count_subscribers(camera) == 1, "the remapped topic is subscribed")
+    client = peer.parameters()
+    values = peer.result(client.get_parameters(["success.window"])).values
+    assert values[0].integer_value == 4
+
+
+def test_diagnostics_come_every_second_and_go_by_simulated_time(start_node, peer):
+    start_node(use_sim_time=True)
+    clock = peer.node.create_publisher(Clock, "/clock", 10)
+    message = Clock()
+    message.clock.sec = 4321
+    wait_until(lambda: clock.get_subscription_count() > 0, "the node listens to /clock")
+
+    def stamped():
+        clock.publish(message)
+        time.sleep(0.1)
+        return any(report.header.stamp.sec == 4321 for report in peer.diagnostics)
+
+    wait_until(stamped, "diagnostics carry the simulated time")
+    before = len(peer.diagnostics)
+    time.sleep(2.5)
+    assert 2 <= len(peer.diagnostics) - before <= 3
+    parts = {status.name.rsplit(": ", 1)[1] for status in peer.diagnostics[-1].status}
+    assert parts == {"model", "episode", "frames", "latency"}
+
+
+@pytest.mark.skipif(
+    not (ROOT / "models/so101-sim/model.safetensors").exists(), reason="the embedded model is not in models/so101-sim"
+)
+def test_the_demo_judges_every_episode_rightly(tmp_path):
+    command = [sys.executable, ROOT / "tools/ros/demo.py", "--headless", "--log", tmp_path / "node.log"]
+    environment = os.environ | {"ROS_DOMAIN_ID": str((int(os.environ["ROS_DOMAIN_ID"]) + 1) % 200)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 wrong" in done.stdout
