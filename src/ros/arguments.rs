@@ -56,6 +56,9 @@ mod tests {
 
     #[test]
     fn an_error_is_one_line_without_source_places() {
-        assert_eq!(one_line("Couldn't parse\n  params: 'x', at ./src/rcl/arguments.c:343"), "Couldn't parse params: 'x'");
+        assert_eq!(
+            one_line("Couldn't parse\n  params: 'x', at ./src/rcl/arguments.c:343"),
+            "Couldn't parse params: 'x'"
+        );
     }
 }

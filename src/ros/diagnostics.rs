@@ -43,7 +43,13 @@ impl Diagnostics {
         clock.get_now().map(|now| Clock::to_builtin_time(&now)).unwrap_or_default()
     }
 
-    fn status(&self, part: &str, level: Level, message: &str, values: Vec<(String, String)>) -> DiagnosticStatus {
+    fn status(
+        &self,
+        part: &str,
+        level: Level,
+        message: &str,
+        values: Vec<(String, String)>,
+    ) -> DiagnosticStatus {
         DiagnosticStatus {
             level: level as _,
             name: format!("{}: {part}", self.name),
@@ -117,7 +123,8 @@ impl Diagnostics {
 
     fn latency_status(&self, session: &Session) -> DiagnosticStatus {
         let shown = |share| or_dash(session.latencies().percentile(share).map(milliseconds));
-        let values = vec![pair("p50_ms", shown(0.5)), pair("p95_ms", shown(0.95)), pair("p99_ms", shown(0.99))];
+        let values =
+            vec![pair("p50_ms", shown(0.5)), pair("p95_ms", shown(0.95)), pair("p99_ms", shown(0.99))];
         self.status("latency", OK, "from a frame's hand-over to the model to its score", values)
     }
 }

@@ -102,7 +102,9 @@ impl Driver {
     fn undecodable(&mut self, error: ImageError) {
         self.session.frames_lost(DropReason::Undecodable, 1);
         if self.last_image_error.as_ref() != Some(&error) {
-            log::error!("an image cannot be used, and is counted as undecodable like all that follow: {error}");
+            log::error!(
+                "an image cannot be used, and is counted as undecodable like all that follow: {error}"
+            );
             self.last_image_error = Some(error);
         }
     }
@@ -128,7 +130,9 @@ impl Driver {
         }
         self.session.engine(event);
         if *self.session.phase() == Phase::NoInstruction {
-            log::warn!("there is no instruction: nothing is scored until the parameter \"instruction\" or ~/set_instruction sets one");
+            log::warn!(
+                "there is no instruction: nothing is scored until the parameter \"instruction\" or ~/set_instruction sets one"
+            );
         }
         Ok(())
     }

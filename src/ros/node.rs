@@ -70,7 +70,8 @@ fn start() -> Result<(), NodeError> {
     let mut node = Node::create(context()?, NODE_NAME, "")?;
     logging::install(node.logger());
     let overrides = node.params.lock().map(|parameters| configure(&parameters));
-    let config = overrides.map_err(|_| NodeError::Internal("the parameters' lock is poisoned".to_owned()))??;
+    let config =
+        overrides.map_err(|_| NodeError::Internal("the parameters' lock is poisoned".to_owned()))??;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = Parts::build(&mut node, &config, &runtime).and_then(|parts| parts.run(node, &runtime));
     // An inference that is under way may hold its thread for longer than anyone wants to wait.

@@ -13,7 +13,10 @@ use crate::config::{Config, ConfigError};
 /// Every parameter and what it is, as `ros2 param describe` shows it.
 const DESCRIPTIONS: &[(&str, &str)] = &[
     ("instruction", "What the robot is to do, in words. Can be set while the node runs."),
-    ("model.path", "Folder of a Qwen3-VL checkpoint; package://<package>/<path> is looked up in the share folder."),
+    (
+        "model.path",
+        "Folder of a Qwen3-VL checkpoint; package://<package>/<path> is looked up in the share folder.",
+    ),
     ("model.chat_template", "Put the question inside the chat template."),
     ("model.max_instruction_tokens", "Longest instruction accepted, tokens."),
     ("processor.max_pixels", "Most pixels of one frame after the resize; 0: the checkpoint's own."),
@@ -24,7 +27,10 @@ const DESCRIPTIONS: &[(&str, &str)] = &[
     ("progress.scale", "On which scale progress is linear: nats or probability."),
     ("progress.goal_nats", "log p(\" True\") that counts as done, nats (0 or less)."),
     ("progress.min_span_nats", "Least distance from an episode's first reward to the goal, nats."),
-    ("success.threshold_nats", "Success needs a mean of the newest rewards of at least this, nats (0 or less)."),
+    (
+        "success.threshold_nats",
+        "Success needs a mean of the newest rewards of at least this, nats (0 or less).",
+    ),
     ("success.window", "How many of the newest rewards are averaged."),
     ("success.hold_s", "How long the mean must stay above the threshold, seconds of header time."),
     ("success.min_frames", "Frames an episode must have before success can be called."),
@@ -86,7 +92,9 @@ fn coerce(name: &str, value: &ParameterValue, default: &Value) -> Result<Value, 
         (Value::Number(number), ParameterValue::Integer(value)) if number.is_f64() => {
             return Ok(Value::from(*value as f64));
         }
-        (Value::Number(_), ParameterValue::Integer(value)) => ("a whole number of 0 or more", u64::try_from(*value).ok()),
+        (Value::Number(_), ParameterValue::Integer(value)) => {
+            ("a whole number of 0 or more", u64::try_from(*value).ok())
+        }
         (Value::Number(number), _) if number.is_f64() => ("a number", None),
         (Value::Number(_), _) => ("a whole number of 0 or more", None),
         (Value::Bool(_), _) => ("true or false", None),
@@ -135,7 +143,11 @@ pub struct ParameterServer {
 
 impl ParameterServer {
     /// `instruction` is shared with the driver, which other ways of setting it go through.
-    pub fn new(config: &Config, instruction: Arc<Mutex<String>>, inputs: Inputs) -> Result<Self, ConfigError> {
+    pub fn new(
+        config: &Config,
+        instruction: Arc<Mutex<String>>,
+        inputs: Inputs,
+    ) -> Result<Self, ConfigError> {
         let fixed = config
             .to_parameters()?
             .into_iter()

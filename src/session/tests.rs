@@ -34,8 +34,7 @@ impl Bench {
     fn new(config: &Config) -> Self {
         let session = Session::new(config).unwrap();
         let (log, reports, held) = (Vec::new(), Vec::new(), Vec::new());
-        let mut bench =
-            Self { session, log, reports, ticket: None, reward: -5.0, hold_back: false, held };
+        let mut bench = Self { session, log, reports, ticket: None, reward: -5.0, hold_back: false, held };
         bench.session.engine(ready());
         bench.settle();
         bench

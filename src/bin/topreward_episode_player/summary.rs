@@ -85,7 +85,11 @@ impl fmt::Display for Summary {
         let episodes = self.outcomes.len();
         writeln!(f)?;
         writeln!(f, "episodes    {episodes}: {successes} succeed, {} do not", episodes - successes)?;
-        writeln!(f, "detections  {right} right, {} wrong; the robot was reset {resets} times", episodes - right)?;
+        writeln!(
+            f,
+            "detections  {right} right, {} wrong; the robot was reset {resets} times",
+            episodes - right
+        )?;
         writeln!(f, "VOC         {:.3} on average over the episodes that succeed", self.mean_voc())?;
         writeln!(
             f,
