@@ -11,7 +11,7 @@ use super::image_msg::CameraMessage;
 use crate::episode::DropReason;
 
 /// Messages that may wait to be decoded: a second of a 30 Hz camera.
-const CAPACITY: usize = 30;
+pub const CAPACITY: usize = 30;
 
 /// Messages that wait to be decoded; when there are too many, the oldest makes room.
 pub struct Inbox<M> {

@@ -218,7 +218,9 @@ fn subscribe<M>(
 where
     M: CameraMessage + r2r::WrappedTypesupport,
 {
-    let messages = node.subscribe::<M>(topic, QosProfile::sensor_data())?;
+    // Deeper than sensor data usually is: on a busy machine the executor may have to catch up.
+    let qos = QosProfile::sensor_data().keep_last(camera::CAPACITY);
+    let messages = node.subscribe::<M>(topic, qos)?;
     let inbox = Inbox::<M>::new();
     let (for_drain, for_decoding) = (inbox.clone(), inbox.clone());
     let (drain_inputs, decode_inputs) = (inputs.clone(), inputs.clone());

@@ -87,6 +87,7 @@ class Peer:
 
     def wait_for_subscriber(self, publisher):
         wait_until(lambda: publisher.get_subscription_count() > 0, "the node subscribes")
+        time.sleep(0.3)  # until the node knows of the camera too: it asks for nothing to be sent again
 
     def send_raw(self, time_s, value=128, encoding="rgb8", size=(64, 48)):
         width, height = size
@@ -107,8 +108,22 @@ class Peer:
         self.compressed.publish(message)
         return message
 
-    def film(self, values, from_s=0.0, period_s=0.5, wall_s=0.03):
-        """Raw frames of these brightnesses; header time runs faster than the wall clock's."""
+    def film(self, values, from_s=0.0, period_s=0.5, until=lambda: False):
+        """Raw frames of these brightnesses, each scored before the next one is sent; ends early when `until` holds.
+
+        A frame without a score is sent again once: a camera's frames may get lost on the way.
+        """
+        self.wait_for_subscriber(self.raw)
+        for index, value in enumerate(values):
+            for _ in range(2):
+                if until():
+                    return
+                sent = self.send_raw(from_s + index * period_s, value).header.stamp
+                if becomes_true(lambda: until() or any(m.header.stamp == sent for m in self.progress), 2):
+                    break
+
+    def stream(self, values, from_s=0.0, period_s=0.1, wall_s=0.05):
+        """Raw frames of these brightnesses at a camera's pace, whatever becomes of them."""
         self.wait_for_subscriber(self.raw)
         for index, value in enumerate(values):
             self.send_raw(from_s + index * period_s, value)
@@ -153,8 +168,14 @@ def stamp(header, time_s):
     header.stamp.sec, header.stamp.nanosec = divmod(now, 1_000_000_000)
 
 
-def wait_until(holds, what, patience_s=PATIENCE_S):
+def becomes_true(holds, patience_s):
     deadline = time.monotonic() + patience_s
     while not holds():
-        assert time.monotonic() < deadline, f"in vain: {what}"
-        time.sleep(0.02)
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def wait_until(holds, what, patience_s=PATIENCE_S):
+    assert becomes_true(holds, patience_s), f"in vain: {what}"

@@ -8,67 +8,45 @@ from peer import LATCHED, PATIENCE_S, wait_until
 from std_msgs.msg import Bool
 from topreward.msg import SuccessDetection
 
-WINDOW = 3
-DARK, BRIGHT, LENGTH = 10, 250, 10
+# Of a film of equal dark frames the tiny random model gives mean rewards (of three) of -5.2, -5.2, -5.2, -4.9, -4.6,
+# -4.3, -4.9, ...: above this from the seventh frame on, and for half a second at the eighth.
+FILM, THRESHOLD, SUCCESS_AT = [10] * 10, -4.75, 8
 
 
-@pytest.fixture(scope="module")
-def rising():
-    """A film, and a threshold that the tiny random model's rewards pass from below in its second half."""
-    return {}
+def start_to_succeed(start_node, **parameters):
+    settings = {"success__threshold_nats": THRESHOLD, "success__hold_s": 0.5, "success__min_frames": 4}
+    return start_node(**settings, **parameters)
 
 
-@pytest.fixture
-def rising_film(rising, start_node, peer):
-    """The model is random, so what it likes is measured first; it is the same in every run."""
-    if not rising:
-        for film in ([DARK] * LENGTH + [BRIGHT] * LENGTH, [BRIGHT] * LENGTH + [DARK] * LENGTH):
-            probe = start_node(success__threshold_nats=0.0)
-            del peer.progress[:]
-            peer.film(film, wall_s=0.1)
-            wait_until(lambda: peer.progress[-1].frames == 2 * LENGTH, "the film is scored")
-            rewards = [message.log_prob_true for message in peer.progress]
-            assert probe.stop() == 0
-            means = [statistics.fmean(rewards[i - WINDOW : i]) for i in range(WINDOW, len(rewards) + 1)]
-            before, after = max(means[: len(means) // 2]), min(means[-4:])
-            if after > before:
-                rising.update(film=film, threshold=(before + after) / 2)
-        assert rising, "neither film makes the rewards rise"
-        for topic in peer.received.values():
-            del topic[:]
-    return rising
+def film_success(peer):
+    peer.film(FILM, until=lambda: peer.success)
+    return peer.wait_for("success")[0]
 
 
-def started(start_node, rising, **parameters):
-    return start_node(
-        success__threshold_nats=rising["threshold"], success__hold_s=0.5, success__min_frames=4, **parameters
-    )
-
-
-def test_success_is_published_once_and_the_robot_is_reset_once(start_node, peer, rising_film):
-    node = started(start_node, rising_film, reset__service=peer.offer_reset(), reset__settle_s=0.3)
-    peer.film(rising_film["film"], wall_s=0.1)
-    (success,) = peer.wait_for("success")
+def test_success_is_published_once_and_the_robot_is_reset_once(start_node, peer):
+    node = start_to_succeed(start_node, reset__service=peer.offer_reset(), reset__settle_s=0.3)
+    success = film_success(peer)
     assert success.episode_id == 1
     assert success.instruction == "lift the cup"
-    assert success.mean_log_prob_true >= success.threshold == pytest.approx(rising_film["threshold"])
-    assert success.frames > LENGTH, "not in the first half"
+    assert success.mean_log_prob_true >= success.threshold == THRESHOLD
+    assert success.frames == SUCCESS_AT
+    newest = [message.log_prob_true for message in peer.progress[-3:]]
+    assert success.mean_log_prob_true == pytest.approx(statistics.fmean(newest))
     (ended,) = peer.wait_for("episode")
     assert ended.success and ended.end_reason == ended.SUCCESS and ended.episode_id == 1
     assert ended.prefixes == len([m for m in peer.progress if m.episode_id == 1])
     assert -1 <= ended.voc <= 1
     wait_until(lambda: "episode 2 begins" in node.text(), "the next episode begins by itself")
     assert peer.resets == 1
-    peer.film([DARK] * 4, from_s=100)
+    peer.film([10] * 4, from_s=100)
     wait_until(lambda: peer.progress[-1].episode_id == 2, "the next episode is scored")
     assert peer.resets == 1 and len(peer.success) == 1
     assert [flag.data for flag in peer.success_flag] == [False, True, False]
 
 
-def test_who_joins_late_learns_of_the_success(start_node, peer, rising_film):
-    started(start_node, rising_film)
-    peer.film(rising_film["film"], wall_s=0.1)
-    peer.wait_for("success")
+def test_who_joins_late_learns_of_the_success(start_node, peer):
+    start_to_succeed(start_node)
+    film_success(peer)
     late = []
     peer.node.create_subscription(SuccessDetection, "topreward/success", late.append, LATCHED)
     flags = []
@@ -77,39 +55,37 @@ def test_who_joins_late_learns_of_the_success(start_node, peer, rising_film):
     assert late[0] == peer.success[0] and flags[0].data
 
 
-def test_without_a_reset_service_the_node_waits_after_success(start_node, peer, rising_film):
-    started(start_node, rising_film)
-    peer.film(rising_film["film"], wall_s=0.1)
-    peer.wait_for("success")
+def test_without_a_reset_service_the_node_waits_after_success(start_node, peer):
+    start_to_succeed(start_node)
+    film_success(peer)
     wait_until(lambda: peer.status("episode")[1] == "idle", "the node is idle")
     answer = peer.call("start_episode")
     assert answer.success and answer.message == "episode 2 has begun"
 
 
-def test_a_reset_service_that_is_not_there_is_reported(start_node, peer, rising_film):
-    node = started(start_node, rising_film, reset__service="/nobody/reset", reset__timeout_s=0.5)
-    peer.film(rising_film["film"], wall_s=0.1)
-    peer.wait_for("success")
+def test_a_reset_service_that_is_not_there_is_reported(start_node, peer):
+    node = start_to_succeed(start_node, reset__service="/nobody/reset", reset__timeout_s=0.5)
+    film_success(peer)
     wait_until(lambda: peer.status("episode")[0] == 2, "an error on diagnostics")
     assert "/nobody/reset did not appear within 0.5 s" in peer.status("episode")[1]
     assert node.text().count("the robot was not reset") == 1
     assert peer.call("start_episode").success
 
 
-def test_a_reset_that_is_refused_is_reported_and_not_repeated(start_node, peer, rising_film):
+def test_a_reset_that_is_refused_is_reported_and_not_repeated(start_node, peer):
     service = peer.offer_reset(success=False, message="the gripper is stuck")
-    started(start_node, rising_film, reset__service=service)
-    peer.film(rising_film["film"], wall_s=0.1)
+    start_to_succeed(start_node, reset__service=service)
+    film_success(peer)
     wait_until(lambda: peer.status("episode")[0] == 2, "an error on diagnostics")
     assert "the gripper is stuck" in peer.status("episode")[1]
-    peer.film([BRIGHT, DARK] * 5, from_s=100)
+    peer.stream([10, 250] * 5, from_s=100, period_s=0.5)
     assert peer.resets == 1 and len(peer.success) == 1
 
 
-def test_a_reset_that_does_not_answer_is_given_up(start_node, peer, rising_film):
+def test_a_reset_that_does_not_answer_is_given_up(start_node, peer):
     service = peer.offer_reset(delay_s=1.5)
-    started(start_node, rising_film, reset__service=service, reset__timeout_s=0.5)
-    peer.film(rising_film["film"], wall_s=0.1)
+    start_to_succeed(start_node, reset__service=service, reset__timeout_s=0.5)
+    film_success(peer)
     wait_until(lambda: peer.status("episode")[0] == 2, "an error on diagnostics")
     assert "did not answer within 0.5 s" in peer.status("episode")[1]
     time.sleep(1.5)  # the late answer changes nothing
@@ -134,16 +110,17 @@ def test_the_episode_services_say_what_they_do(start_node, peer):
 
 def test_the_longest_episode_ends_and_the_next_begins(start_node, peer):
     start_node(episode__max_duration_s=3.0)
-    peer.film([50] * 10)
+    peer.film([50] * 10, until=lambda: peer.episode)
     (ended,) = peer.wait_for("episode")
     assert ended.end_reason == ended.MAX_DURATION and ended.frames == 7
-    wait_until(lambda: peer.progress[-1].episode_id == 2, "the next episode is scored")
+    peer.film([50], from_s=10)
+    assert peer.progress[-1].episode_id == 2
 
 
 def test_without_an_instruction_nothing_is_scored(start_node, peer):
     node = start_node(instruction="")
     node.wait_for_log("there is no instruction")
-    peer.film([50, 60, 70])
+    peer.stream([50, 60, 70], period_s=0.5)
     wait_until(lambda: peer.status("episode")[1] == "waiting for an instruction", "diagnostics say so")
     assert peer.status("episode")[0] == 1
     assert not peer.call("start_episode").success

@@ -1,6 +1,7 @@
 """From camera messages to progress."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -45,6 +46,7 @@ def test_a_recording_is_scored_from_its_jpegs(start_node, peer):
         connections = [c for c in reader.connections if c.topic == CAMERA]
         messages = [reader.deserialize(data, c.msgtype) for c, _, data in reader.messages(connections)][:30]
     for message in messages:
+        time.sleep(0.05)
         peer.send_compressed(stamp_ns(message.header) / 1e9 - FIRST_STAMP_NS / 1e9, message.data.tobytes(), message.format)
     # 30 frames at 10 Hz, sampled at 2 Hz: 0, 5, 10, 15, 20, 25
     wait_until(lambda: peer.progress and peer.progress[-1].frames == 6, "the sixth sample is scored")
@@ -67,7 +69,7 @@ def test_the_same_frames_give_the_same_rewards_raw_in_any_encoding(start_node, p
 
 def test_frames_between_samples_are_skipped_and_every_frame_is_accounted_for(start_node, peer):
     node = start_node()
-    peer.film([80] * 21, period_s=0.1, wall_s=0.02)
+    peer.stream([80] * 21)
     wait_until(lambda: peer.progress and peer.progress[-1].frames == 5, "the fifth sample is scored")
     peer.send_raw(2.0, 80)  # again the last stamp
     peer.send_raw(1.0, 80)  # back in time
@@ -106,7 +108,7 @@ def test_an_image_that_cannot_be_read_is_counted_and_reported_once(start_node, p
 
 def test_what_the_model_refuses_is_said(start_node, peer):
     node = start_node(model__max_instruction_tokens=4, instruction="one two three four five six seven")
-    peer.film([10, 20])
+    peer.stream([10, 20], period_s=0.5)
     wait_until(lambda: peer.status("model")[0] == 2, "an error on diagnostics")
     assert "more than the 4 allowed" in peer.status("model")[1]
     assert node.text().count("cannot be scored") == 1
