@@ -142,7 +142,7 @@ impl Parts {
                 node.spin_once(SPIN);
             }
         });
-        let result = runtime.block_on(async {
+        runtime.block_on(async {
             let spin = self.driver.tasks.spawn(async move {
                 // A panic in there ends this task too.
                 let _ = spin.await;
@@ -156,8 +156,7 @@ impl Parts {
                 tokio::time::sleep(SPIN / 10).await;
             }
             result
-        });
-        result
+        })
     }
 
     async fn serve(&mut self) -> Result<(), NodeError> {
