@@ -14,6 +14,7 @@ from progress import is_held, progress
 LOWEST, SPAN = 0.02, 0.95  # target P(True) = LOWEST + SPAN * progress
 STATE, PRESENCE, PLACES = 8, len(COLOURS), 3 * len(COLOURS)
 AUXILIARY = STATE + PRESENCE + PLACES + len(COLOURS)
+ANYWHERE = 3  # pairs; clips this short come from anywhere in an episode
 NOISE = np.random.default_rng(3).normal(0, 1, 1 << 22).astype(np.float32)
 
 
@@ -78,7 +79,10 @@ def choose_frames(rng, episode, pairs):
         still = rng.integers(0, max(1, episode.length // 3)) if rng.random() < 0.6 else rng.integers(0, episode.length)
         return np.full(count, still), rng.choice([0.2, 0.3, 0.5, 0.5, 0.5, 1.0])
     mode = rng.random()
-    if mode < 0.5:  # the live schedule: two frames a second from somewhere near the start
+    if pairs <= ANYWHERE:
+        start, spacing = rng.integers(0, episode.length), rng.choice([0.2, 0.3, 0.5, 0.5, 0.5, 1.0])
+        index = start + (steps - rng.integers(0, count)) * spacing * rate
+    elif mode < 0.5:  # the live schedule: two frames a second from somewhere near the start
         start = 0 if rng.random() < 0.6 else rng.integers(0, max(1, episode.length // 2))
         index, spacing = start + steps * rate / 2, 0.5
     elif mode < 0.85:  # the whole episode, evenly
@@ -122,12 +126,12 @@ def resized(frames, size):
 
 
 def questions(rng, episode, progress_now, prefixes):
-    """For every asked prefix the right instruction and others, with their target P(True)."""
+    """For every asked prefix the right instruction and wrong ones, with their target P(True)."""
     present = [episode.colour, *episode.distractors]
     absent = [colour for colour in COLOURS if colour not in present]
     asked, targets = [], []
     for pairs in prefixes:
-        colours = [episode.colour, *episode.distractors]
+        colours = [*present]
         if not episode.distractors or rng.random() < 0.4:
             colours.append(str(rng.choice(absent)))
         texts = []

@@ -1,13 +1,20 @@
 """A small Qwen3-VL with random weights, and a forward that scores many prefixes and instructions in one pass."""
 
+from pathlib import Path
+from typing import NamedTuple
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 from transformers.models.qwen3_vl.modeling_qwen3_vl import rotate_half
 
 PATCH, MERGE = 16, 2
 CELL = PATCH * MERGE
+TAPS = (1, 2)  # text layers whose output at a pair's end is read: the layers behind can still attend to what is there
+TAIL = 12  # words of the question after the instruction, all alike
 
 
 def config(tokenizer, text=192, layers=4, text_mlp=512, vision=128, depth=4, vision_mlp=384):
@@ -50,6 +57,19 @@ def build(tokenizer):
     return model
 
 
+def start_from(model, tokenizer, folder):
+    """Take the weights of a checkpoint of the same shape; rows of the vocabulary go by token, not by number."""
+    saved = {name: weight.float() for name, weight in load_file(Path(folder) / "model.safetensors").items()}
+    known = Tokenizer.from_file(str(Path(folder) / "tokenizer.json")).get_vocab()
+    name = "model.language_model.embed_tokens.weight"
+    table = model.state_dict()[name].clone()
+    for token, row in tokenizer.get_vocab().items():
+        if token in known:
+            table[row] = saved[name][known[token]]
+    saved[name] = saved["lm_head.weight"] = table
+    model.load_state_dict(saved)
+
+
 def patches(frames):
     """uint8 or float (episodes, frames, H, W, 3), frames even, to (pairs * grid, 1536) in Qwen's merge-block order."""
     count, length, height, width, _ = frames.shape
@@ -63,9 +83,10 @@ class Layout:
 
     def __init__(self, prompt, times, grid, asked):
         """`asked`: list of (pairs in the prefix, [instruction, ...])."""
+        self.asked = asked
         self.ids = list(prompt.opening)
         self.positions = [[i] * 3 for i in range(len(self.ids))]
-        self.pair_ends, self.answers, self.branches = [], [], []
+        self.pair_ends, self.stem_ends, self.answers, self.branches = [], [], [], []
         rows, columns = grid[0] // MERGE, grid[1] // MERGE
         for time in times:
             self._text(prompt.seconds(time) + [prompt.vision_start])
@@ -93,6 +114,7 @@ class Layout:
         after = self._text(prompt.stem, at=self.positions[end][0] + 1)
         stem = (first, len(self.ids))
         self.branches.append((stem, [(0, end + 1)]))
+        self.stem_ends.append(stem[1] - 1)
         for text in instructions:
             first = len(self.ids)
             self._text(prompt.question(text)[len(prompt.stem) :], at=after)
@@ -114,6 +136,16 @@ class Layout:
         return seen
 
 
+class Reading(NamedTuple):
+    """What a forward gives: the answers, and what the auxiliary heads read."""
+
+    logits: torch.Tensor  # of every answer
+    ends: list  # hidden states at every pair's end, one tensor a tap
+    stems: list  # at every stem's end, one tensor a tap
+    words: torch.Tensor  # (answers, TAIL, width), after the last layer
+    tokens: torch.Tensor  # merged vision tokens
+
+
 class Packed:
     """The stock model's computation, batched over episodes of one frame size and number of pairs."""
 
@@ -121,6 +153,15 @@ class Packed:
         self.model, self.prompt = model, prompt
         self.visual = model.model.visual
         self._rotary = {}
+        self._tapped = {}
+        for layer in TAPS:
+            model.model.language_model.layers[layer].register_forward_hook(self._tap(layer))
+
+    def _tap(self, layer):
+        def keep(_module, _inputs, output):
+            self._tapped[layer] = output
+
+        return keep
 
     def vision(self, pixels, grid):
         """Merged tokens and DeepStack features, each (pairs * tokens, width)."""
@@ -149,7 +190,6 @@ class Packed:
         return visual.merger(x.reshape(count * area, -1)), deep
 
     def __call__(self, pixels, grid, layouts):
-        """Logits at every answer, hidden states at every pair's end, and the vision tokens."""
         size = max(len(layout.ids) for layout in layouts)
         ids = torch.zeros(len(layouts), size, dtype=torch.long)
         positions = torch.zeros(3, len(layouts), size, dtype=torch.long)
@@ -165,9 +205,18 @@ class Packed:
         hidden = language(
             inputs_embeds=x, attention_mask=mask, position_ids=positions, visual_pos_masks=image, deepstack_visual_embeds=deep, use_cache=False
         ).last_hidden_state
-        answers = torch.cat([hidden[row, layout.answers] for row, layout in enumerate(layouts)])
-        ends = torch.cat([hidden[row, layout.pair_ends] for row, layout in enumerate(layouts)])
-        return self.model.lm_head(answers), ends, tokens
+        def at(states, lists):
+            rows = [row for row, places in enumerate(lists) for _ in places]
+            return states[rows, [place for places in lists for place in places]]
+
+        tail = [[answer - back for answer in layout.answers for back in range(1, 1 + TAIL)] for layout in layouts]
+        return Reading(
+            logits=self.model.lm_head(at(hidden, [layout.answers for layout in layouts])),
+            ends=[at(self._tapped[layer], [layout.pair_ends for layout in layouts]) for layer in TAPS],
+            stems=[at(self._tapped[layer], [layout.stem_ends for layout in layouts]) for layer in TAPS],
+            words=at(hidden, tail).view(-1, TAIL, hidden.shape[-1]),
+            tokens=tokens,
+        )
 
 
 @torch.no_grad()

@@ -59,6 +59,6 @@ class Transformers:
         times = [(2 * pair + 0.5) * spacing for pair in range(len(frames) // 2)]
         layout = Layout(self.prompt, times, grid, [(pair + 1, [text]) for pair in range(len(times))])
         with self.torch.no_grad():
-            logits, _, _ = self.packed(patches(small[None]), grid, [layout])
+            logits = self.packed(patches(small[None]), grid, [layout]).logits
         log_p = logits.double().log_softmax(-1)[:, self.prompt.true]
         return [(2 * (pair + 1), float(value)) for pair, value in enumerate(log_p)]

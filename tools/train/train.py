@@ -16,32 +16,38 @@ import torch.nn.functional as F
 
 import clips
 from export import export
-from model import PATCH, Layout, Packed, build, patches
+from muon import Muon
+from model import PATCH, TAIL, TAPS, Layout, Packed, build, patches, start_from
 from prompt import COLOURS, Prompt, build_tokenizer
 
 MAIN_SIZE = (128, 160)
 OTHER_SIZES = [(96, 128), (128, 128)]
 VISION_BATCH = 48
-PAIRS_PER_BATCH = 44
+PAIRS_PER_BATCH = 36
 MAX_PAIRS = 18
-SHORT_UNTIL = 0.3  # share of the joint phase spent on clips of 1 to 3 pairs
-VISION_FROZEN_UNTIL = 0.3
+SHORT_UNTIL = 0.2  # share of the joint phase spent on clips of 1 to 3 pairs
 
 
 def tokens(size):
     return size[0] * size[1] // (2 * PATCH) ** 2
 
 
+def read_out(width):
+    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, clips.AUXILIARY))
+
+
 class Heads(nn.Module):
-    """Throw-away read-outs of the simulator's state: from every vision output, and from the text model at each pair's end."""
+    """Throw-away read-outs of the simulator's state, which lead it step by step to where the answer is made: from every vision
+    output, at each pair's end, at the end of the question's stem, and at the words before the answer. A single number as the only
+    signal leaves the text model on a plateau for a thousand steps. `odds` reads the answer itself from those words."""
 
     def __init__(self, width, deepstacks):
         super().__init__()
-        flat = tokens(MAIN_SIZE) * width
-        self.vision = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(flat), nn.Linear(flat, clips.AUXILIARY)) for _ in range(1 + deepstacks)
-        )
-        self.text = nn.Linear(width, clips.AUXILIARY)
+        self.vision = nn.ModuleList(read_out(tokens(MAIN_SIZE) * width) for _ in range(1 + deepstacks))
+        self.ends = nn.ModuleList(read_out(width) for _ in TAPS)
+        self.stems = nn.ModuleList(read_out(width) for _ in TAPS)
+        self.words = read_out(width)
+        self.odds = nn.Linear(width, 1)
 
     def of_vision(self, merged, deep=()):
         return [head(x.view(-1, head[0].normalized_shape[0])) for head, x in zip(self.vision, [merged, *deep], strict=False)]
@@ -70,12 +76,28 @@ def answer_loss(logits, targets, prompt):
     return cross - floor, F.smooth_l1_loss(odds, torch.logit(targets)), odds
 
 
-def parameter_groups(modules, scale=1.0):
-    weights = [p for module in modules for p in module.parameters()]
-    return [
-        dict(params=[p for p in weights if p.ndim > 1], weight_decay=0.05, scale=scale),
-        dict(params=[p for p in weights if p.ndim <= 1], weight_decay=0.0, scale=scale),
-    ]
+def optimisers(language, visual, heads, rate, vision_scale=1.0):
+    """Muon for the blocks' matrices, AdamW for all else; `scale` is a group's share of the learning rate."""
+    matrices, others = [], []
+    for modules, scale in ((language, 1.0), (visual, vision_scale), (heads, 1.0)):
+        hidden, rest, small = [], [], []
+        for name, weight in modules.named_parameters():
+            in_block = name.startswith(("layers.", "blocks.")) and weight.ndim == 2
+            (hidden if in_block else rest if weight.ndim > 1 else small).append(weight)
+        matrices.append(dict(params=hidden, weight_decay=0.05, scale=2.5 * scale))
+        others += [dict(params=rest, weight_decay=0.05, scale=scale), dict(params=small, weight_decay=0.0, scale=scale)]
+    matrices = [group for group in matrices if group["params"]]
+    others = [group for group in others if group["params"]]
+    return [Muon(matrices, lr=rate), torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98))]
+
+
+def step(loss, both, weights):
+    for optimiser in both:
+        optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(weights, 1.0)
+    for optimiser in both:
+        optimiser.step()
 
 
 class Clock:
@@ -89,11 +111,11 @@ class Clock:
     def done(self):
         return min(1.0, (time.time() - self.started) / self.seconds)
 
-    def set(self, optimiser):
+    def set(self, optimisers):
         self.step += 1
         fall = max(0.0, (self.done - self.hold) / (1 - self.hold))
         share = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * fall))
-        for group in optimiser.param_groups:
+        for group in (group for optimiser in optimisers for group in optimiser.param_groups):
             group["lr"] = self.rate * group["scale"] * share * min(1, self.step / self.rise)
 
 
@@ -120,7 +142,7 @@ class Trainer:
     def load(self, path):
         saved = torch.load(path)
         self.model.load_state_dict(saved["model"])
-        self.heads.load_state_dict(saved["heads"])
+        self.heads.load_state_dict(saved["heads"], strict=False)
 
     def vision_batch(self):
         frames, truths = [], []
@@ -134,20 +156,16 @@ class Trainer:
         return patches(np.stack(frames)), torch.from_numpy(np.concatenate(truths))
 
     def learn_vision(self, seconds, rate=2e-3):
-        modules = [self.packed.visual, self.heads]
-        optimiser = torch.optim.AdamW(parameter_groups(modules), lr=rate, betas=(0.9, 0.98))
-        weights = [p for module in modules for p in module.parameters()]
-        clock, log = Clock(seconds, rate, rise=60, hold=0.3), []
+        both = optimisers(nn.Module(), self.packed.visual, self.heads, rate)
+        weights = [*self.packed.visual.parameters(), *self.heads.parameters()]
+        clock, log = Clock(seconds, rate, rise=40, hold=0.3), []
         grid = MAIN_SIZE[0] // PATCH, MAIN_SIZE[1] // PATCH
         while clock.done < 1:
-            clock.set(optimiser)
+            clock.set(both)
             pixels, truth = self.vision_batch()
             losses = [state_loss(out, truth) for out in self.heads.of_vision(*self.packed.vision(pixels, grid))]
             loss = losses[0] + 0.3 * sum(losses[1:])
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(weights, 1.0)
-            optimiser.step()
+            step(loss, both, weights)
             log.append([x.item() for x in losses])
             if clock.step % 50 == 0:
                 print(f"vision {clock.step} {100 * clock.done:.0f}% {np.round(np.mean(log, 0), 3)}", flush=True)
@@ -162,8 +180,8 @@ class Trainer:
 
     def joint_batch(self, done):
         pairs, size = self.shape(done)
-        count = max(3, min(16, round(PAIRS_PER_BATCH / (pairs + 1))))
-        batch = [clips.sample(self.rng, episode, pairs, size, prefixes=1 + pairs // 2) for episode in self.pick(count)]
+        count = max(3, min(10, round(PAIRS_PER_BATCH / (pairs + 1))))
+        batch = [clips.sample(self.rng, episode, pairs, size, 1 + pairs // 2) for episode in self.pick(count)]
         grid = size[0] // PATCH, size[1] // PATCH
         layouts = [Layout(self.prompt, clip.times, grid, clip.asked) for clip in batch]
         pixels = patches(np.stack([clip.frames for clip in batch]))
@@ -171,30 +189,40 @@ class Trainer:
         truth = torch.from_numpy(np.concatenate([clip.auxiliary for clip in batch]))
         return pixels, grid, layouts, targets, truth, size == MAIN_SIZE
 
-    def learn_jointly(self, seconds, out, rate=1e-3, vision_scale=0.3):
-        language = [self.model.model.language_model, self.heads]
-        groups = parameter_groups(language) + parameter_groups([self.packed.visual], vision_scale)
-        optimiser = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
-        clock, log, clips_seen, saved = Clock(seconds, rate, rise=100, hold=0.5), [], 0, time.time()
+    def states(self, reading, layouts, truth, main):
+        """State losses at pair ends, stem ends, last words, and in the vision tokens where the frame size is the main one."""
+        stem_rows, word_rows, first = [], [], 0
+        for layout in layouts:
+            for pairs, instructions in layout.asked:
+                stem_rows.append(first + pairs - 1)
+                word_rows += [first + pairs - 1] * len(instructions)
+            first += len(layout.pair_ends)
+        at_ends = [state_loss(head(x), truth) for head, x in zip(self.heads.ends, reading.ends, strict=True)]
+        at_stems = [state_loss(head(x), truth[stem_rows]) for head, x in zip(self.heads.stems, reading.stems, strict=True)]
+        every = slice(0, TAIL, 4)
+        words = self.heads.words(reading.words[:, every])
+        at_words = state_loss(words.flatten(0, 1), truth[word_rows].repeat_interleave(words.shape[1], 0))
+        losses = [sum(at_ends) / len(TAPS), sum(at_stems) / len(TAPS), at_words]
+        return losses + [state_loss(self.heads.of_vision(reading.tokens)[0], truth)] * main
+
+    def learn_jointly(self, seconds, out, rate=8e-4, vision_scale=1.0):
+        both = optimisers(self.model.model.language_model, self.packed.visual, self.heads, rate, vision_scale)
+        clock, log, clips_seen, saved = Clock(seconds, rate, rise=40, hold=0.5), [], 0, time.time()
         while clock.done < 1:
-            clock.set(optimiser)
-            self.packed.visual.requires_grad_(clock.done >= VISION_FROZEN_UNTIL)
+            clock.set(both)
             pixels, grid, layouts, targets, truth, main = self.joint_batch(clock.done)
-            logits, ends, merged = self.packed(pixels, grid, layouts)
-            divergence, odds_loss, odds = answer_loss(logits, targets, self.prompt)
-            auxiliary = state_loss(self.heads.text(ends), truth)
-            if main and merged.requires_grad:
-                auxiliary = auxiliary + state_loss(self.heads.of_vision(merged)[0], truth)
-            loss = divergence + 0.2 * odds_loss + (0.5 * (1 - clock.done) + 0.05) * auxiliary
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            optimiser.step()
+            reading = self.packed(pixels, grid, layouts)
+            divergence, odds_loss, odds = answer_loss(reading.logits, targets, self.prompt)
+            early = F.smooth_l1_loss(self.heads.odds(reading.words).squeeze(-1), torch.logit(targets)[:, None].expand(-1, TAIL))
+            states = self.states(reading, layouts, truth, main)
+            auxiliary = sum(states)
+            loss = divergence + 0.2 * odds_loss + 0.2 * (1 - clock.done) * early + (0.5 * (1 - clock.done) + 0.05) * auxiliary
+            step(loss, both, [*self.model.parameters()])
             clips_seen += len(layouts)
             agreement = np.corrcoef(odds.detach().numpy(), torch.logit(targets).numpy())[0, 1]
-            log.append([divergence.item(), odds_loss.item(), auxiliary.item(), agreement])
+            log.append([divergence.item(), odds_loss.item(), early.item(), agreement, *(x.item() for x in states[:3])])
             if clock.step % 25 == 0:
-                means = "kl {:.4f} odds {:.3f} state {:.3f} agreement {:.3f}".format(*np.mean(log, 0))
+                means = "kl {:.4f} odds {:.3f} early {:.3f} agreement {:.3f} state {:.3f} {:.3f} {:.3f}".format(*np.mean(log, 0))
                 print(f"joint {clock.step} {100 * clock.done:.1f}% {means} clips {clips_seen}", flush=True)
                 log = []
             if time.time() - saved > 300:
@@ -208,16 +236,19 @@ def main():
     parser.add_argument("out", type=Path, help="checkpoints; the finished model goes to OUT/model")
     parser.add_argument("--vision-seconds", type=float, default=600)
     parser.add_argument("--seconds", type=float, default=3600, help="of the joint phase")
-    parser.add_argument("--from-vision", type=Path, help="skip the vision phase: a vision.pt of an earlier run")
+    parser.add_argument("--init", type=Path, help="start from a Hugging Face folder of the same shape instead of random weights")
+    parser.add_argument("--from-vision", type=Path, help="go on from the vision.pt of an earlier run")
     options = parser.parse_args()
     torch.set_num_threads(2)
     options.out.mkdir(parents=True, exist_ok=True)
     episodes = clips.load(options.episodes)
     print(f"{len(episodes)} episodes, {sum(e.success for e in episodes)} successes, {sum(bool(e.distractors) for e in episodes)} with others")
     trainer = Trainer(episodes)
+    if options.init:
+        start_from(trainer.model, trainer.tokenizer, options.init)
     if options.from_vision:
         trainer.load(options.from_vision)
-    else:
+    if options.vision_seconds:
         trainer.learn_vision(options.vision_seconds)
         torch.save(trainer.state_dict(), options.out / "vision.pt")
     trainer.learn_jointly(options.seconds, options.out)
