@@ -138,7 +138,7 @@ fn a_success_resets_once_and_the_next_episode_begins() {
     bench.settle();
     assert_eq!(bench.log[4..], ["settle", "started"]);
     assert_eq!(bench.session.running().unwrap().episode_id, 2);
-    assert!(bench.account().ends_with("dropped (no_episode 3)"), "{}", bench.account());
+    assert!(bench.account().ends_with("dropped (no_episode 4)"), "{}", bench.account());
 }
 
 #[test]
