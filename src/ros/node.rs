@@ -26,6 +26,8 @@ use crate::engine::Engine;
 use crate::session::Session;
 use crate::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
 
+r2r::assert_compiled_with_use_sim_time_support!();
+
 /// Requests that may wait for the engine: half a minute at two samples a second.
 const ENGINE_QUEUE: usize = 64;
 const DIAGNOSTICS_PERIOD: Duration = Duration::from_secs(1);
