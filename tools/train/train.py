@@ -1,7 +1,10 @@
 """Train the model: `python tools/train/train.py EPISODES OUT --vision-seconds 600 --seconds 3600`.
 
 First the vision tower alone learns to tell the simulator's state from pairs of frames, then everything together learns
-log p(" True") of many prefixes and instructions. Schedules follow the wall clock, so a busy machine trains less, not longer.
+log p(" True") of many prefixes and instructions. Schedules follow the wall clock, so a busy machine trains less, not longer;
+there, OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=1000 in the environment keeps the two threads from waiting in loops (README.md).
+
+`--resume OUT/vision.pt` (or joint.pt) goes on from an earlier run; `--init FOLDER` starts from a Hugging Face folder of the same shape.
 """
 
 import argparse
@@ -16,8 +19,8 @@ import torch.nn.functional as F
 
 import clips
 from export import export
-from muon import Muon
 from model import PATCH, TAIL, TAPS, Layout, Packed, build, patches, start_from
+from muon import Muon
 from prompt import COLOURS, Prompt, build_tokenizer
 
 MAIN_SIZE = (128, 160)
@@ -25,7 +28,6 @@ OTHER_SIZES = [(96, 128), (128, 128)]
 VISION_BATCH = 48
 PAIRS_PER_BATCH = 36
 MAX_PAIRS = 18
-SHORT_UNTIL = 0.2  # share of the joint phase spent on clips of 1 to 3 pairs
 
 
 def tokens(size):
@@ -65,6 +67,13 @@ def state_loss(out, truth):
         + place_loss
         + 4 * F.smooth_l1_loss(progress, true_progress, beta=0.1)
     )
+
+
+def progress_agreement(out, truth):
+    """Correlation of the progress read out and true, of the blocks in the picture: the part of the state that comes last."""
+    present = truth[:, clips.STATE : clips.STATE + clips.PRESENCE] > 0.5
+    colours = len(COLOURS)
+    return float(torch.corrcoef(torch.stack([out[:, -colours:][present], truth[:, -colours:][present]]))[0, 1])
 
 
 def answer_loss(logits, targets, prompt):
@@ -120,7 +129,8 @@ class Clock:
 
 
 class Trainer:
-    def __init__(self, episodes, seed=0):
+    def __init__(self, episodes, short, seed=0):
+        self.short = short
         torch.manual_seed(seed)
         self.rng = np.random.default_rng(seed)
         self.tokenizer = build_tokenizer()
@@ -142,7 +152,7 @@ class Trainer:
     def load(self, path):
         saved = torch.load(path)
         self.model.load_state_dict(saved["model"])
-        self.heads.load_state_dict(saved["heads"], strict=False)
+        self.heads.load_state_dict(saved["heads"])
 
     def vision_batch(self):
         frames, truths = [], []
@@ -163,20 +173,21 @@ class Trainer:
         while clock.done < 1:
             clock.set(both)
             pixels, truth = self.vision_batch()
-            losses = [state_loss(out, truth) for out in self.heads.of_vision(*self.packed.vision(pixels, grid))]
+            outs = self.heads.of_vision(*self.packed.vision(pixels, grid))
+            losses = [state_loss(out, truth) for out in outs]
             loss = losses[0] + 0.3 * sum(losses[1:])
             step(loss, both, weights)
-            log.append([x.item() for x in losses])
+            log.append([progress_agreement(outs[0].detach(), truth), *(x.item() for x in losses)])
             if clock.step % 50 == 0:
-                print(f"vision {clock.step} {100 * clock.done:.0f}% {np.round(np.mean(log, 0), 3)}", flush=True)
+                print(f"vision {clock.step} {100 * clock.done:.0f}% progress agreement and losses {np.round(np.mean(log, 0), 3)}", flush=True)
                 log = []
 
     def shape(self, done):
         """Number of pairs and frame size of a batch: short clips first, which are cheap, for the grounding; then all lengths."""
-        if done < SHORT_UNTIL:
+        if done < self.short:
             return int(self.rng.integers(1, 4)), MAIN_SIZE
         pairs = int(self.rng.integers(2, 9 if self.rng.random() < 0.5 else MAX_PAIRS + 1))
-        return pairs, OTHER_SIZES[self.rng.integers(2)] if self.rng.random() < 0.12 else MAIN_SIZE
+        return pairs, OTHER_SIZES[self.rng.integers(2)] if self.rng.random() < 0.06 else MAIN_SIZE
 
     def joint_batch(self, done):
         pairs, size = self.shape(done)
@@ -203,11 +214,13 @@ class Trainer:
         words = self.heads.words(reading.words[:, every])
         at_words = state_loss(words.flatten(0, 1), truth[word_rows].repeat_interleave(words.shape[1], 0))
         losses = [sum(at_ends) / len(TAPS), sum(at_stems) / len(TAPS), at_words]
-        return losses + [state_loss(self.heads.of_vision(reading.tokens)[0], truth)] * main
+        if main:
+            losses.append(state_loss(self.heads.of_vision(reading.tokens)[0], truth))
+        return losses
 
     def learn_jointly(self, seconds, out, rate=8e-4, vision_scale=1.0):
         both = optimisers(self.model.model.language_model, self.packed.visual, self.heads, rate, vision_scale)
-        clock, log, clips_seen, saved = Clock(seconds, rate, rise=40, hold=0.5), [], 0, time.time()
+        clock, log, clips_seen, saved = Clock(seconds, rate, rise=30, hold=0.4), [], 0, time.time()
         while clock.done < 1:
             clock.set(both)
             pixels, grid, layouts, targets, truth, main = self.joint_batch(clock.done)
@@ -236,18 +249,19 @@ def main():
     parser.add_argument("out", type=Path, help="checkpoints; the finished model goes to OUT/model")
     parser.add_argument("--vision-seconds", type=float, default=600)
     parser.add_argument("--seconds", type=float, default=3600, help="of the joint phase")
+    parser.add_argument("--short", type=float, default=0.2, help="share of the joint phase spent on clips of 1 to 3 pairs")
     parser.add_argument("--init", type=Path, help="start from a Hugging Face folder of the same shape instead of random weights")
-    parser.add_argument("--from-vision", type=Path, help="go on from the vision.pt of an earlier run")
+    parser.add_argument("--resume", type=Path, help="go on from the vision.pt or joint.pt of an earlier run")
     options = parser.parse_args()
     torch.set_num_threads(2)
     options.out.mkdir(parents=True, exist_ok=True)
     episodes = clips.load(options.episodes)
     print(f"{len(episodes)} episodes, {sum(e.success for e in episodes)} successes, {sum(bool(e.distractors) for e in episodes)} with others")
-    trainer = Trainer(episodes)
+    trainer = Trainer(episodes, options.short)
     if options.init:
         start_from(trainer.model, trainer.tokenizer, options.init)
-    if options.from_vision:
-        trainer.load(options.from_vision)
+    if options.resume:
+        trainer.load(options.resume)
     if options.vision_seconds:
         trainer.learn_vision(options.vision_seconds)
         torch.save(trainer.state_dict(), options.out / "vision.pt")
