@@ -87,7 +87,10 @@ class Peer:
 
     def wait_for_subscriber(self, publisher):
         wait_until(lambda: publisher.get_subscription_count() > 0, "the node subscribes")
-        time.sleep(0.3)  # until the node knows of the camera too: it asks for nothing to be sent again
+        # The node must know of the camera too: it asks for nothing to be sent again. Where its diagnostics arrive, it has
+        # heard of this peer's subscriptions, and of its publishers a moment later at most.
+        self.wait_for("diagnostics")
+        time.sleep(0.3)
 
     def send_raw(self, time_s, value=128, encoding="rgb8", size=(64, 48)):
         width, height = size
@@ -111,11 +114,11 @@ class Peer:
     def film(self, values, from_s=0.0, period_s=0.5, until=lambda: False):
         """Raw frames of these brightnesses, each scored before the next one is sent; ends early when `until` holds.
 
-        A frame without a score is sent again once: a camera's frames may get lost on the way.
+        A frame without a score is sent again: a camera's frames may get lost on the way.
         """
         self.wait_for_subscriber(self.raw)
         for index, value in enumerate(values):
-            for _ in range(2):
+            for _ in range(4):
                 if until():
                     return
                 sent = self.send_raw(from_s + index * period_s, value).header.stamp

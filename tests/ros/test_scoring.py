@@ -69,8 +69,9 @@ def test_the_same_frames_give_the_same_rewards_raw_in_any_encoding(start_node, p
 
 def test_frames_between_samples_are_skipped_and_every_frame_is_accounted_for(start_node, peer):
     node = start_node()
-    peer.stream([80] * 21)
-    wait_until(lambda: peer.progress and peer.progress[-1].frames == 5, "the fifth sample is scored")
+    peer.film([80])  # the stream begins when the first frame has come through
+    peer.stream([80] * 20, from_s=0.1)
+    wait_until(lambda: peer.progress[-1].frames == 5, "the fifth sample is scored")
     peer.send_raw(2.0, 80)  # again the last stamp
     peer.send_raw(1.0, 80)  # back in time
     peer.send_raw(3.0, 80, size=(32, 32))
