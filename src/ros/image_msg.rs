@@ -34,6 +34,7 @@ impl CameraMessage for Image {
             width: self.width,
             height: self.height,
             step: self.step as usize,
+            is_bigendian: self.is_bigendian != 0,
             data: &self.data,
         })
     }
