@@ -2,12 +2,14 @@
 
 import math
 import time
+from array import array
 
 import numpy as np
 import pytest
 from conftest import EPISODES
-from peer import FIRST_STAMP_NS, wait_until
+from peer import FIRST_STAMP_NS, becomes_true, wait_until
 from rosbags.highlevel import AnyReader
+from sensor_msgs.msg import Image
 
 CAMERA = "/camera/image_raw/compressed"
 
@@ -53,18 +55,67 @@ def test_a_recording_is_scored_from_its_jpegs(start_node, peer):
     assert stamp_ns(peer.progress[-1].header) == stamp_ns(messages[25].header)
 
 
-def test_the_same_frames_give_the_same_rewards_raw_in_any_encoding(start_node, peer):
-    """mono8 and rgb8 with equal channels are one picture."""
+COLOUR = 200, 100, 50
+
+
+def packed(order, width, height, kind="u1"):
+    """An evenly coloured picture; `order` names the channels, x for one that means nothing."""
+    values = [dict(zip("rgbx", (*COLOUR, 9)))[channel] for channel in order]
+    scale = 1 if kind == "u1" else 257
+    return np.tile(np.array(values, np.uint16) * scale, (height, width)).astype(kind)
+
+
+def mosaic(pattern, width, height, kind="u1"):
+    rows = [packed(pattern[start : start + 2], width // 2, 1, kind) for start in (0, 2)]
+    return np.tile(np.concatenate(rows), (height // 2, 1))
+
+
+def encodings(width, height):
+    """{name: (rows of the picture, big-endian, whether it is the white one)} of every encoding that the node reads."""
+    pictures = {}
+    for name, order in [("rgb", "rgb"), ("bgr", "bgr"), ("rgba", "rgbx"), ("bgra", "bgrx")]:
+        pictures[f"{name}8"] = packed(order, width, height), False, False
+        pictures[f"{name}16"] = packed(order, width, height, "<u2"), False, False
+    pictures["8UC3"] = packed("bgr", width, height), False, False
+    pictures["8UC4"] = packed("bgrx", width, height), False, False
+    pictures["big-endian rgb16"] = packed("rgb", width, height, ">u2"), True, False
+    for pattern in ("rggb", "bggr", "gbrg", "grbg"):
+        pictures[f"bayer_{pattern}8"] = mosaic(pattern, width, height), False, False
+        pictures[f"bayer_{pattern}16"] = mosaic(pattern, width, height, "<u2"), False, False
+    # White in BT.601: luma 235, no chroma.
+    pictures |= {name: (np.full((height, width), 255, np.uint8), False, True) for name in ("mono8", "8UC1")}
+    pictures["mono16"] = np.full((height, width), 65535, "<u2"), False, True
+    for names, pair in [(("yuyv", "yuv422_yuy2"), (235, 128)), (("uyvy", "yuv422"), (128, 235))]:
+        pictures |= {name: (np.tile(np.array(pair, np.uint8), (height, width)), False, True) for name in names}
+    for name, chroma_rows in [("nv12", height // 2), ("nv21", height // 2), ("nv24", 2 * height)]:
+        planes = [np.full((height, width), 235, np.uint8), np.full((chroma_rows, width), 128, np.uint8)]
+        pictures[name] = np.concatenate(planes), False, True
+    return pictures
+
+
+def test_every_encoding_of_a_picture_gets_the_same_reward(start_node, peer):
     start_node()
     peer.wait_for_subscriber(peer.raw)
-    peer.send_raw(0.0, 0)
-    (black,) = peer.wait_for("progress")
-    peer.call("reset_episode")
-    peer.send_raw(10.0, 0, encoding="mono8")
-    black_mono = peer.wait_for("progress", 2)[1]
-    assert black_mono.episode_id == 2
-    assert black_mono.log_prob_true == black.log_prob_true
-    assert math.isfinite(black.log_prob_true)
+    width, height = 64, 48
+
+    def reward(name, rows, big, episode):
+        message = Image(width=width, height=height, encoding=name.split()[-1], step=rows[0].nbytes, is_bigendian=big)
+        message.header.stamp.sec = 1_700_000_000 + episode
+        message.data = array("B", rows.tobytes())
+        for _ in range(4):
+            peer.raw.publish(message)
+            if becomes_true(lambda: peer.progress and peer.progress[-1].episode_id == episode, 2):
+                break
+        score = peer.progress[-1]
+        assert score.episode_id == episode and math.isfinite(score.log_prob_true), name
+        assert peer.call("reset_episode").success
+        return score.log_prob_true
+
+    coloured = reward("rgb8", packed("rgb", width, height), False, 1)
+    white = reward("rgb8", np.full((height, 3 * width), 255, np.uint8), False, 2)
+    assert coloured != white
+    for episode, (name, (rows, big, is_white)) in enumerate(encodings(width, height).items(), 3):
+        assert reward(name, rows, big, episode) == (white if is_white else coloured), name
 
 
 def test_frames_between_samples_are_skipped_and_every_frame_is_accounted_for(start_node, peer):
@@ -95,7 +146,7 @@ def test_an_image_that_cannot_be_read_is_counted_and_reported_once(start_node, p
     if transport == "raw":
         peer.wait_for_subscriber(peer.raw)
         for index in range(5):
-            peer.send_raw(index * 0.5, encoding="bayer_rggb8")
+            peer.send_raw(index * 0.5, encoding="32FC1")
     else:
         peer.wait_for_subscriber(peer.compressed)
         for index in range(5):
