@@ -98,11 +98,30 @@ pub struct Success {
     pub min_frames: usize,
 }
 
+/// What the robot's reset service is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetType {
+    /// `std_srvs/srv/Trigger`
+    Trigger,
+    /// `std_srvs/srv/Empty`: every answer is a success.
+    Empty,
+    /// `std_srvs/srv/SetBool`, called with true.
+    SetBool,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reset {
-    /// `std_srvs/srv/Trigger` service to call on success; empty: publish only.
+    /// Service to call on success; empty: publish only.
     pub service: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub service_type: ResetType,
+    /// Also call it when an episode became too long.
+    pub on_timeout: bool,
+    /// How often to try again when the service is absent or refuses; one that does not answer is not called again.
+    pub retries: u32,
     /// How long to wait for the service and for its answer, seconds.
     pub timeout_s: f64,
     /// Pause between the answer and the next episode, seconds.
@@ -147,7 +166,14 @@ impl Default for Success {
 
 impl Default for Reset {
     fn default() -> Self {
-        Self { service: String::new(), timeout_s: 5.0, settle_s: 1.0 }
+        Self {
+            service: String::new(),
+            service_type: ResetType::Trigger,
+            on_timeout: false,
+            retries: 0,
+            timeout_s: 5.0,
+            settle_s: 1.0,
+        }
     }
 }
 

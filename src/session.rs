@@ -33,7 +33,7 @@ pub enum Effect {
     Settle(ResetTicket),
 }
 
-/// Names the success that a reset belongs to, so that an answer nobody waits for any more is recognised.
+/// Names the episode that a reset belongs to, so that an answer nobody waits for any more is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResetTicket(u64);
 
@@ -47,7 +47,7 @@ pub enum Phase {
     /// Nothing runs until someone asks for it.
     Idle,
     Running,
-    /// Success was called and the robot's reset has been asked for.
+    /// The episode has ended and the robot's reset has been asked for.
     Resetting,
     /// The reset was answered; the scene comes to rest.
     Settling,
@@ -92,6 +92,7 @@ pub struct Session {
     threshold_nats: f64,
     auto_start: bool,
     resets: bool,
+    resets_on_timeout: bool,
     phase: Phase,
     running: Option<EpisodeReport>,
     account: FrameAccount,
@@ -112,6 +113,7 @@ impl Session {
             threshold_nats: config.success.threshold_nats,
             auto_start: config.episode.auto_start,
             resets: !config.reset.service.is_empty(),
+            resets_on_timeout: config.reset.on_timeout,
             phase: Phase::Loading,
             running: None,
             account: FrameAccount::default(),
@@ -161,6 +163,10 @@ impl Session {
     /// A frame from the camera.
     pub fn frame(&mut self, frame: Frame) {
         self.account.offered += 1;
+        self.take(frame);
+    }
+
+    fn take(&mut self, frame: Frame) {
         match self.buffer.apply(EpisodeEvent::Frame(frame)) {
             Applied::Request(request) => {
                 if let Some(running) = &mut self.running {
@@ -173,10 +179,16 @@ impl Session {
             Applied::TooLong => {
                 self.account.drop_frames(DropReason::EpisodeEnded, 1);
                 self.end(EndReason::MaxDuration);
-                self.phase = Phase::Idle;
-                if self.auto_start {
-                    self.start();
+                if self.resets && self.resets_on_timeout {
+                    self.reset();
+                } else {
+                    self.begin_if_wanted();
                 }
+            }
+            Applied::TimeJump(frame) => {
+                self.end(EndReason::TimeJump);
+                self.start();
+                self.take(frame);
             }
             Applied::Done => {}
         }
@@ -338,7 +350,7 @@ impl Session {
         self.verdict = Verdict::Gathering;
     }
 
-    /// The success in question is that of the last episode.
+    /// The episode in question is the last one.
     fn ticket(&self) -> ResetTicket {
         ResetTicket(self.buffer.episodes_started())
     }
@@ -371,11 +383,15 @@ impl Session {
     fn succeeded(&mut self) {
         self.end(EndReason::Success);
         if self.resets {
-            self.phase = Phase::Resetting;
-            self.effects.push(Effect::CallReset(self.ticket()));
+            self.reset();
         } else {
             self.phase = Phase::Idle;
         }
+    }
+
+    fn reset(&mut self) {
+        self.phase = Phase::Resetting;
+        self.effects.push(Effect::CallReset(self.ticket()));
     }
 }
 

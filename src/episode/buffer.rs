@@ -23,6 +23,8 @@ pub enum EndReason {
     MaxDuration,
     /// Someone asked for its end, or for the start of another.
     Requested,
+    /// The camera's clock was set back.
+    TimeJump,
     /// The program ended.
     Shutdown,
 }
@@ -33,6 +35,7 @@ impl EndReason {
             Self::Success => "success",
             Self::MaxDuration => "max_duration",
             Self::Requested => "requested",
+            Self::TimeJump => "time_jump",
             Self::Shutdown => "shutdown",
         }
     }
@@ -64,6 +67,8 @@ pub enum Applied {
     Dropped(DropReason),
     /// The frame lies past the longest episode allowed; it is dropped and the episode has ended.
     TooLong,
+    /// The camera's clock was set back, to this frame; the episode has ended.
+    TimeJump(Frame),
     /// The event changed the state and asks for nothing.
     Done,
 }
@@ -178,6 +183,10 @@ impl EpisodeBuffer {
         match self.sampler.admit(frame.stamp_ns) {
             Admission::Duplicate => return Applied::Dropped(DropReason::Duplicate),
             Admission::OutOfOrder => return Applied::Dropped(DropReason::OutOfOrder),
+            Admission::TimeJump => {
+                self.running = None;
+                return Applied::TimeJump(frame);
+            }
             Admission::Skip => return Applied::Skipped,
             Admission::Take => {}
         }
@@ -270,6 +279,19 @@ mod tests {
         let again = request(buffer.apply(EpisodeEvent::Instruction("c".into())));
         assert_eq!((&*again.instruction, again.frames, again.time_s), ("c", 2, 0.5));
         assert!(again.new_frame.is_none());
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_ends_the_episode_and_the_frame_begins_the_next() {
+        let mut buffer = buffer();
+        buffer.apply(EpisodeEvent::Start);
+        request(buffer.apply(frame(5.0, 8)));
+        assert!(matches!(buffer.apply(frame(3.0, 8)), Applied::Dropped(DropReason::OutOfOrder)));
+        let Applied::TimeJump(jumped) = buffer.apply(frame(2.9, 8)) else { panic!("no jump") };
+        assert_eq!(buffer.episode_id(), None);
+        buffer.apply(EpisodeEvent::Start);
+        let first = request(buffer.apply(EpisodeEvent::Frame(jumped)));
+        assert_eq!((first.episode_id, first.frames, first.time_s), (2, 1, 0.0));
     }
 
     #[test]

@@ -29,7 +29,13 @@ pub enum Admission {
     Duplicate,
     /// Its stamp lies before the newest one seen.
     OutOfOrder,
+    /// Its stamp lies so far before the newest one that the clock must have been set back: a simulation or a recording
+    /// that begins anew.
+    TimeJump,
 }
+
+/// Frames that overtake each other on their way are far less apart.
+const TIME_JUMP_NS: i64 = 2_000_000_000;
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("sampling.rate_hz is {0}: it must be a number above 0 and at most 1000")]
@@ -59,7 +65,8 @@ impl Sampler {
             return Admission::Duplicate;
         }
         if stamp_ns < state.newest_ns {
-            return Admission::OutOfOrder;
+            let back_ns = state.newest_ns.saturating_sub(stamp_ns);
+            return if back_ns > TIME_JUMP_NS { Admission::TimeJump } else { Admission::OutOfOrder };
         }
         // A gap in the stream says nothing about the next interval, hence the cap at one sample period.
         let interval_ns = (stamp_ns.saturating_sub(state.newest_ns) as f64).min(self.period_ns);

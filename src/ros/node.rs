@@ -251,6 +251,5 @@ fn robot_reset(node: &mut Node, config: &Config) -> Result<Option<Arc<RobotReset
     if config.reset.service.is_empty() {
         return Ok(None);
     }
-    let timeout = Duration::from_secs_f64(config.reset.timeout_s);
-    Ok(Some(Arc::new(RobotReset::new(node, &config.reset.service, timeout)?)))
+    Ok(Some(Arc::new(RobotReset::new(node, &config.reset)?)))
 }
