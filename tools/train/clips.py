@@ -11,8 +11,8 @@ from PIL import Image
 from prompt import COLOURS, instruction  # puts tools/sim on the path
 from progress import is_held, progress
 
-LOWEST, SPAN = 0.02, 0.95  # target P(True) = LOWEST + SPAN * progress
-STATE, PRESENCE, PLACES = 8, len(COLOURS), 3 * len(COLOURS)
+LOWEST, SPAN = 0.05, 0.9  # target P(True) = LOWEST + SPAN * progress
+STATE, FLAGS, PRESENCE, PLACES = 8, 3, len(COLOURS), 3 * len(COLOURS)
 AUXILIARY = STATE + PRESENCE + PLACES + len(COLOURS)
 ANYWHERE = 3  # pairs; clips this short come from anywhere in an episode
 NOISE = np.random.default_rng(3).normal(0, 1, 1 << 22).astype(np.float32)
@@ -69,13 +69,14 @@ class Clip:
     asked: list  # (pairs, [instruction, ...])
     targets: np.ndarray  # P(True) of each question, in that order
     auxiliary: np.ndarray  # (pairs, AUXILIARY)
+    still: bool  # every frame is the same, and every prefix was asked the same
 
 
 def choose_frames(rng, episode, pairs):
     """Frame indices (2 * pairs) and the time between two of them."""
     count, last, rate = 2 * pairs, episode.length - 1, episode.rate
     steps = np.arange(count)
-    if rng.random() < 0.09:  # nothing moves
+    if rng.random() < 0.14:  # nothing moves
         still = rng.integers(0, max(1, episode.length // 3)) if rng.random() < 0.6 else rng.integers(0, episode.length)
         return np.full(count, still), rng.choice([0.2, 0.3, 0.5, 0.5, 0.5, 1.0])
     mode = rng.random()
@@ -125,21 +126,27 @@ def resized(frames, size):
     return np.stack([np.asarray(Image.fromarray(f).resize(size[::-1], Image.Resampling.BICUBIC)) for f in frames])
 
 
-def questions(rng, episode, progress_now, prefixes):
-    """For every asked prefix the right instruction and wrong ones, with their target P(True)."""
+def wordings(rng, episode):
+    """The right instruction and wrong ones, as (text, colour)."""
     present = [episode.colour, *episode.distractors]
     absent = [colour for colour in COLOURS if colour not in present]
+    colours = [*present]
+    if not episode.distractors or rng.random() < 0.4:
+        colours.append(str(rng.choice(absent)))
+    for colour in colours[:3]:
+        unnamed = not episode.distractors and colour == episode.colour and rng.random() < 0.1
+        yield instruction(rng, "" if unnamed else colour), colour
+
+
+def questions(rng, episode, progress_now, prefixes, still):
+    """For every asked prefix the instructions, with their target P(True); the same ones all along where nothing moves."""
     asked, targets = [], []
+    texts = list(wordings(rng, episode))
     for pairs in prefixes:
-        colours = [*present]
-        if not episode.distractors or rng.random() < 0.4:
-            colours.append(str(rng.choice(absent)))
-        texts = []
-        for colour in colours[:3]:
-            unnamed = not episode.distractors and colour == episode.colour and rng.random() < 0.1
-            texts.append(instruction(rng, "" if unnamed else colour))
-            targets.append(LOWEST + SPAN * progress_now[pairs - 1, COLOURS.index(colour)])
-        asked.append((pairs, texts))
+        if not still:
+            texts = list(wordings(rng, episode))
+        asked.append((pairs, [text for text, _ in texts]))
+        targets += [LOWEST + SPAN * progress_now[pairs - 1, COLOURS.index(colour)] for _, colour in texts]
     return asked, np.array(targets, np.float32)
 
 
@@ -155,6 +162,7 @@ def sample(rng, episode, pairs, size, prefixes):
         frames = frames[:, :, ::-1]
     seen = index[1::2]
     shorter = rng.choice(np.arange(1, pairs), min(prefixes - 1, pairs - 1), replace=False) if pairs > 1 else []
-    asked, targets = questions(rng, episode, episode.progress[seen], [pairs, *map(int, shorter)])
+    still = bool((index == index[0]).all())
+    asked, targets = questions(rng, episode, episode.progress[seen], [pairs, *map(int, shorter)], still)
     pair_times = [float(t) for t in (times[::2] + times[1::2]) / 2]
-    return Clip(photographed(rng, frames), pair_times, asked, targets, episode.auxiliary(seen, mirrored))
+    return Clip(photographed(rng, frames), pair_times, asked, targets, episode.auxiliary(seen, mirrored), still)

@@ -28,6 +28,9 @@ OTHER_SIZES = [(96, 128), (128, 128)]
 VISION_BATCH = 48
 PAIRS_PER_BATCH = 36
 MAX_PAIRS = 18
+FIRST_LESSONS = (1, 3)  # most pairs of a clip, before all lengths come
+LEARNED = 0.9  # agreement of the answers' log-odds that ends a lesson
+SHARP = 0.2  # errors of places are linear above 14 mm: grasping is a matter of single centimetres
 
 
 def tokens(size):
@@ -41,18 +44,24 @@ def read_out(width):
 class Heads(nn.Module):
     """Throw-away read-outs of the simulator's state, which lead it step by step to where the answer is made: from every vision
     output, at each pair's end, at the end of the question's stem, and at the words before the answer. A single number as the only
-    signal leaves the text model on a plateau for a thousand steps. `odds` reads the answer itself from those words."""
+    signal leaves the text model on a plateau for a thousand steps. `odds` reads the answer itself from those words.
+
+    `pooled` reads the mean of a pair's tokens: what it can read, attention can fetch, which `vision` (all tokens side by side, learned
+    sooner) does not promise."""
 
     def __init__(self, width, deepstacks):
         super().__init__()
         self.vision = nn.ModuleList(read_out(tokens(MAIN_SIZE) * width) for _ in range(1 + deepstacks))
+        self.pooled = read_out(width)
         self.ends = nn.ModuleList(read_out(width) for _ in TAPS)
         self.stems = nn.ModuleList(read_out(width) for _ in TAPS)
         self.words = read_out(width)
         self.odds = nn.Linear(width, 1)
 
     def of_vision(self, merged, deep=()):
-        return [head(x.view(-1, head[0].normalized_shape[0])) for head, x in zip(self.vision, [merged, *deep], strict=False)]
+        """The state as read from the mean token, from all tokens, and from the DeepStack outputs."""
+        beside = [head(x.view(-1, head[0].normalized_shape[0])) for head, x in zip(self.vision, [merged, *deep], strict=False)]
+        return [self.pooled(merged.view(-1, tokens(MAIN_SIZE), merged.shape[-1]).mean(1)), *beside]
 
 
 def state_loss(out, truth):
@@ -60,9 +69,11 @@ def state_loss(out, truth):
     state, presence, places, progress = torch.split(out, sizes, 1)
     true_state, true_presence, true_places, true_progress = torch.split(truth, sizes, 1)
     miss = (places - true_places).view(-1, len(COLOURS), 3) * true_presence[..., None]
-    place_loss = F.smooth_l1_loss(miss, torch.zeros_like(miss), reduction="sum") / (3 * true_presence.sum())
+    place_loss = F.smooth_l1_loss(miss, torch.zeros_like(miss), reduction="sum", beta=SHARP) / (3 * true_presence.sum())
+    flags = clips.FLAGS
     return (
-        F.smooth_l1_loss(state, true_state)
+        F.smooth_l1_loss(state[:, :-flags], true_state[:, :-flags], beta=SHARP)
+        + F.smooth_l1_loss(state[:, -flags:], true_state[:, -flags:], beta=0.1)
         + F.binary_cross_entropy_with_logits(presence, true_presence)
         + place_loss
         + 4 * F.smooth_l1_loss(progress, true_progress, beta=0.1)
@@ -73,7 +84,11 @@ def progress_agreement(out, truth):
     """Correlation of the progress read out and true, of the blocks in the picture: the part of the state that comes last."""
     present = truth[:, clips.STATE : clips.STATE + clips.PRESENCE] > 0.5
     colours = len(COLOURS)
-    return float(torch.corrcoef(torch.stack([out[:, -colours:][present], truth[:, -colours:][present]]))[0, 1])
+    return correlation(out[:, -colours:][present], truth[:, -colours:][present])
+
+
+def correlation(out, truth):
+    return float(torch.corrcoef(torch.stack([out, truth]))[0, 1])
 
 
 def answer_loss(logits, targets, prompt):
@@ -83,6 +98,18 @@ def answer_loss(logits, targets, prompt):
     floor = -(targets * targets.log() + (1 - targets) * (1 - targets).log()).mean()
     odds = logits[:, prompt.true] - logits[:, prompt.false]
     return cross - floor, F.smooth_l1_loss(odds, torch.logit(targets)), odds
+
+
+def drift_loss(logits, layouts, still, prompt):
+    """Where nothing moves, the answer to a question must not depend on how many frames were shown: variance over the prefixes."""
+    log_p = F.log_softmax(logits, -1)[:, prompt.true]
+    spreads, first = [], 0
+    for layout, is_still in zip(layouts, still, strict=True):
+        last = first + len(layout.answers)
+        if is_still and len(layout.asked) > 1:
+            spreads.append(log_p[first:last].view(len(layout.asked), -1).var(0).mean())
+        first = last
+    return torch.stack(spreads).mean() if spreads else log_p.new_zeros(())
 
 
 def optimisers(language, visual, heads, rate, vision_scale=1.0):
@@ -130,7 +157,7 @@ class Clock:
 
 class Trainer:
     def __init__(self, episodes, short, seed=0):
-        self.short = short
+        self.lesson, self.short = 0, short
         torch.manual_seed(seed)
         self.rng = np.random.default_rng(seed)
         self.tokenizer = build_tokenizer()
@@ -165,40 +192,47 @@ class Trainer:
             truths.append(episode.auxiliary(np.array([second]), mirrored))
         return patches(np.stack(frames)), torch.from_numpy(np.concatenate(truths))
 
-    def learn_vision(self, seconds, rate=2e-3):
+    def learn_vision(self, seconds, out, rate=2e-3):
         both = optimisers(nn.Module(), self.packed.visual, self.heads, rate)
         weights = [*self.packed.visual.parameters(), *self.heads.parameters()]
-        clock, log = Clock(seconds, rate, rise=40, hold=0.3), []
+        clock, log, saved = Clock(seconds, rate, rise=40, hold=0.3), [], time.time()
         grid = MAIN_SIZE[0] // PATCH, MAIN_SIZE[1] // PATCH
         while clock.done < 1:
             clock.set(both)
             pixels, truth = self.vision_batch()
             outs = self.heads.of_vision(*self.packed.vision(pixels, grid))
             losses = [state_loss(out, truth) for out in outs]
-            loss = losses[0] + 0.3 * sum(losses[1:])
-            step(loss, both, weights)
-            log.append([progress_agreement(outs[0].detach(), truth), *(x.item() for x in losses)])
+            step(losses[0] + losses[1] + 0.3 * sum(losses[2:]), both, weights)
+            flags = [correlation(outs[0].detach()[:, at], truth[:, at]) for at in range(clips.STATE - clips.FLAGS, clips.STATE)]
+            log.append([*(progress_agreement(out.detach(), truth) for out in outs[:2]), *flags, *(x.item() for x in losses)])
             if clock.step % 50 == 0:
-                print(f"vision {clock.step} {100 * clock.done:.0f}% progress agreement and losses {np.round(np.mean(log, 0), 3)}", flush=True)
+                means = "progress {:.3f} {:.3f} open {:.3f} held {:.3f} lifted {:.3f} losses {:.3f} {:.3f} {:.3f} {:.3f} {:.3f}"
+                print(f"vision {clock.step} {100 * clock.done:.0f}% agreement of {means.format(*np.nanmean(log, 0))}", flush=True)
                 log = []
+            if time.time() - saved > 300:
+                saved = time.time()
+                torch.save(self.state_dict(), out / "vision.pt")
 
-    def shape(self, done):
-        """Number of pairs and frame size of a batch: short clips first, which are cheap, for the grounding; then all lengths."""
-        if done < self.short:
-            return int(self.rng.integers(1, 4)), MAIN_SIZE
+    def shape(self):
+        """Number of pairs and frame size of a batch. A few pairs first, many questions for little work, until the answers follow the
+        block that they name; then all lengths."""
+        if self.lesson < len(FIRST_LESSONS):
+            return int(self.rng.integers(1, FIRST_LESSONS[self.lesson] + 1)), MAIN_SIZE
         pairs = int(self.rng.integers(2, 9 if self.rng.random() < 0.5 else MAX_PAIRS + 1))
         return pairs, OTHER_SIZES[self.rng.integers(2)] if self.rng.random() < 0.06 else MAIN_SIZE
 
-    def joint_batch(self, done):
-        pairs, size = self.shape(done)
-        count = max(3, min(10, round(PAIRS_PER_BATCH / (pairs + 1))))
-        batch = [clips.sample(self.rng, episode, pairs, size, 1 + pairs // 2) for episode in self.pick(count)]
+    def joint_batch(self):
+        pairs, size = self.shape()
+        count = max(3, min(16, round(PAIRS_PER_BATCH / (pairs + 1))))
+        prefixes = 1 + (pairs // 2 if pairs <= 8 else pairs // 3)
+        batch = [clips.sample(self.rng, episode, pairs, size, prefixes) for episode in self.pick(count)]
         grid = size[0] // PATCH, size[1] // PATCH
         layouts = [Layout(self.prompt, clip.times, grid, clip.asked) for clip in batch]
         pixels = patches(np.stack([clip.frames for clip in batch]))
         targets = torch.from_numpy(np.concatenate([clip.targets for clip in batch]))
         truth = torch.from_numpy(np.concatenate([clip.auxiliary for clip in batch]))
-        return pixels, grid, layouts, targets, truth, size == MAIN_SIZE
+        still = [clip.still for clip in batch]
+        return pixels, grid, layouts, targets, truth, still, size == MAIN_SIZE
 
     def states(self, reading, layouts, truth, main):
         """State losses at pair ends, stem ends, last words, and in the vision tokens where the frame size is the main one."""
@@ -215,28 +249,31 @@ class Trainer:
         at_words = state_loss(words.flatten(0, 1), truth[word_rows].repeat_interleave(words.shape[1], 0))
         losses = [sum(at_ends) / len(TAPS), sum(at_stems) / len(TAPS), at_words]
         if main:
-            losses.append(state_loss(self.heads.of_vision(reading.tokens)[0], truth))
+            losses.append(sum(state_loss(out, truth) for out in self.heads.of_vision(reading.tokens)))
         return losses
 
-    def learn_jointly(self, seconds, out, rate=8e-4, vision_scale=1.0):
+    def learn_jointly(self, seconds, out, rate=8e-4, vision_scale=0.3):
         both = optimisers(self.model.model.language_model, self.packed.visual, self.heads, rate, vision_scale)
         clock, log, clips_seen, saved = Clock(seconds, rate, rise=30, hold=0.4), [], 0, time.time()
         while clock.done < 1:
             clock.set(both)
-            pixels, grid, layouts, targets, truth, main = self.joint_batch(clock.done)
+            pixels, grid, layouts, targets, truth, still, main = self.joint_batch()
             reading = self.packed(pixels, grid, layouts)
             divergence, odds_loss, odds = answer_loss(reading.logits, targets, self.prompt)
             early = F.smooth_l1_loss(self.heads.odds(reading.words).squeeze(-1), torch.logit(targets)[:, None].expand(-1, TAIL))
             states = self.states(reading, layouts, truth, main)
-            auxiliary = sum(states)
-            loss = divergence + 0.2 * odds_loss + 0.2 * (1 - clock.done) * early + (0.5 * (1 - clock.done) + 0.05) * auxiliary
+            drift = drift_loss(reading.logits, layouts, still, self.prompt)
+            loss = divergence + 0.2 * odds_loss + drift + 0.2 * (1 - clock.done) * early + (0.4 * (1 - clock.done) + 0.05) * sum(states)
             step(loss, both, [*self.model.parameters()])
             clips_seen += len(layouts)
             agreement = np.corrcoef(odds.detach().numpy(), torch.logit(targets).numpy())[0, 1]
-            log.append([divergence.item(), odds_loss.item(), early.item(), agreement, *(x.item() for x in states[:3])])
+            losses = (divergence, odds_loss, drift, early, *states[:3])
+            log.append([agreement, *(x.item() for x in losses)])
             if clock.step % 25 == 0:
-                means = "kl {:.4f} odds {:.3f} early {:.3f} agreement {:.3f} state {:.3f} {:.3f} {:.3f}".format(*np.mean(log, 0))
-                print(f"joint {clock.step} {100 * clock.done:.1f}% {means} clips {clips_seen}", flush=True)
+                means = "agreement {:.3f} kl {:.4f} odds {:.3f} drift {:.4f} early {:.3f} state {:.3f} {:.3f} {:.3f}".format(*np.mean(log, 0))
+                print(f"joint {clock.step} {100 * clock.done:.1f}% lesson {self.lesson} {means} clips {clips_seen}", flush=True)
+                learned = np.mean(log, 0)[0] > LEARNED or clock.done > self.short
+                self.lesson += self.lesson < len(FIRST_LESSONS) and learned
                 log = []
             if time.time() - saved > 300:
                 saved = time.time()
@@ -249,7 +286,7 @@ def main():
     parser.add_argument("out", type=Path, help="checkpoints; the finished model goes to OUT/model")
     parser.add_argument("--vision-seconds", type=float, default=600)
     parser.add_argument("--seconds", type=float, default=3600, help="of the joint phase")
-    parser.add_argument("--short", type=float, default=0.2, help="share of the joint phase spent on clips of 1 to 3 pairs")
+    parser.add_argument("--short", type=float, default=0.2, help="longest share of the joint phase for clips of 1 to 3 pairs")
     parser.add_argument("--init", type=Path, help="start from a Hugging Face folder of the same shape instead of random weights")
     parser.add_argument("--resume", type=Path, help="go on from the vision.pt or joint.pt of an earlier run")
     options = parser.parse_args()
@@ -263,7 +300,7 @@ def main():
     if options.resume:
         trainer.load(options.resume)
     if options.vision_seconds:
-        trainer.learn_vision(options.vision_seconds)
+        trainer.learn_vision(options.vision_seconds, options.out)
         torch.save(trainer.state_dict(), options.out / "vision.pt")
     trainer.learn_jointly(options.seconds, options.out)
     torch.save(trainer.state_dict(), options.out / "joint.pt")
