@@ -73,6 +73,8 @@ pub struct Episode {
     pub auto_start: bool,
     /// Longest episode, seconds of header time.
     pub max_duration_s: f64,
+    /// Topic of `std_msgs/String` on which a recorder says `record`, `save`, `delete` or `exit`; empty: none.
+    pub signal_topic: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -148,7 +150,7 @@ impl Default for Sampling {
 
 impl Default for Episode {
     fn default() -> Self {
-        Self { auto_start: true, max_duration_s: 120.0 }
+        Self { auto_start: true, max_duration_s: 120.0, signal_topic: String::new() }
     }
 }
 

@@ -15,6 +15,7 @@ mod params;
 mod publish;
 mod reset;
 mod services;
+mod signals;
 pub mod time;
 
 pub use arguments::{context, own_arguments};

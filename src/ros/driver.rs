@@ -11,6 +11,7 @@ use super::error::NodeError;
 use super::publish::Outputs;
 use super::reset::{ResetError, RobotReset};
 use super::services::{Call, answer};
+use super::signals::Signal;
 use crate::engine::{Engine, EngineEvent};
 use crate::episode::{DropReason, Frame};
 use crate::image::ImageError;
@@ -25,6 +26,10 @@ pub enum Input {
     Call(Call),
     /// The parameter was set.
     Instruction(String),
+    /// Something came on ~/instruction.
+    InstructionTopic(String),
+    /// A recorder's word.
+    Signal(Signal),
     ResetAnswered(ResetTicket, Result<(), ResetError>),
     Settled(ResetTicket),
 }
@@ -73,6 +78,12 @@ impl Driver {
                     log::error!("instruction: {refusal}");
                 }
             }
+            Input::InstructionTopic(text) => {
+                if let Err(refusal) = self.session.set_instruction(&text) {
+                    log::error!("~/instruction: {refusal}; it stays \"{}\"", self.session.instruction());
+                }
+            }
+            Input::Signal(signal) => self.signal(signal),
             Input::ResetAnswered(ticket, outcome) => {
                 match &outcome {
                     Ok(()) => log::info!("the robot was reset"),
@@ -97,6 +108,18 @@ impl Driver {
         self.carry_out();
         self.publish_diagnostics();
         log::info!("frames: {}", self.session.account());
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        let done = match (signal, self.session.running()) {
+            (Signal::Record, None) => self.session.start_episode(),
+            (Signal::Record | Signal::End, Some(_)) => self.session.end_episode(),
+            // Its episode has ended already.
+            (Signal::End, None) => return,
+        };
+        if let Err(refusal) = done {
+            log::error!("the episode signal is refused: {refusal}");
+        }
     }
 
     fn undecodable(&mut self, error: ImageError) {

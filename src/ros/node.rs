@@ -20,7 +20,7 @@ use super::image_msg::CameraMessage;
 use super::params::{ParameterServer, configure};
 use super::publish::Outputs;
 use super::reset::RobotReset;
-use super::{NodeError, logging, services};
+use super::{NodeError, logging, services, signals};
 use crate::config::{Config, NODE_NAME, Transport};
 use crate::engine::Engine;
 use crate::session::Session;
@@ -107,6 +107,18 @@ impl Parts {
             offered.await;
             Some("the services")
         });
+        let texts = signals::instructions(node, inputs.clone())?;
+        tasks.spawn(async move {
+            texts.await;
+            Some("the instruction topic")
+        });
+        if !config.episode.signal_topic.is_empty() {
+            let episodes = signals::episodes(node, &config.episode.signal_topic, inputs.clone())?;
+            tasks.spawn(async move {
+                episodes.await;
+                Some("the episode signals")
+            });
+        }
         let camera = match config.image.transport {
             Transport::Raw => subscribe::<Image>(node, "image_raw", &inputs, &mut tasks)?,
             Transport::Compressed => {

@@ -24,6 +24,7 @@ const DESCRIPTIONS: &[(&str, &str)] = &[
     ("sampling.rate_hz", "Frames that the model sees in a second of header time, Hz."),
     ("episode.auto_start", "Begin the first episode at start-up and the next one after each reset."),
     ("episode.max_duration_s", "Longest episode, seconds of header time."),
+    ("episode.signal_topic", "std_msgs/String topic on which a recorder says record, save, delete or exit."),
     ("progress.scale", "On which scale progress is linear: nats or probability."),
     ("progress.goal_nats", "log p(\" True\") that counts as done, nats (0 or less)."),
     ("progress.min_span_nats", "Least distance from an episode's first reward to the goal, nats."),

@@ -11,8 +11,8 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Bool, Float32
-from std_srvs.srv import Trigger
+from std_msgs.msg import Bool, Float32, String
+from std_srvs.srv import Empty, Trigger
 from topreward.msg import EpisodeSummary, Progress, SuccessDetection
 from topreward.srv import SetInstruction
 
@@ -39,7 +39,7 @@ class Peer:
             self.listen(topic, kind, qos)
         self.raw = self.node.create_publisher(Image, "image_raw", qos_profile_sensor_data)
         self.compressed = self.node.create_publisher(CompressedImage, "image_raw/compressed", qos_profile_sensor_data)
-        self.resets = 0
+        self.resets, self.reset_requests = 0, []
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin)
@@ -71,16 +71,18 @@ class Peer:
 
     # --- the robot ---
 
-    def offer_reset(self, success=True, message="", delay_s=0.0):
-        """A reset service; peer.resets counts its calls."""
+    def offer_reset(self, success=True, message="", delay_s=0.0, kind=Trigger, refusals=0):
+        """A reset service that first refuses so many times; peer.resets counts its calls, peer.reset_requests keeps them."""
 
-        def answer(_request, response):
+        def answer(request, response):
             self.resets += 1
+            self.reset_requests.append(request)
             time.sleep(delay_s)
-            response.success, response.message = success, message
+            if kind is not Empty:
+                response.success, response.message = success and self.resets > refusals, message
             return response
 
-        self.node.create_service(Trigger, "robot/reset", answer)
+        self.node.create_service(kind, "robot/reset", answer)
         return f"{self.namespace}/robot/reset"
 
     # --- the camera ---
@@ -131,6 +133,13 @@ class Peer:
         for index, value in enumerate(values):
             self.send_raw(from_s + index * period_s, value)
             time.sleep(wall_s)
+
+    def say(self, topic, text, qos=10):
+        """A text on a topic, once the node listens."""
+        publisher = self.node.create_publisher(String, topic, qos)
+        wait_until(lambda: publisher.get_subscription_count() > 0, f"the node listens to {topic}")
+        publisher.publish(String(data=text))
+        return publisher
 
     # --- asking the node ---
 

@@ -5,7 +5,8 @@ import time
 
 import pytest
 from peer import LATCHED, PATIENCE_S, wait_until
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, String
+from std_srvs.srv import Empty, SetBool
 from topreward.msg import SuccessDetection
 
 # Of a film of equal dark frames the tiny random model gives mean rewards (of three) of -5.2, -5.2, -5.2, -4.9, -4.6,
@@ -91,6 +92,88 @@ def test_a_reset_that_does_not_answer_is_given_up(start_node, peer):
     time.sleep(1.5)  # the late answer changes nothing
     assert peer.resets == 1
     assert peer.status("episode")[0] == 2
+
+
+@pytest.mark.parametrize(("name", "kind"), [("empty", Empty), ("set_bool", SetBool)])
+def test_a_reset_of_another_type_is_called(start_node, peer, name, kind):
+    node = start_to_succeed(start_node, reset__service=peer.offer_reset(kind=kind), reset__type=name, reset__settle_s=0.1)
+    film_success(peer)
+    wait_until(lambda: "episode 2 begins" in node.text(), "the next episode begins by itself")
+    assert peer.resets == 1
+    if kind is SetBool:
+        assert peer.reset_requests[0].data is True
+
+
+def test_a_reset_that_is_refused_is_tried_again_where_that_is_wanted(start_node, peer):
+    service = peer.offer_reset(refusals=2, message="homing")
+    node = start_to_succeed(start_node, reset__service=service, reset__retries=2, reset__settle_s=0.1)
+    film_success(peer)
+    wait_until(lambda: "episode 2 begins" in node.text(), "the next episode begins by itself")
+    assert peer.resets == 3 and len(peer.success) == 1
+    assert node.text().count("homing") == 2
+
+
+def test_a_reset_that_does_not_answer_is_never_called_again(start_node, peer):
+    service = peer.offer_reset(delay_s=1.5)
+    start_to_succeed(start_node, reset__service=service, reset__timeout_s=0.5, reset__retries=5)
+    film_success(peer)
+    wait_until(lambda: peer.status("episode")[0] == 2, "an error on diagnostics")
+    time.sleep(1.5)
+    assert peer.resets == 1
+
+
+def test_a_timeout_resets_where_that_is_wanted(start_node, peer):
+    start_node(episode__max_duration_s=2.0, reset__service=peer.offer_reset(), reset__on_timeout=True, reset__settle_s=0.1)
+    peer.film([50] * 10, until=lambda: peer.episode)
+    (ended,) = peer.wait_for("episode")
+    assert ended.end_reason == ended.MAX_DURATION and not ended.success
+    peer.film([50], from_s=10)
+    assert peer.progress[-1].episode_id == 2 and peer.resets == 1
+
+
+def test_a_clock_set_back_begins_a_new_episode(start_node, peer):
+    start_node()
+    peer.film([50, 60, 70], from_s=100)
+    peer.film([50, 60])
+    (ended,) = peer.wait_for("episode")
+    assert ended.end_reason == ended.TIME_JUMP and ended.frames == 3
+    assert (peer.progress[-1].episode_id, peer.progress[-1].frames) == (2, 2)
+
+
+@pytest.mark.parametrize("qos", [10, LATCHED], ids=["volatile", "latched"])
+def test_an_instruction_comes_by_topic(start_node, peer, qos):
+    node = start_node()
+    peer.say("topreward/instruction", "  ", qos)
+    node.wait_for_log("~/instruction: the instruction is empty")
+    assert 'it stays "lift the cup"' in node.text()
+    peer.say("topreward/instruction", "wipe the table", qos)
+    wait_until(lambda: peer.status("episode")[2].get("instruction") == "wipe the table", "diagnostics show it")
+    peer.film([50])
+    assert peer.progress[-1].instruction == "wipe the table"
+
+
+def test_an_instruction_latched_before_the_node_came_is_heard(start_node, peer):
+    publisher = peer.node.create_publisher(String, "topreward/instruction", LATCHED)
+    publisher.publish(String(data="wipe the table"))
+    start_node(instruction="")
+    wait_until(lambda: peer.status("episode")[1] == "episode running", "the episode begins")
+    assert peer.status("episode")[2]["instruction"] == "wipe the table"
+
+
+def test_a_recorder_begins_and_ends_episodes(start_node, peer):
+    node = start_node(episode__auto_start=False, episode__signal_topic="record_transition")
+    publisher = peer.say("record_transition", "record")
+    node.wait_for_log("episode 1 begins")
+    publisher.publish(String(data="record"))
+    assert peer.wait_for("episode")[0].end_reason == "requested"
+    publisher.publish(String(data="save"))  # of the episode that has ended
+    publisher.publish(String(data="pause"))
+    node.wait_for_log('"pause" is not understood')
+    publisher.publish(String(data="record"))
+    node.wait_for_log("episode 2 begins")
+    publisher.publish(String(data="delete"))
+    assert peer.wait_for("episode", 2)[1].episode_id == 2
+    assert "refused" not in node.text()
 
 
 def test_the_episode_services_say_what_they_do(start_node, peer):
