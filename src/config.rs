@@ -8,6 +8,10 @@ use serde_yaml::{Mapping, Value};
 use crate::episode::{EpisodeLimits, Sampler, SamplerError};
 use crate::reward::{ProgressScale, ProgressSettings, SuccessSettings};
 
+mod declarations;
+
+pub use declarations::{Bounds, Change, DECLARATIONS, Declaration, declaration};
+
 /// The node's name in parameter files.
 pub const NODE_NAME: &str = "topreward";
 
@@ -258,17 +262,12 @@ impl Config {
 
     /// Checks every bound; the first parameter out of bounds is named.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.sampler()?;
-        positive("episode.max_duration_s", self.episode.max_duration_s)?;
-        not_above_zero("progress.goal_nats", self.progress.goal_nats)?;
-        positive("progress.min_span_nats", self.progress.min_span_nats)?;
-        not_above_zero("success.threshold_nats", self.success.threshold_nats)?;
-        not_negative("success.hold_s", self.success.hold_s)?;
-        positive("reset.timeout_s", self.reset.timeout_s)?;
-        not_negative("reset.settle_s", self.reset.settle_s)?;
-        at_least_one("success.window", self.success.window)?;
-        at_least_one("success.min_frames", self.success.min_frames)?;
-        at_least_one("model.max_instruction_tokens", self.model.max_instruction_tokens)
+        for (name, value) in self.to_parameters()? {
+            if let Some(Err(reason)) = declaration(&name).map(|declared| declared.bounds.check(&value)) {
+                return Err(wrong(&name, reason));
+            }
+        }
+        Ok(())
     }
 
     pub fn sampler(&self) -> Result<Sampler, ConfigError> {
@@ -333,29 +332,6 @@ fn flatten(prefix: &str, value: Value, into: &mut Vec<(String, Value)>) {
 
 fn wrong(name: &str, reason: String) -> ConfigError {
     ConfigError::Parameter { name: name.to_owned(), reason }
-}
-
-fn positive(name: &str, value: f64) -> Result<(), ConfigError> {
-    let fits = value > 0.0 && value.is_finite();
-    if fits { Ok(()) } else { Err(wrong(name, format!("{value} is not above 0"))) }
-}
-
-fn not_negative(name: &str, value: f64) -> Result<(), ConfigError> {
-    let fits = value >= 0.0 && value.is_finite();
-    if fits { Ok(()) } else { Err(wrong(name, format!("{value} is not 0 or more"))) }
-}
-
-fn not_above_zero(name: &str, value: f64) -> Result<(), ConfigError> {
-    let fits = value <= 0.0 && value.is_finite();
-    if fits {
-        Ok(())
-    } else {
-        Err(wrong(name, format!("{value} is no log-probability: it must be 0 or less")))
-    }
-}
-
-fn at_least_one(name: &str, value: usize) -> Result<(), ConfigError> {
-    if value > 0 { Ok(()) } else { Err(wrong(name, "0 is not at least 1".to_owned())) }
 }
 
 #[cfg(test)]

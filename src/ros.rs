@@ -11,6 +11,7 @@ mod error;
 mod image_msg;
 mod logging;
 mod node;
+mod parameter_services;
 mod params;
 mod publish;
 mod reset;

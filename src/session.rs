@@ -272,6 +272,20 @@ impl Session {
         Ok(())
     }
 
+    /// Parameters were set. The running episode goes on; where a rule of success has changed, success is looked for anew,
+    /// as at the episode's start.
+    pub fn configure(&mut self, config: &Config) {
+        self.auto_start = config.episode.auto_start;
+        self.resets_on_timeout = config.reset.on_timeout;
+        self.buffer.set_limits(config.episode_limits());
+        self.tracker.configure(config.progress_settings());
+        if self.detector.settings() != config.success_settings() {
+            self.detector = SuccessDetector::new(config.success_settings());
+            self.threshold_nats = config.success.threshold_nats;
+            self.verdict = Verdict::Gathering;
+        }
+    }
+
     /// The robot's reset was answered, or was not.
     pub fn reset_answered(&mut self, ticket: ResetTicket, answer: Result<(), String>) {
         if self.phase != Phase::Resetting || ticket != self.ticket() {

@@ -109,6 +109,11 @@ impl EpisodeBuffer {
         Self { sampler, limits, instruction, episodes_started: 0, running: None }
     }
 
+    /// Bounds from now on, on the running episode too.
+    pub fn set_limits(&mut self, limits: EpisodeLimits) {
+        self.limits = limits;
+    }
+
     /// The running episode's id, counted from 1.
     pub fn episode_id(&self) -> Option<u64> {
         self.running.as_ref().map(|_| self.episodes_started)

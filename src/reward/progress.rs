@@ -37,6 +37,11 @@ impl ProgressTracker {
         Self { settings, start_nats: None }
     }
 
+    /// Goes on with other settings; where the episode began is kept.
+    pub fn configure(&mut self, settings: ProgressSettings) {
+        self.settings = settings;
+    }
+
     /// Forgets the episode.
     pub fn reset(&mut self) {
         self.start_nats = None;

@@ -84,6 +84,10 @@ impl SuccessDetector {
         Self { settings, newest: Vec::new(), was_below: false, above_since_s: None }
     }
 
+    pub fn settings(&self) -> SuccessSettings {
+        self.settings
+    }
+
     /// Forgets the episode.
     pub fn reset(&mut self) {
         *self = Self::new(self.settings);

@@ -38,7 +38,8 @@ impl Diagnostics {
         DiagnosticArray { header: Header { stamp: self.now(), frame_id: String::new() }, status }
     }
 
-    fn now(&self) -> Time {
+    /// ROS time.
+    pub fn now(&self) -> Time {
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         clock.get_now().map(|now| Clock::to_builtin_time(&now)).unwrap_or_default()
     }

@@ -1,17 +1,20 @@
 //! The one task that owns the session: it is told what happened, and carries out what is to be done.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use r2r::rcl_interfaces::msg::ParameterEvent;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
 use super::diagnostics::Diagnostics;
 use super::error::NodeError;
+use super::parameter_services::{self, lock, parameter_msgs};
 use super::publish::Outputs;
 use super::reset::{ResetError, RobotReset};
 use super::services::{Call, answer};
 use super::signals::Signal;
+use crate::config::Config;
 use crate::engine::{Engine, EngineEvent};
 use crate::episode::{DropReason, Frame};
 use crate::image::ImageError;
@@ -24,8 +27,8 @@ pub enum Input {
     FramesLost(DropReason, u64),
     Engine(EngineEvent),
     Call(Call),
-    /// The parameter was set.
-    Instruction(String),
+    /// These parameters were set.
+    Configured(Box<Config>, Vec<String>),
     /// Something came on ~/instruction.
     InstructionTopic(String),
     /// A recorder's word.
@@ -55,8 +58,9 @@ pub struct Driver {
     pub diagnostics: Diagnostics,
     pub reset: Option<Arc<RobotReset>>,
     pub settle: Duration,
-    /// What the parameter `instruction` shows.
-    pub instruction: Arc<Mutex<String>>,
+    pub parameters: parameter_services::Shared,
+    /// The instruction as last published on /parameter_events.
+    pub instruction: Arc<str>,
     pub inputs: Inputs,
     pub tasks: Tasks,
     /// The last complaint about an image, so that a broken camera is reported once and not 30 times a second.
@@ -73,11 +77,7 @@ impl Driver {
             Input::FramesLost(reason, frames) => self.session.frames_lost(reason, frames),
             Input::Engine(event) => self.engine_event(event)?,
             Input::Call(call) => answer(&mut self.session, call),
-            Input::Instruction(text) => {
-                if let Err(refusal) = self.session.set_instruction(&text) {
-                    log::error!("instruction: {refusal}");
-                }
-            }
+            Input::Configured(config, names) => self.configured(&config, &names),
             Input::InstructionTopic(text) => {
                 if let Err(refusal) = self.session.set_instruction(&text) {
                     log::error!("~/instruction: {refusal}; it stays \"{}\"", self.session.instruction());
@@ -170,10 +170,50 @@ impl Driver {
                 self.carry_out_one(effect);
             }
         }
-        let mut shown = self.instruction.lock().unwrap_or_else(PoisonError::into_inner);
-        if *shown != **self.session.instruction() {
-            *shown = self.session.instruction().to_string();
+        self.note_instruction();
+    }
+
+    /// The instruction is a parameter too, by whatever way it was set.
+    fn note_instruction(&mut self) {
+        let instruction = self.session.instruction();
+        if *instruction == self.instruction {
+            return;
         }
+        self.instruction = instruction.clone();
+        lock(&self.parameters).set_instruction(instruction);
+        self.publish_changed(&["instruction"]);
+    }
+
+    fn configured(&mut self, config: &Config, names: &[String]) {
+        self.session.configure(config);
+        self.settle = Duration::from_secs_f64(config.reset.settle_s);
+        if names.iter().any(|name| name == "instruction")
+            && let Err(refusal) = self.session.set_instruction(&config.instruction)
+        {
+            log::error!("instruction: {refusal}");
+        }
+        let others: Vec<&str> = names.iter().map(String::as_str).filter(|&name| name != "instruction").collect();
+        if !others.is_empty() {
+            self.publish_changed(&others);
+        }
+    }
+
+    fn publish_changed(&self, names: &[&str]) {
+        let changed_parameters = parameter_msgs(&lock(&self.parameters), names.iter().copied());
+        self.publish_parameters(ParameterEvent { changed_parameters, ..Default::default() });
+    }
+
+    /// Says on /parameter_events which parameters there are.
+    pub fn publish_declared(&self) {
+        let parameters = lock(&self.parameters);
+        let new_parameters = parameter_msgs(&parameters, parameters.names());
+        drop(parameters);
+        self.publish_parameters(ParameterEvent { new_parameters, ..Default::default() });
+    }
+
+    fn publish_parameters(&self, event: ParameterEvent) {
+        let (stamp, node) = (self.diagnostics.now(), self.diagnostics.name.clone());
+        self.outputs.parameters(&ParameterEvent { stamp, node, ..event });
     }
 
     fn carry_out_one(&mut self, effect: Effect) {

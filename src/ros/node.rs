@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use r2r::sensor_msgs::msg::{CompressedImage, Image};
-use r2r::{Node, QosProfile};
+use r2r::{Node, ParameterValue, QosProfile};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -17,11 +17,11 @@ use super::camera::{self, Close, Inbox};
 use super::diagnostics::Diagnostics;
 use super::driver::{Driver, Input, Inputs, Tasks};
 use super::image_msg::CameraMessage;
-use super::params::{ParameterServer, configure};
+use super::params::{Parameters, USE_SIM_TIME, configure};
 use super::publish::Outputs;
 use super::reset::RobotReset;
-use super::{NodeError, logging, services, signals};
-use crate::config::{Config, NODE_NAME, Transport};
+use super::{NodeError, logging, parameter_services, services, signals};
+use crate::config::{Config, ConfigError, NODE_NAME, Transport};
 use crate::engine::Engine;
 use crate::session::Session;
 use crate::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
@@ -94,12 +94,11 @@ impl Parts {
         let inputs = Inputs(sender);
         let mut tasks = Tasks::new();
 
-        let instruction = Arc::new(Mutex::new(config.instruction.trim().to_owned()));
-        let server = ParameterServer::new(config, instruction.clone(), inputs.clone())?;
-        // The driver hears of changes from the server itself, which no full channel can lose.
-        let (parameters, _changes) = node.make_derived_parameter_handler(Arc::new(Mutex::new(server)))?;
+        let use_sim_time = simulated_time(node)?;
+        let parameters = Arc::new(Mutex::new(Parameters::new(config, use_sim_time)?));
+        let offered = parameter_services::offer(node, parameters.clone(), inputs.clone())?;
         tasks.spawn(async move {
-            parameters.await;
+            offered.await;
             Some("the parameter services")
         });
         let offered = services::offer(node, inputs.clone())?;
@@ -138,12 +137,14 @@ impl Parts {
             },
             reset: robot_reset(node, config)?,
             settle: Duration::from_secs_f64(config.reset.settle_s),
-            instruction,
+            instruction: config.instruction.trim().into(),
+            parameters,
             inputs,
             tasks,
             last_image_error: None,
             engine_stopped: false,
         };
+        driver.publish_declared();
         Ok(Self { driver, received, camera })
     }
 
@@ -212,6 +213,23 @@ impl Parts {
             }
         }
         self.driver.shut_down();
+    }
+}
+
+/// Whether the node was told to go by /clock; if so, it does from here on.
+fn simulated_time(node: &mut Node) -> Result<bool, NodeError> {
+    let given = node.params.lock().ok().and_then(|given| given.get(USE_SIM_TIME).map(|one| one.value.clone()));
+    match given {
+        None | Some(ParameterValue::Bool(false)) => Ok(false),
+        Some(ParameterValue::Bool(true)) => {
+            let source = node.get_time_source();
+            source.enable_sim_time(node)?;
+            Ok(true)
+        }
+        Some(_) => {
+            let reason = "it is not true or false".to_owned();
+            Err(NodeError::Config(ConfigError::Parameter { name: USE_SIM_TIME.to_owned(), reason }))
+        }
     }
 }
 

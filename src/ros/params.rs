@@ -1,50 +1,14 @@
-//! The configuration as ROS parameters: overrides in, descriptions out, changes at run time checked.
+//! The configuration as ROS parameters: overrides in, and the rules for changes while the node runs.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use r2r::indexmap::IndexMap;
-use r2r::{Parameter, ParameterValue, RosParams};
+use r2r::{Parameter, ParameterValue};
 use serde_yaml::Value;
 
-use super::driver::{Input, Inputs};
-use crate::config::{Config, ConfigError};
+use crate::config::{Change, Config, ConfigError, DECLARATIONS, declaration};
 
-/// Every parameter and what it is, as `ros2 param describe` shows it.
-const DESCRIPTIONS: &[(&str, &str)] = &[
-    ("instruction", "What the robot is to do, in words. Can be set while the node runs."),
-    (
-        "model.path",
-        "Folder of a Qwen3-VL checkpoint; package://<package>/<path> is looked up in the share folder.",
-    ),
-    ("model.chat_template", "Put the question inside the chat template."),
-    ("model.max_instruction_tokens", "Longest instruction accepted, tokens."),
-    ("processor.max_pixels", "Most pixels of one frame after the resize; 0: the checkpoint's own."),
-    ("image.transport", "raw (sensor_msgs/Image) or compressed (sensor_msgs/CompressedImage)."),
-    ("sampling.rate_hz", "Frames that the model sees in a second of header time, Hz."),
-    ("episode.auto_start", "Begin the first episode at start-up and the next one after each reset."),
-    ("episode.max_duration_s", "Longest episode, seconds of header time."),
-    ("episode.signal_topic", "std_msgs/String topic on which a recorder says record, save, delete or exit."),
-    ("progress.scale", "On which scale progress is linear: nats or probability."),
-    ("progress.goal_nats", "log p(\" True\") that counts as done, nats (0 or less)."),
-    ("progress.min_span_nats", "Least distance from an episode's first reward to the goal, nats."),
-    (
-        "success.threshold_nats",
-        "Success needs a mean of the newest rewards of at least this, nats (0 or less).",
-    ),
-    ("success.window", "How many of the newest rewards are averaged."),
-    ("success.hold_s", "How long the mean must stay above the threshold, seconds of header time."),
-    ("success.min_frames", "Frames an episode must have before success can be called."),
-    ("reset.service", "Service to call on success; empty: publish only."),
-    ("reset.type", "Its type of std_srvs: trigger, empty or set_bool (called with true)."),
-    ("reset.on_timeout", "Also call it when an episode became longer than episode.max_duration_s."),
-    ("reset.retries", "How often to try again when the service is absent or refuses."),
-    ("reset.timeout_s", "How long to wait for the reset service, and then for its answer, seconds."),
-    ("reset.settle_s", "Pause between the reset's answer and the next episode, seconds."),
-    (USE_SIM_TIME, "Take the time from /clock. Start-up only."),
-];
-
-const USE_SIM_TIME: &str = "use_sim_time";
+pub const USE_SIM_TIME: &str = "use_sim_time";
 const INSTRUCTION: &str = "instruction";
 
 /// Names that ROS itself may give to any node.
@@ -138,107 +102,72 @@ fn resolve(path: &str) -> Result<String, ConfigError> {
         .ok_or_else(|| wrong(format!("{path}: no such file below any share folder on AMENT_PREFIX_PATH")))
 }
 
-/// What the parameter services show and accept.
-pub struct ParameterServer {
-    instruction: Arc<Mutex<String>>,
-    fixed: Vec<(String, ParameterValue)>,
-    inputs: Inputs,
+/// Every parameter with its present value. The parameter services and the driver share it.
+#[derive(Debug, Clone)]
+pub struct Parameters {
+    values: Vec<(String, Value)>,
+    use_sim_time: bool,
 }
 
-impl ParameterServer {
-    /// `instruction` is shared with the driver, which other ways of setting it go through.
-    pub fn new(
-        config: &Config,
-        instruction: Arc<Mutex<String>>,
-        inputs: Inputs,
-    ) -> Result<Self, ConfigError> {
-        let fixed = config
-            .to_parameters()?
-            .into_iter()
-            .filter(|(name, _)| name != INSTRUCTION)
-            .map(|(name, value)| (name, to_ros(&value)))
-            .collect();
-        Ok(Self { instruction, fixed, inputs })
+impl Parameters {
+    pub fn new(config: &Config, use_sim_time: bool) -> Result<Self, ConfigError> {
+        let mut values = config.to_parameters()?;
+        values.push((USE_SIM_TIME.to_owned(), Value::from(use_sim_time)));
+        values.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(Self { values, use_sim_time })
     }
 
-    fn instruction(&self) -> String {
-        self.instruction.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
-}
 
-fn to_ros(value: &Value) -> ParameterValue {
-    match value {
-        Value::Bool(value) => ParameterValue::Bool(*value),
-        Value::Number(number) => match number.as_i64() {
-            Some(integer) if !number.is_f64() => ParameterValue::Integer(integer),
-            _ => ParameterValue::Double(number.as_f64().unwrap_or_default()),
-        },
-        Value::String(value) => ParameterValue::String(value.clone()),
-        _ => ParameterValue::NotSet,
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.iter().map(|(name, _)| name.as_str())
     }
-}
 
-fn refuse(name: &str, reason: &str) -> r2r::Error {
-    r2r::Error::ParameterValueConv { name: name.to_owned(), msg: reason.to_owned() }
-}
+    /// The instruction that came by another way.
+    pub fn set_instruction(&mut self, instruction: &str) {
+        self.put(INSTRUCTION, Value::from(instruction));
+    }
 
-impl RosParams for ParameterServer {
-    fn register_parameters(
-        &mut self,
-        _prefix: &str,
-        _parameter: Option<Parameter>,
-        parameters: &mut Overrides,
-    ) -> r2r::Result<()> {
-        let sim_time = parameters.get(USE_SIM_TIME).map(|given| given.value.clone());
-        let sim_time = (USE_SIM_TIME.to_owned(), sim_time.unwrap_or(ParameterValue::Bool(false)));
-        let instruction = (INSTRUCTION.to_owned(), ParameterValue::String(self.instruction()));
-        parameters.clear();
-        for (name, value) in self.fixed.iter().cloned().chain([instruction, sim_time]) {
-            let described = DESCRIPTIONS.iter().find(|(known, _)| *known == name);
-            let description = described.map_or("", |&(_, description)| description);
-            parameters.insert(name, Parameter { value, description });
+    /// All of these changes or none; the configuration with them, or why they are refused.
+    pub fn set(&mut self, changes: &[(String, ParameterValue)]) -> Result<Config, String> {
+        let mut changed = self.clone();
+        for (name, value) in changes {
+            changed.change(name, value)?;
         }
-        parameters.sort_keys();
+        let given = changed.values.iter().filter(|(name, _)| name != USE_SIM_TIME).cloned();
+        let config = Config::from_parameters(given).map_err(|error| error.to_string())?;
+        *self = changed;
+        Ok(config)
+    }
+
+    fn change(&mut self, name: &str, value: &ParameterValue) -> Result<(), String> {
+        let fixed = || Err(format!("{name} is read at start-up only and needs a restart of the node"));
+        if name == USE_SIM_TIME {
+            return if *value == ParameterValue::Bool(self.use_sim_time) { Ok(()) } else { fixed() };
+        }
+        let Some((declared, current)) = declaration(name).zip(self.get(name)) else {
+            return Err(unknown(name, DECLARATIONS.iter().map(|declared| declared.name)));
+        };
+        let mut value = coerce(name, value, current).map_err(|error| error.to_string())?;
+        if name == INSTRUCTION {
+            let text = value.as_str().unwrap_or_default().trim();
+            if text.is_empty() {
+                return Err("instruction is empty: say what the robot is to do".to_owned());
+            }
+            value = Value::from(text);
+        }
+        if declared.change == Change::StartUp && value != *current {
+            return fixed();
+        }
+        self.put(name, value);
         Ok(())
     }
 
-    fn get_parameter(&mut self, name: &str) -> r2r::Result<ParameterValue> {
-        if name == INSTRUCTION {
-            return Ok(ParameterValue::String(self.instruction()));
-        }
-        let fixed = self.fixed.iter().find(|(known, _)| known == name);
-        let (_, value) = fixed.ok_or_else(|| r2r::Error::InvalidParameterName { name: name.to_owned() })?;
-        Ok(value.clone())
-    }
-
-    fn set_parameter(&mut self, name: &str, value: &ParameterValue) -> r2r::Result<()> {
-        self.check_parameter(name, value)?;
-        if let (INSTRUCTION, ParameterValue::String(text)) = (name, value) {
-            *self.instruction.lock().unwrap_or_else(PoisonError::into_inner) = text.trim().to_owned();
-            self.inputs.send(Input::Instruction(text.clone()));
-        }
-        Ok(())
-    }
-
-    fn check_parameter(&self, name: &str, value: &ParameterValue) -> r2r::Result<()> {
-        if name == INSTRUCTION {
-            return match value {
-                ParameterValue::String(text) if !text.trim().is_empty() => Ok(()),
-                ParameterValue::String(_) => Err(refuse(name, "it is empty: say what the robot is to do")),
-                _ => Err(refuse(name, "it must be text")),
-            };
-        }
-        let fixed = self.fixed.iter().find(|(known, _)| known == name);
-        match fixed {
-            Some((_, current)) if current == value => Ok(()),
-            Some(_) => Err(refuse(name, "it is read at start-up only and needs a restart of the node")),
-            None if name == USE_SIM_TIME => {
-                Err(refuse(name, "it is read at start-up only and needs a restart of the node"))
-            }
-            None => {
-                let known = self.fixed.iter().map(|(known, _)| known.as_str());
-                Err(refuse(name, &unknown(name, known)))
-            }
+    fn put(&mut self, name: &str, value: Value) {
+        if let Some((_, there)) = self.values.iter_mut().find(|(known, _)| known == name) {
+            *there = value;
         }
     }
 }
@@ -251,17 +180,6 @@ mod tests {
         let model = ("model.path", ParameterValue::String("somewhere".into()));
         let all = given.iter().cloned().chain([model]);
         all.map(|(name, value)| (name.to_owned(), Parameter::new(value))).collect()
-    }
-
-    #[test]
-    fn every_parameter_is_described_and_no_other() {
-        let mut known: Vec<String> =
-            Config::default().to_parameters().unwrap().into_iter().map(|(name, _)| name).collect();
-        known.push(USE_SIM_TIME.to_owned());
-        known.sort();
-        let mut described: Vec<&str> = DESCRIPTIONS.iter().map(|(name, _)| *name).collect();
-        described.sort_unstable();
-        assert_eq!(described, known);
     }
 
     #[test]
@@ -296,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_slip_of_the_pen_is_answered_with_the_nearest_name() {
-        let known = || DESCRIPTIONS.iter().map(|(name, _)| *name);
+        let known = || DECLARATIONS.iter().map(|declared| declared.name);
         assert!(unknown("succes.hold_s", known()).ends_with("did you mean \"success.hold_s\"?"));
         assert!(unknown("quux", known()).ends_with("it is ignored"));
     }
@@ -306,5 +224,39 @@ mod tests {
         let empty = [("model.path".to_owned(), Parameter::new(ParameterValue::String(String::new())))];
         let error = configure(&empty.into_iter().collect()).unwrap_err().to_string();
         assert!(error.starts_with("parameter model.path: it is empty"), "{error}");
+    }
+
+    #[test]
+    fn what_can_change_while_the_node_runs_does_and_the_rest_says_why_not() {
+        let mut parameters = Parameters::new(&Config::default(), false).unwrap();
+        let mut set = |name: &str, value| parameters.set(&[(name.to_owned(), value)]);
+        assert_eq!(set("success.hold_s", ParameterValue::Integer(2)).unwrap().success.hold_s, 2.0);
+        let instruction = ParameterValue::String(" wipe the table ".into());
+        assert_eq!(set("instruction", instruction).unwrap().instruction, "wipe the table");
+        for (name, value, reason) in [
+            ("success.hold_s", ParameterValue::Double(-1.0), "parameter success.hold_s: -1 is not at least 0"),
+            ("success.hold_s", ParameterValue::Bool(true), "parameter success.hold_s: true is not a number"),
+            ("progress.scale", ParameterValue::String("percent".into()), "percent"),
+            ("instruction", ParameterValue::String(" ".into()), "empty"),
+            ("sampling.rate_hz", ParameterValue::Double(5.0), "needs a restart"),
+            ("use_sim_time", ParameterValue::Bool(true), "needs a restart"),
+            ("succes.hold_s", ParameterValue::Double(1.0), "did you mean \"success.hold_s\"?"),
+        ] {
+            let refusal = set(name, value).unwrap_err();
+            assert!(refusal.contains(reason), "{name}: {refusal}");
+        }
+        // What does not change anything is not refused.
+        assert!(set("sampling.rate_hz", ParameterValue::Double(2.0)).is_ok());
+        assert_eq!(parameters.get("success.hold_s"), Some(&Value::from(2.0)));
+    }
+
+    #[test]
+    fn several_changes_are_made_together_or_not_at_all() {
+        let mut parameters = Parameters::new(&Config::default(), false).unwrap();
+        let window = ("success.window".to_owned(), ParameterValue::Integer(5));
+        let wrong = ("success.hold_s".to_owned(), ParameterValue::Double(-1.0));
+        assert!(parameters.set(&[window.clone(), wrong]).is_err());
+        assert_eq!(parameters.get("success.window"), Some(&Value::from(3)));
+        assert_eq!(parameters.set(&[window]).unwrap().success.window, 5);
     }
 }

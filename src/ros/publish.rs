@@ -1,4 +1,5 @@
 use r2r::diagnostic_msgs::msg::DiagnosticArray;
+use r2r::rcl_interfaces::msg::ParameterEvent;
 use r2r::std_msgs::msg::{Bool, Float32, Header};
 use r2r::topreward::msg;
 use r2r::{Publisher, QosProfile};
@@ -16,6 +17,7 @@ pub struct Outputs {
     success_flag: Publisher<Bool>,
     episode: Publisher<msg::EpisodeSummary>,
     diagnostics: Publisher<DiagnosticArray>,
+    parameter_events: Publisher<ParameterEvent>,
 }
 
 impl Outputs {
@@ -30,6 +32,7 @@ impl Outputs {
             success_flag: node.create_publisher("~/success_flag", latched())?,
             episode: node.create_publisher("~/episode", reliable())?,
             diagnostics: node.create_publisher("/diagnostics", reliable())?,
+            parameter_events: node.create_publisher("/parameter_events", reliable().keep_last(1000))?,
         })
     }
 
@@ -50,6 +53,10 @@ impl Outputs {
 
     pub fn episode_ended(&self, report: &EpisodeReport) {
         said(self.episode.publish(&summary_msg(report)));
+    }
+
+    pub fn parameters(&self, event: &ParameterEvent) {
+        said(self.parameter_events.publish(event));
     }
 
     pub fn diagnostics(&self, report: &DiagnosticArray) {

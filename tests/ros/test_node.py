@@ -10,8 +10,8 @@ import pytest
 from conftest import ROOT, TINY_MODEL
 from node_process import program
 from peer import wait_until
-from rcl_interfaces.msg import ParameterType
-from rclpy.parameter import Parameter
+from rcl_interfaces.msg import ParameterEvent, ParameterType
+from rclpy.parameter import Parameter, parameter_value_to_python
 from rosgraph_msgs.msg import Clock
 
 
@@ -83,7 +83,19 @@ def test_parameters_are_listed_described_and_read(start_node, peer):
     assert all(descriptor.description for descriptor in descriptors)
 
 
-def test_only_the_instruction_can_be_set_while_the_node_runs(start_node, peer):
+def test_descriptors_show_ranges_and_what_is_read_only(start_node, peer):
+    start_node()
+    names = ["success.hold_s", "success.threshold_nats", "success.window", "sampling.rate_hz", "use_sim_time"]
+    hold, threshold, window, rate, sim_time = peer.result(peer.parameters().describe_parameters(names)).descriptors
+    (seconds,) = hold.floating_point_range
+    assert (hold.type, seconds.from_value, hold.read_only) == (ParameterType.PARAMETER_DOUBLE, 0.0, False)
+    assert threshold.floating_point_range[0].to_value == 0.0
+    assert (window.type, window.integer_range[0].from_value) == (ParameterType.PARAMETER_INTEGER, 1)
+    assert rate.read_only and rate.additional_constraints == "above 0 and at most 1000"
+    assert sim_time.read_only and sim_time.type == ParameterType.PARAMETER_BOOL
+
+
+def test_parameters_are_set_while_the_node_runs_or_refused_with_a_reason(start_node, peer):
     start_node()
     client = peer.parameters()
 
@@ -91,14 +103,59 @@ def test_only_the_instruction_can_be_set_while_the_node_runs(start_node, peer):
         (result,) = peer.result(client.set_parameters([Parameter(name, value=value)])).results
         return result.successful, result.reason
 
+    def value(name):
+        return parameter_value_to_python(peer.result(client.get_parameters([name])).values[0])
+
     assert outcome("instruction", "wipe the table") == (True, "")
     peer.film([50])
     assert peer.wait_for("progress")[0].instruction == "wipe the table"
-    assert not outcome("instruction", " ")[0]
-    done, reason = outcome("success.window", 5)
-    assert not done and "needs a restart" in reason
-    done, reason = outcome("succes.window", 5)
-    assert not done and "success.window" in reason
+    assert outcome("success.hold_s", 2) == (True, "")  # an integer for a double
+    assert value("success.hold_s") == 2.0
+    for name, wrong, reason in [
+        ("instruction", " ", "empty"),
+        ("success.hold_s", -1.0, "-1 is not at least 0"),
+        ("success.hold_s", [1.0], "is not a number"),
+        ("sampling.rate_hz", 4.0, "needs a restart"),
+        ("succes.window", 5, 'did you mean "success.window"?'),
+    ]:
+        done, said = outcome(name, wrong)
+        assert not done and reason in said, (name, said)
+    assert (value("success.hold_s"), value("sampling.rate_hz"), value("instruction")) == (2.0, 2.0, "wipe the table")
+    together = [Parameter("success.window", value=4), Parameter("success.hold_s", value=-2.0)]
+    assert not peer.result(client.set_parameters_atomically(together)).result.successful
+    assert value("success.window") == 3
+
+
+def test_a_threshold_set_while_the_node_runs_counts(start_node, peer):
+    start_node(success__threshold_nats=0.0, success__hold_s=0.0, success__min_frames=1)
+    peer.film([10, 20, 30, 40])
+    wait_until(lambda: peer.status("episode")[2]["verdict"] == "below_threshold", "the mean is below 0")
+    assert peer.success == []
+    wanted = Parameter("success.threshold_nats", value=-100.0)
+    assert peer.result(peer.parameters().set_parameters([wanted])).results[0].successful
+    # Looked for anew, and true from its start: no success on the spot.
+    peer.film([50, 60, 70, 80], from_s=2)
+    wait_until(lambda: peer.status("episode")[2]["verdict"] == "true_from_the_start", "diagnostics say so")
+    assert peer.success == []
+
+
+def test_parameter_events_tell_of_every_change_by_whatever_way(start_node, peer):
+    peer.listen("/parameter_events", ParameterEvent, 100)
+    name = f"{peer.namespace}/topreward"
+    start_node()
+    client = peer.parameters()
+
+    def changes():
+        events = [event for event in peer.received["parameter_events"] if event.node == name]
+        return [(p.name, parameter_value_to_python(p.value)) for event in events for p in event.changed_parameters]
+
+    peer.result(client.set_parameters([Parameter("success.window", value=4), Parameter("success.window", value=0)]))
+    peer.result(client.set_parameters([Parameter("instruction", value="one")]))
+    assert peer.set_instruction("two").success
+    peer.say("topreward/instruction", "three")
+    wait_until(lambda: len(changes()) >= 4, "four changes are told")
+    assert changes() == [("success.window", 4), ("instruction", "one"), ("instruction", "two"), ("instruction", "three")]
+    assert all(event.stamp.sec > 0 for event in peer.received["parameter_events"] if event.node == name)
 
 
 def test_remapping_and_parameter_files_work(start_node, peer, tmp_path):

@@ -1,0 +1,212 @@
+//! Every parameter: what it is, its bounds, and whether it can change while the node runs. The node's descriptors, the
+//! checks and docs/parameters.md all come from this table.
+
+use serde_yaml::Value;
+
+#[derive(Debug)]
+pub struct Declaration {
+    pub name: &'static str,
+    pub description: &'static str,
+    pub bounds: Bounds,
+    pub change: Change,
+}
+
+/// When a parameter can be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Also while the node runs.
+    AnyTime,
+    /// It is read when the node starts.
+    StartUp,
+}
+
+/// Which values fit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Bounds {
+    /// Text or a switch.
+    Free,
+    Choice(&'static [&'static str]),
+    /// A finite number within `[from, to]`, without `from` itself where `open`.
+    Number { from: f64, to: f64, open: bool },
+    /// A whole number of at least this.
+    AtLeast(u64),
+}
+
+const ABOVE_0: Bounds = Bounds::Number { from: 0.0, to: f64::MAX, open: true };
+const NOT_NEGATIVE: Bounds = Bounds::Number { from: 0.0, to: f64::MAX, open: false };
+/// Logarithms of probabilities.
+const NATS: Bounds = Bounds::Number { from: f64::MIN, to: 0.0, open: false };
+const ANY_WHOLE: Bounds = Bounds::AtLeast(0);
+
+impl Bounds {
+    /// Why the value does not fit. Its type has been seen to.
+    pub fn check(self, value: &Value) -> Result<(), String> {
+        match (self, value.as_f64()) {
+            (Self::Number { from, to, open }, Some(number)) => {
+                let fits = number.is_finite() && number <= to && if open { number > from } else { number >= from };
+                if fits { Ok(()) } else { Err(format!("{number} is not {}", self.words())) }
+            }
+            (Self::AtLeast(least), _) if value.as_u64().is_some_and(|whole| whole < least) => {
+                Err(format!("{} is not {}", value.as_u64().unwrap_or_default(), self.words()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// As a person says it; empty where everything fits.
+    pub fn words(self) -> String {
+        match self {
+            Self::Free | Self::AtLeast(0) => String::new(),
+            Self::Choice(choices) => choices.join(", "),
+            Self::Number { from, to, open } => {
+                let low = if open { format!("above {from}") } else { format!("at least {from}") };
+                match (from == f64::MIN, to == f64::MAX) {
+                    (true, _) => format!("at most {to}"),
+                    (_, true) => low,
+                    _ => format!("{low} and at most {to}"),
+                }
+            }
+            Self::AtLeast(least) => format!("at least {least}"),
+        }
+    }
+}
+
+/// The table, in the order of the reference file.
+pub const DECLARATIONS: &[Declaration] = &[
+    at_any_time(
+        "instruction",
+        Bounds::Free,
+        "What the robot is to do, in words; nothing is scored without it. A running episode keeps its frames and is asked anew.",
+    ),
+    at_start_up(
+        "model.path",
+        Bounds::Free,
+        "Folder of a Qwen3-VL checkpoint; package://<package>/<path> is looked up in the share folder.",
+    ),
+    at_start_up("model.chat_template", Bounds::Free, "Put the question inside the chat template."),
+    at_start_up("model.max_instruction_tokens", Bounds::AtLeast(1), "Longest instruction accepted, tokens."),
+    at_start_up(
+        "processor.max_pixels",
+        ANY_WHOLE,
+        "Most pixels of one frame after the resize; 0: the checkpoint's own.",
+    ),
+    at_start_up(
+        "image.transport",
+        Bounds::Choice(&["raw", "compressed"]),
+        "raw (sensor_msgs/Image) or compressed (sensor_msgs/CompressedImage).",
+    ),
+    at_start_up(
+        "sampling.rate_hz",
+        Bounds::Number { from: 0.0, to: 1000.0, open: true },
+        "Frames that the model sees in a second of header time, Hz.",
+    ),
+    at_any_time(
+        "episode.auto_start",
+        Bounds::Free,
+        "Begin the first episode at start-up and the next one after each reset.",
+    ),
+    at_any_time("episode.max_duration_s", ABOVE_0, "Longest episode, seconds of header time."),
+    at_start_up(
+        "episode.signal_topic",
+        Bounds::Free,
+        "std_msgs/String topic on which a recorder says record, save, delete or exit; empty: none.",
+    ),
+    at_any_time(
+        "progress.scale",
+        Bounds::Choice(&["nats", "probability"]),
+        "On which scale progress is linear: nats or probability.",
+    ),
+    at_any_time("progress.goal_nats", NATS, "log p(\" True\") that counts as done, nats."),
+    at_any_time(
+        "progress.min_span_nats",
+        ABOVE_0,
+        "Least distance from an episode's first reward to the goal, nats.",
+    ),
+    at_any_time(
+        "success.threshold_nats",
+        NATS,
+        "Success needs a mean of the newest rewards of at least this, nats.",
+    ),
+    at_any_time("success.window", Bounds::AtLeast(1), "How many of the newest rewards are averaged."),
+    at_any_time(
+        "success.hold_s",
+        NOT_NEGATIVE,
+        "How long the mean must stay above the threshold, seconds of header time.",
+    ),
+    at_any_time(
+        "success.min_frames",
+        Bounds::AtLeast(1),
+        "Frames an episode must have before success can be called.",
+    ),
+    at_start_up("reset.service", Bounds::Free, "Service to call on success; empty: publish only."),
+    at_start_up(
+        "reset.type",
+        Bounds::Choice(&["trigger", "empty", "set_bool"]),
+        "Its type of std_srvs: trigger, empty or set_bool (called with true).",
+    ),
+    at_any_time(
+        "reset.on_timeout",
+        Bounds::Free,
+        "Also call it when an episode became longer than episode.max_duration_s.",
+    ),
+    at_start_up(
+        "reset.retries",
+        ANY_WHOLE,
+        "How often to try again when the service is absent or refuses; one that does not answer is never called again.",
+    ),
+    at_start_up(
+        "reset.timeout_s",
+        ABOVE_0,
+        "How long to wait for the reset service, and then for its answer, seconds.",
+    ),
+    at_any_time(
+        "reset.settle_s",
+        NOT_NEGATIVE,
+        "Pause between the reset's answer and the next episode, seconds.",
+    ),
+];
+
+const fn at_any_time(name: &'static str, bounds: Bounds, description: &'static str) -> Declaration {
+    Declaration { name, description, bounds, change: Change::AnyTime }
+}
+
+const fn at_start_up(name: &'static str, bounds: Bounds, description: &'static str) -> Declaration {
+    Declaration { name, description, bounds, change: Change::StartUp }
+}
+
+/// What is declared under a name.
+pub fn declaration(name: &str) -> Option<&'static Declaration> {
+    DECLARATIONS.iter().find(|declared| declared.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn every_parameter_is_declared_and_no_other() {
+        let mut known: Vec<String> =
+            Config::default().to_parameters().unwrap().into_iter().map(|(name, _)| name).collect();
+        let mut declared: Vec<&str> = DECLARATIONS.iter().map(|declared| declared.name).collect();
+        known.sort();
+        declared.sort_unstable();
+        assert_eq!(declared, known);
+    }
+
+    #[test]
+    fn bounds_say_what_does_not_fit() {
+        let refused = |bounds: Bounds, value: Value| bounds.check(&value).unwrap_err();
+        assert_eq!(refused(ABOVE_0, 0.0.into()), "0 is not above 0");
+        assert_eq!(refused(NOT_NEGATIVE, (-1.5).into()), "-1.5 is not at least 0");
+        assert_eq!(refused(NATS, 0.5.into()), "0.5 is not at most 0");
+        assert_eq!(refused(ABOVE_0, f64::NAN.into()), "NaN is not above 0");
+        assert_eq!(refused(NATS, f64::NEG_INFINITY.into()), "-inf is not at most 0");
+        assert_eq!(refused(Bounds::AtLeast(1), 0.into()), "0 is not at least 1");
+        let rate = Bounds::Number { from: 0.0, to: 1000.0, open: true };
+        assert_eq!(refused(rate, 1001.into()), "1001 is not above 0 and at most 1000");
+        for (bounds, value) in [(NATS, 0.0), (NOT_NEGATIVE, 0.0), (rate, 1000.0), (Bounds::AtLeast(1), 1.0)] {
+            assert_eq!(bounds.check(&value.into()), Ok(()));
+        }
+    }
+}
