@@ -1,9 +1,22 @@
-use log::{Level, LevelFilter, Metadata, Record};
-use r2r::LogSeverity;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
-/// Passes what the program logs with the `log` crate to the ROS logger, which filters by `--log-level`.
+use log::{Level, LevelFilter, Metadata, Record};
+use r2r::rcl_interfaces::msg::Log;
+use r2r::{Clock, LogSeverity, Node, Publisher, QosProfile};
+
+/// Passes on what the program logs with the `log` crate: to the ROS logger, which filters by `--log-level` and writes to
+/// the terminal, and to /rosout, which r2r leaves out.
 struct RosLog {
     logger: String,
+}
+
+/// Where /rosout is, once there is a node that publishes it.
+static ROSOUT: OnceLock<Rosout> = OnceLock::new();
+
+struct Rosout {
+    publisher: Mutex<Publisher<Log>>,
+    clock: Arc<Mutex<Clock>>,
 }
 
 /// Logs through ROS from now on, under the node's name. Only the first call counts.
@@ -11,6 +24,18 @@ pub fn install(logger: &str) {
     if log::set_boxed_logger(Box::new(RosLog { logger: logger.to_owned() })).is_ok() {
         log::set_max_level(LevelFilter::Debug);
     }
+}
+
+/// What is logged from now on, from INFO up, goes to /rosout too. Only the first call counts.
+pub fn publish(node: &mut Node) -> r2r::Result<()> {
+    // As rcl has it: whoever joins late reads what was said in the last ten seconds.
+    let qos = QosProfile::default().reliable().transient_local().keep_last(1000);
+    let qos = qos.lifespan(Duration::from_secs(10));
+    let publisher = Mutex::new(node.create_publisher("/rosout", qos)?);
+    let rosout = Rosout { publisher, clock: node.get_ros_clock() };
+    // A second node in one process would log under the first one's name.
+    let _ = ROSOUT.set(rosout);
+    Ok(())
 }
 
 impl log::Log for RosLog {
@@ -23,17 +48,38 @@ impl log::Log for RosLog {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let severity = match record.level() {
-            Level::Error => LogSeverity::Error,
-            Level::Warn => LogSeverity::Warn,
-            Level::Info => LogSeverity::Info,
-            Level::Debug | Level::Trace => LogSeverity::Debug,
-        };
         // C's strings end at the first NUL.
         let text = record.args().to_string().replace('\0', "\u{fffd}");
         let file = record.file().unwrap_or_default();
-        r2r::log(&text, &self.logger, file, record.line().unwrap_or_default(), severity);
+        let line = record.line().unwrap_or_default();
+        let (severity, level) = match record.level() {
+            Level::Error => (LogSeverity::Error, Some(Log::ERROR as u8)),
+            Level::Warn => (LogSeverity::Warn, Some(Log::WARN as u8)),
+            Level::Info => (LogSeverity::Info, Some(Log::INFO as u8)),
+            Level::Debug | Level::Trace => (LogSeverity::Debug, None),
+        };
+        r2r::log(&text, &self.logger, file, line, severity);
+        if let (Some(level), Some(rosout)) = (level, ROSOUT.get()) {
+            rosout.publish(Log {
+                level,
+                name: self.logger.clone(),
+                msg: text,
+                file: file.to_owned(),
+                line,
+                ..Default::default()
+            });
+        }
     }
 
     fn flush(&self) {}
+}
+
+impl Rosout {
+    fn publish(&self, message: Log) {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamp = clock.get_now().map(|now| Clock::to_builtin_time(&now)).unwrap_or_default();
+        drop(clock);
+        // The failure cannot be logged: this is the log.
+        let _ = self.publisher.lock().unwrap_or_else(PoisonError::into_inner).publish(&Log { stamp, ..message });
+    }
 }

@@ -71,6 +71,7 @@ pub fn run() -> ExitCode {
 fn start() -> Result<(), NodeError> {
     let mut node = Node::create(context()?, NODE_NAME, "")?;
     logging::install(node.logger());
+    logging::publish(&mut node)?;
     let overrides = node.params.lock().map(|parameters| configure(&parameters));
     let config =
         overrides.map_err(|_| NodeError::Internal("the parameters' lock is poisoned".to_owned()))??;

@@ -10,8 +10,9 @@ import pytest
 from conftest import ROOT, TINY_MODEL
 from node_process import program
 from peer import wait_until
-from rcl_interfaces.msg import ParameterEvent, ParameterType
+from rcl_interfaces.msg import Log, ParameterEvent, ParameterType
 from rclpy.parameter import Parameter, parameter_value_to_python
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 
 
@@ -156,6 +157,23 @@ def test_parameter_events_tell_of_every_change_by_whatever_way(start_node, peer)
     wait_until(lambda: len(changes()) >= 4, "four changes are told")
     assert changes() == [("success.window", 4), ("instruction", "one"), ("instruction", "two"), ("instruction", "three")]
     assert all(event.stamp.sec > 0 for event in peer.received["parameter_events"] if event.node == name)
+
+
+def test_what_is_logged_comes_on_rosout(start_node, peer):
+    peer.listen("/rosout", Log, QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL))
+    name = f"{peer.namespace[1:]}.topreward"
+
+    def said(level):
+        level = ord(level) if isinstance(level, bytes) else level  # a byte until Jazzy
+        return [entry.msg for entry in peer.received["rosout"] if entry.name == name and entry.level == level]
+
+    start_node(succes__hold_s=1.0)
+    wait_until(lambda: any("is ready" in text for text in said(Log.INFO)), "an INFO line comes")
+    assert any('did you mean "success.hold_s"' in text for text in said(Log.WARN))
+    peer.say("topreward/instruction", " ")
+    wait_until(lambda: any("instruction is empty" in text for text in said(Log.ERROR)), "an ERROR line comes")
+    entry = [entry for entry in peer.received["rosout"] if entry.name == name][-1]
+    assert entry.stamp.sec > 0 and entry.file.endswith(".rs") and entry.line > 0
 
 
 def test_remapping_and_parameter_files_work(start_node, peer, tmp_path):
