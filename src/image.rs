@@ -17,7 +17,9 @@ pub enum ImageError {
     Depth(String),
     #[error("the image is empty ({width}×{height} pixels)")]
     Empty { width: u32, height: u32 },
-    #[error("{encoding} shares colour between neighbours, but {width}×{height} pixels is odd: use an even size")]
+    #[error(
+        "{encoding} shares colour between neighbours, but {width}×{height} pixels is odd: use an even size"
+    )]
     Odd { encoding: String, width: u32, height: u32 },
     #[error("step is {step} bytes, but a row of {width} pixels in {encoding} needs {needed}")]
     Step { step: usize, width: u32, encoding: String, needed: usize },

@@ -27,7 +27,11 @@ pub enum Bounds {
     Free,
     Choice(&'static [&'static str]),
     /// A finite number within `[from, to]`, without `from` itself where `open`.
-    Number { from: f64, to: f64, open: bool },
+    Number {
+        from: f64,
+        to: f64,
+        open: bool,
+    },
     /// A whole number of at least this.
     AtLeast(u64),
 }
@@ -43,7 +47,8 @@ impl Bounds {
     pub fn check(self, value: &Value) -> Result<(), String> {
         match (self, value.as_f64()) {
             (Self::Number { from, to, open }, Some(number)) => {
-                let fits = number.is_finite() && number <= to && if open { number > from } else { number >= from };
+                let fits =
+                    number.is_finite() && number <= to && if open { number > from } else { number >= from };
                 if fits { Ok(()) } else { Err(format!("{number} is not {}", self.words())) }
             }
             (Self::AtLeast(least), _) if value.as_u64().is_some_and(|whole| whole < least) => {

@@ -4,9 +4,16 @@ use super::ImageError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     /// One value a channel and pixel, side by side.
-    Packed { depth: Depth, channels: usize, places: [usize; 3] },
+    Packed {
+        depth: Depth,
+        channels: usize,
+        places: [usize; 3],
+    },
     /// One value a pixel behind a mosaic of colour filters.
-    Bayer { depth: Depth, pattern: Pattern },
+    Bayer {
+        depth: Depth,
+        pattern: Pattern,
+    },
     Yuv(Yuv),
 }
 

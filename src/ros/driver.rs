@@ -192,7 +192,8 @@ impl Driver {
         {
             log::error!("instruction: {refusal}");
         }
-        let others: Vec<&str> = names.iter().map(String::as_str).filter(|&name| name != "instruction").collect();
+        let others: Vec<&str> =
+            names.iter().map(String::as_str).filter(|&name| name != "instruction").collect();
         if !others.is_empty() {
             self.publish_changed(&others);
         }

@@ -80,6 +80,7 @@ impl Rosout {
         let stamp = clock.get_now().map(|now| Clock::to_builtin_time(&now)).unwrap_or_default();
         drop(clock);
         // The failure cannot be logged: this is the log.
-        let _ = self.publisher.lock().unwrap_or_else(PoisonError::into_inner).publish(&Log { stamp, ..message });
+        let _ =
+            self.publisher.lock().unwrap_or_else(PoisonError::into_inner).publish(&Log { stamp, ..message });
     }
 }

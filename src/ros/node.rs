@@ -219,7 +219,8 @@ impl Parts {
 
 /// Whether the node was told to go by /clock; if so, it does from here on.
 fn simulated_time(node: &mut Node) -> Result<bool, NodeError> {
-    let given = node.params.lock().ok().and_then(|given| given.get(USE_SIM_TIME).map(|one| one.value.clone()));
+    let given =
+        node.params.lock().ok().and_then(|given| given.get(USE_SIM_TIME).map(|one| one.value.clone()));
     match given {
         None | Some(ParameterValue::Bool(false)) => Ok(false),
         Some(ParameterValue::Bool(true)) => {

@@ -39,7 +39,8 @@ pub fn offer(
     let list = node.create_service::<ListParameters::Service>("~/list_parameters", qos())?;
     let describe = node.create_service::<DescribeParameters::Service>("~/describe_parameters", qos())?;
     let set = node.create_service::<SetParameters::Service>("~/set_parameters", qos())?;
-    let together = node.create_service::<SetParametersAtomically::Service>("~/set_parameters_atomically", qos())?;
+    let together =
+        node.create_service::<SetParametersAtomically::Service>("~/set_parameters_atomically", qos())?;
     let shared = || parameters.clone();
     let (for_get, for_types, for_list, for_describe) = (shared(), shared(), shared(), shared());
     let (for_set, for_together) = ((shared(), inputs.clone()), (shared(), inputs));
@@ -104,7 +105,8 @@ pub fn parameter_msgs<'a>(
     parameters: &Parameters,
     names: impl IntoIterator<Item = &'a str>,
 ) -> Vec<msg::Parameter> {
-    let message = |name: &str| msg::Parameter { name: name.to_owned(), value: value_msg(parameters.get(name)) };
+    let message =
+        |name: &str| msg::Parameter { name: name.to_owned(), value: value_msg(parameters.get(name)) };
     names.into_iter().map(message).collect()
 }
 
@@ -184,11 +186,7 @@ fn described(parameters: &Parameters, name: &str) -> ParameterDescriptor {
 
 /// What `list_parameters` answers: names below one of the prefixes (all without any), not more than `depth` levels
 /// deep (0: however deep), and the groups that they stand in.
-fn listed<'a>(
-    names: impl Iterator<Item = &'a str>,
-    prefixes: &[String],
-    depth: u64,
-) -> ListParametersResult {
+fn listed<'a>(names: impl Iterator<Item = &'a str>, prefixes: &[String], depth: u64) -> ListParametersResult {
     let shallow = |rest: &str| depth == 0 || (rest.matches('.').count() as u64) < depth;
     let wanted = |name: &str| {
         if prefixes.is_empty() {

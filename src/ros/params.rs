@@ -234,7 +234,11 @@ mod tests {
         let instruction = ParameterValue::String(" wipe the table ".into());
         assert_eq!(set("instruction", instruction).unwrap().instruction, "wipe the table");
         for (name, value, reason) in [
-            ("success.hold_s", ParameterValue::Double(-1.0), "parameter success.hold_s: -1 is not at least 0"),
+            (
+                "success.hold_s",
+                ParameterValue::Double(-1.0),
+                "parameter success.hold_s: -1 is not at least 0",
+            ),
             ("success.hold_s", ParameterValue::Bool(true), "parameter success.hold_s: true is not a number"),
             ("progress.scale", ParameterValue::String("percent".into()), "percent"),
             ("instruction", ParameterValue::String(" ".into()), "empty"),

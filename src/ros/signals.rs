@@ -28,10 +28,7 @@ impl Signal {
 }
 
 /// Passes on what comes on ~/instruction, for as long as the node lives.
-pub fn instructions(
-    node: &mut Node,
-    inputs: Inputs,
-) -> r2r::Result<impl Future<Output = ()> + Send + use<>> {
+pub fn instructions(node: &mut Node, inputs: Inputs) -> r2r::Result<impl Future<Output = ()> + Send + use<>> {
     let mut texts = latched_or_not(node, "~/instruction")?;
     Ok(async move {
         while let Some(text) = texts.next().await {

@@ -30,7 +30,7 @@ def main():
     programs, share = package(os.environ["AMENT_PREFIX_PATH"])
     episodes = sorted((share / "models/so101-sim/episodes").glob("*.mcap"))
     if not options.model and not (share / "models/so101-sim/model.safetensors").exists():
-        sys.exit("demo: the embedded model models/so101-sim is not in this version: give a Qwen3-VL folder with --model DIR")
+        sys.exit("demo: the embedded model models/so101-sim is not installed: give a Qwen3-VL folder with --model DIR")
     if not options.all:
         episodes = [episode for episode in episodes if episode.name.startswith(CAST)]
     node = [programs / "topreward_node", "--ros-args", "--params-file", share / "config/so101_sim.yaml"]

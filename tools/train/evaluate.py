@@ -38,11 +38,17 @@ class HeldOut:
 
 
 def even(curve):
+    """The scores after whole pairs."""
     return np.array([value for frames, value in curve if frames % 2 == 0])
 
 
+def last_frames(curve):
+    """The success score when every frame is scored, as node and command line do: mean of the last three, odd prefixes too."""
+    return float(np.mean([value for _, value in curve][-3:]))
+
+
 def score(values):
-    """The success score: mean of the last three."""
+    """The success score when whole pairs are scored: mean of the last three, which here span six frames."""
     return float(np.mean(values[-3:]))
 
 
@@ -79,7 +85,8 @@ def examine(scorer, episode):
     for pairs in LENGTHS:
         moments = np.linspace(0, episode.times[-1], 2 * pairs)
         spacing, frames = moments[1], episode.at(moments)
-        result[f"right{pairs}"] = even(scorer.curve(frames, spacing, episode.text))
+        curve = scorer.curve(frames, spacing, episode.text)
+        result[f"right{pairs}"], result[f"success{pairs}"] = even(curve), last_frames(curve)
         result[f"static{pairs}"] = even(scorer.curve(frames[:1] * len(frames), spacing, episode.text))
         if episode.success:
             result[f"wrong{pairs}"] = even(scorer.curve(frames, spacing, wrong))
@@ -99,15 +106,17 @@ def figures_of(results, pairs):
     right, wrong, static, back = (f"{name}{pairs}" for name in ("right", "wrong", "static", "reversed"))
     climb = np.abs([r[static][-1] - r[static][0] for r in results])
     final = lambda rows, name: [score(r[name]) for r in rows]  # noqa: E731
+    ends = lambda rows: [r[f"success{pairs}"] for r in rows]  # noqa: E731
     return {
         "voc": np.mean([voc(r[right]) for r in good]),
         "voc_median": np.median([voc(r[right]) for r in good]),
         "voc_alone": np.mean([voc(r[right]) for r in lone]),
         "voc_distractors": np.mean([voc(r[right]) for r in busy]),
         "voc_reversed": np.mean([voc(r[back]) for r in good]),
-        "auc_success": auc(final(good, right), final(bad, right)),
-        "auc_success_alone": auc(final(lone, right), [score(r[right]) for r in bad if not r["episode"].distractors]),
-        "auc_success_distractors": auc(final(busy, right), [score(r[right]) for r in bad if r["episode"].distractors]),
+        "auc_success": auc(ends(good), ends(bad)),
+        "auc_success_pairs": auc(final(good, right), final(bad, right)),
+        "auc_success_alone": auc(ends(lone), ends([r for r in bad if not r["episode"].distractors])),
+        "auc_success_distractors": auc(ends(busy), ends([r for r in bad if r["episode"].distractors])),
         "auc_instruction": auc(final(good, right), final(good, wrong)),
         "auc_instruction_alone": auc(final(lone, right), final(lone, wrong)),
         "auc_instruction_distractors": auc(final(busy, right), final(busy, wrong)),
@@ -118,11 +127,11 @@ def figures_of(results, pairs):
 
 
 def by_kind(results):
-    good = [score(r["right8"]) for r in results if r["episode"].success]
+    good = [r["success8"] for r in results if r["episode"].success]
     table = {}
     for kind in sorted({r["episode"].kind for r in results}):
         rows = [r for r in results if r["episode"].kind == kind]
-        scores = [score(r["right8"]) for r in rows]
+        scores = [r["success8"] for r in rows]
         table[kind] = {"episodes": len(rows), "score_mean": np.mean(scores), "score_std": np.std(scores), "auc": auc(good, scores)}
     return table
 
@@ -166,7 +175,7 @@ def collect(results):
         **{f"{pairs}_pairs": figures_of(results, pairs) for pairs in LENGTHS},
         "paraphrase": {
             "voc": np.mean([voc(r["paraphrase"]) for r in good]),
-            "auc_success": auc([score(r["paraphrase"]) for r in good], [score(r["paraphrase"]) for r in bad]),
+            "auc_success_pairs": auc([score(r["paraphrase"]) for r in good], [score(r["paraphrase"]) for r in bad]),
         },
         "kinds": by_kind(results),
         "live": live_figures(results),
