@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use r2r::rcl_interfaces::msg::ParameterEvent;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::diagnostics::Diagnostics;
 use super::error::NodeError;
@@ -57,6 +57,8 @@ pub struct Driver {
     pub outputs: Outputs,
     pub diagnostics: Diagnostics,
     pub reset: Option<Arc<RobotReset>>,
+    /// The reset that is under way.
+    pub resetting: Option<AbortHandle>,
     pub settle: Duration,
     pub parameters: parameter_services::Shared,
     /// The instruction as last published on /parameter_events.
@@ -226,6 +228,10 @@ impl Driver {
             }
             Effect::EpisodeStarted(id) => {
                 log::info!("episode {id} begins: \"{}\"", self.session.instruction());
+                // Whoever began it by hand does not want the robot to be reset in the middle of it.
+                if let Some(reset) = self.resetting.take() {
+                    reset.abort();
+                }
                 self.outputs.episode_started();
             }
             Effect::Progress(report) => self.outputs.progress(&report),
@@ -258,10 +264,10 @@ impl Driver {
     fn call_reset(&mut self, ticket: ResetTicket) {
         let Some(reset) = self.reset.clone() else { return };
         let inputs = self.inputs.clone();
-        self.tasks.spawn(async move {
+        self.resetting = Some(self.tasks.spawn(async move {
             inputs.send(Input::ResetAnswered(ticket, reset.call().await));
             None
-        });
+        }));
     }
 }
 

@@ -137,6 +137,7 @@ impl Parts {
                 offered_before: 0,
             },
             reset: robot_reset(node, config)?,
+            resetting: None,
             settle: Duration::from_secs_f64(config.reset.settle_s),
             instruction: config.instruction.trim().into(),
             parameters,
@@ -188,6 +189,7 @@ impl Parts {
                 Some(ended) = self.driver.tasks.join_next() => match ended {
                     Ok(None) => {}
                     Ok(Some(task)) => return Err(NodeError::Internal(format!("{task} ended"))),
+                    Err(error) if error.is_cancelled() => {} // a reset that is not wanted any more
                     Err(error) => return Err(NodeError::Internal(format!("a task failed: {error}"))),
                 },
                 _ = tick.tick() => self.driver.publish_diagnostics(),

@@ -113,6 +113,19 @@ def test_a_reset_that_is_refused_is_tried_again_where_that_is_wanted(start_node,
     assert node.text().count("homing") == 2
 
 
+def test_an_episode_begun_by_hand_ends_the_attempts_to_reset(start_node, peer):
+    service = peer.offer_reset(success=False, message="busy")
+    node = start_to_succeed(start_node, reset__service=service, reset__retries=50)
+    film_success(peer)
+    node.wait_for_log("more attempts")
+    assert peer.call("start_episode").success
+    called = peer.resets
+    time.sleep(2.5)  # two more attempts would have been made
+    assert peer.resets == called
+    assert peer.status("episode")[1] == "episode running"
+    assert node.process.poll() is None
+
+
 def test_a_reset_that_does_not_answer_is_never_called_again(start_node, peer):
     service = peer.offer_reset(delay_s=1.5)
     start_to_succeed(start_node, reset__service=service, reset__timeout_s=0.5, reset__retries=5)
