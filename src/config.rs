@@ -1,27 +1,38 @@
 //! One typed configuration for node and command line, read from the same ROS 2 parameter file.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
 use crate::episode::{EpisodeLimits, Sampler, SamplerError};
-use crate::reward::{ProgressScale, ProgressSettings, SuccessSettings};
+use crate::reward::{Fusion, ProgressScale, ProgressSettings, SuccessSettings};
 
+mod cameras;
 mod declarations;
 
-pub use declarations::{Bounds, Change, DECLARATIONS, Declaration, declaration};
+pub use cameras::{CameraSource, Transport};
+pub use declarations::{Bounds, Change, DECLARATIONS, Declaration, declaration, pattern};
 
 /// The node's name in parameter files.
 pub const NODE_NAME: &str = "topreward";
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// What the robot is to do, in words.
     pub instruction: String,
+    /// Load the model and begin without being asked.
+    pub autostart: bool,
     pub model: Model,
     pub processor: Processor,
+    /// Names of the cameras, at least one.
+    pub cameras: Vec<String>,
+    /// What differs from the defaults, by camera.
+    pub camera: BTreeMap<String, cameras::Camera>,
+    /// How several cameras' scores become one.
+    pub fusion: Fusion,
     pub image: Image,
     pub sampling: Sampling,
     pub episode: Episode,
@@ -46,15 +57,6 @@ pub struct Model {
 pub struct Processor {
     /// Most pixels of one frame after the resize; 0 takes the checkpoint's own video budget over 64 frames.
     pub max_pixels: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Transport {
-    /// `sensor_msgs/Image`
-    Raw,
-    /// `sensor_msgs/CompressedImage`
-    Compressed,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -132,6 +134,26 @@ pub struct Reset {
     pub timeout_s: f64,
     /// Pause between the answer and the next episode, seconds.
     pub settle_s: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            instruction: String::new(),
+            autostart: true,
+            model: Model::default(),
+            processor: Processor::default(),
+            cameras: vec!["camera".to_owned()],
+            camera: BTreeMap::new(),
+            fusion: Fusion::Mean,
+            image: Image::default(),
+            sampling: Sampling::default(),
+            episode: Episode::default(),
+            progress: Progress::default(),
+            success: Success::default(),
+            reset: Reset::default(),
+        }
+    }
 }
 
 impl Default for Model {
@@ -243,18 +265,19 @@ impl Config {
     }
 
     fn from_tree(tree: Mapping) -> Result<Self, ConfigError> {
-        let config: Self = serde_path_to_error::deserialize(Value::Mapping(tree)).map_err(|error| {
+        let mut config: Self = serde_path_to_error::deserialize(Value::Mapping(tree)).map_err(|error| {
             let name = error.path().to_string();
             ConfigError::Tree { name, source: error.into_inner() }
         })?;
         config.validate()?;
+        config.forget_idle_cameras();
         Ok(config)
     }
 
     /// Every parameter by its dotted name, with its value.
     pub fn to_parameters(&self) -> Result<Vec<(String, Value)>, ConfigError> {
         let mut flat = Vec::new();
-        let tree = serde_yaml::to_value(self)
+        let tree = serde_yaml::to_value(self.with_every_camera())
             .map_err(|source| ConfigError::Tree { name: "(all)".to_owned(), source })?;
         flatten("", tree, &mut flat);
         Ok(flat)
@@ -267,7 +290,7 @@ impl Config {
                 return Err(wrong(&name, reason));
             }
         }
-        Ok(())
+        cameras::check_names(&self.cameras).map_err(|reason| wrong("cameras", reason))
     }
 
     pub fn sampler(&self) -> Result<Sampler, ConfigError> {
@@ -358,6 +381,22 @@ mod tests {
     }
 
     #[test]
+    fn parameters_of_cameras_go_out_and_come_back() {
+        let config = read(
+            "topreward:\n  ros__parameters:\n    cameras: [wrist, front]\n    camera:\n      wrist: {transport: compressed}\n\
+             \x20     unused: {topic: /x}\n    camera.front.topic: /front/image\n",
+        )
+        .unwrap();
+        let flat = config.to_parameters().unwrap();
+        let shown = |name: &str| flat.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        assert_eq!(shown("camera.wrist.transport"), Some("compressed".into()));
+        assert_eq!(shown("camera.wrist.topic"), Some("".into()));
+        assert_eq!(shown("camera.front.topic"), Some("/front/image".into()));
+        assert_eq!(shown("camera.unused.topic"), None);
+        assert_eq!(Config::from_parameters(flat).unwrap(), config);
+    }
+
+    #[test]
     fn parameters_go_out_and_come_back() {
         let config = Config { instruction: "lift".into(), ..Config::default() };
         let flat = config.to_parameters().unwrap();
@@ -380,6 +419,11 @@ mod tests {
             ("success: {window: 0}", "success.window"),
             ("progress: {scale: percent}", "progress.scale"),
             ("image: {transport: theora}", "theora"),
+            ("cameras: [wrist, wrist]", "cameras"),
+            ("cameras: [3d]", "3d"),
+            ("cameras: []", "cameras"),
+            ("camera: {camera: {topik: x}}", "topik"),
+            ("fusion: median", "median"),
             ("episode: {max_duration_s: .nan}", "episode.max_duration_s"),
         ] {
             let message = with(yaml);

@@ -4,18 +4,19 @@
 //! prefix is scored, and the rest is counted as coalesced. Requests of an episode that a newer one has replaced are
 //! discarded unseen.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::episode::{DropReason, PrefixRequest};
-use crate::vlm::{LogProbs, ModelInfo, VideoVlm, VlmError};
+use crate::episode::{DropReason, Frame, PrefixRequest};
+use crate::vlm::{InstructionCheck, LogProbs, ModelInfo, VideoVlm, VlmError};
 
 /// A scored prefix of an episode.
 #[derive(Debug, Clone)]
 pub struct PrefixScore {
+    pub camera: usize,
     pub episode_id: u64,
     pub instruction: Arc<str>,
     /// Frames the model had seen.
@@ -25,6 +26,8 @@ pub struct PrefixScore {
     /// Stamp and frame of reference of the newest of them.
     pub stamp_ns: i64,
     pub frame_id: Arc<str>,
+    /// The newest of them, where a request brought it.
+    pub frame: Option<Frame>,
     /// Nats, ≤ 0.
     pub log_probs: LogProbs,
     /// From the submission of the newest request to its score.
@@ -36,7 +39,7 @@ pub struct PrefixScore {
 /// What the engine reports, in the order of its work.
 #[derive(Debug)]
 pub enum EngineEvent {
-    Ready(ModelInfo),
+    Ready(ModelInfo, InstructionCheck),
     /// The model could not be loaded; the engine has stopped.
     LoadFailed(VlmError),
     /// A prefix was scored; `new_frames` of the queue went into it (0 when only the instruction was new).
@@ -46,12 +49,14 @@ pub enum EngineEvent {
     },
     /// A batch failed: its `frames` are not scored, the engine goes on.
     Failed {
+        camera: usize,
         episode_id: u64,
         frames: u64,
         error: VlmError,
     },
     /// Frames left the queue unseen.
     Discarded {
+        camera: usize,
         frames: u64,
         reason: DropReason,
     },
@@ -79,10 +84,20 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    requests: VecDeque<(PrefixRequest, Instant)>,
+    requests: VecDeque<Waiting>,
     capacity: usize,
+    /// What the model remembers of the episode is to be thrown away.
+    forget: bool,
     stop: bool,
 }
+
+enum Work {
+    Batch(Vec<Waiting>),
+    Forget,
+    Stop,
+}
+
+type Waiting = (PrefixRequest, Instant);
 
 impl Engine {
     /// Starts the thread, which loads the model and then works off the queue of at most `capacity` requests. `sink`
@@ -122,6 +137,17 @@ impl Engine {
         self.shared.lock().requests.len()
     }
 
+    /// Takes back the requests that wait, and asks the thread to free the episode's memory after the inference under
+    /// way. The model stays. Does not wait.
+    pub fn forget(&self) -> Vec<PrefixRequest> {
+        let mut queue = self.shared.lock();
+        queue.forget = true;
+        let waiting = queue.requests.drain(..).map(|(request, _)| request).collect();
+        drop(queue);
+        self.shared.changed.notify_one();
+        waiting
+    }
+
     /// Asks the thread to stop after the inference under way; [`EngineEvent::Stopped`] follows. Does not wait.
     pub fn request_stop(&self) {
         self.shared.lock().stop = true;
@@ -150,16 +176,22 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for work; `None` when the engine is to stop.
-    fn next_batch(&self) -> Option<Vec<(PrefixRequest, Instant)>> {
+    /// Waits for work.
+    fn next(&self) -> Work {
         let mut queue = self.lock();
-        while queue.requests.is_empty() && !queue.stop {
+        while queue.requests.is_empty() && !queue.stop && !queue.forget {
             queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-        (!queue.stop).then(|| queue.requests.drain(..).collect())
+        if queue.stop {
+            Work::Stop
+        } else if std::mem::take(&mut queue.forget) {
+            Work::Forget
+        } else {
+            Work::Batch(queue.requests.drain(..).collect())
+        }
     }
 
-    fn drain(&self) -> Vec<(PrefixRequest, Instant)> {
+    fn drain(&self) -> Vec<Waiting> {
         self.lock().requests.drain(..).collect()
     }
 }
@@ -173,71 +205,84 @@ fn load_and_work<V: VideoVlm>(
         Ok(model) => model,
         Err(error) => return sink(EngineEvent::LoadFailed(error)),
     };
-    sink(EngineEvent::Ready(model.info().clone()));
-    let mut current = None;
-    while let Some(mut batch) = shared.next_batch() {
-        let newest = batch.iter().map(|(request, _)| request.episode_id).max().unwrap_or_default();
-        let frames_before = new_frames(&batch);
-        batch.retain(|(request, _)| request.episode_id == newest);
-        let discarded = frames_before - new_frames(&batch);
-        if discarded > 0 {
-            sink(EngineEvent::Discarded { frames: discarded, reason: DropReason::EpisodeEnded });
+    sink(EngineEvent::Ready(model.info().clone(), model.instruction_check()));
+    let mut episode = Episode { id: 0, cameras: BTreeMap::new() };
+    loop {
+        match shared.next() {
+            Work::Batch(batch) => work_off(&model, &mut episode, batch, sink),
+            Work::Forget => episode.cameras.clear(),
+            Work::Stop => break,
         }
-        sink(work_off(&model, &mut current, batch));
     }
-    let left = new_frames(&shared.drain());
-    if left > 0 {
-        sink(EngineEvent::Discarded { frames: left, reason: DropReason::Shutdown });
-    }
+    discard(shared.drain(), DropReason::Shutdown, sink);
+    drop(model); // `Stopped` says that its memory is free
     sink(EngineEvent::Stopped);
 }
 
-/// The episode that the model has in memory.
-struct Current<E> {
+/// The episode that the model has in memory, by camera.
+struct Episode<E> {
     id: u64,
+    cameras: BTreeMap<usize, View<E>>,
+}
+
+/// What one camera has shown of it.
+struct View<E> {
     episode: E,
     frames: usize,
 }
 
-/// Appends the frames of a batch (all of one episode) and scores its newest prefix.
+/// Scores the newest episode of a batch, camera by camera; requests of replaced episodes are discarded.
 fn work_off<V: VideoVlm>(
     model: &V,
-    current: &mut Option<Current<V::Episode>>,
-    batch: Vec<(PrefixRequest, Instant)>,
-) -> EngineEvent {
-    let started = Instant::now();
-    let new_frames = new_frames(&batch);
-    let Some((newest, submitted)) = batch.last().cloned() else {
-        return EngineEvent::Discarded { frames: 0, reason: DropReason::EpisodeEnded };
-    };
-    if current.as_ref().is_none_or(|current| current.id != newest.episode_id) {
-        *current = None; // the old episode's memory is freed before the new one takes its own
+    episode: &mut Episode<V::Episode>,
+    batch: Vec<Waiting>,
+    sink: &mut impl FnMut(EngineEvent),
+) {
+    let newest = batch.iter().map(|(request, _)| request.episode_id).max().unwrap_or_default();
+    let (wanted, replaced): (Vec<_>, Vec<_>) =
+        batch.into_iter().partition(|(request, _)| request.episode_id == newest);
+    discard(replaced, DropReason::EpisodeEnded, sink);
+    if episode.id != newest {
+        // The old episode's memory is freed before the new one takes its own.
+        *episode = Episode { id: newest, cameras: BTreeMap::new() };
     }
-    let current = current.get_or_insert_with(|| Current {
-        id: newest.episode_id,
-        episode: model.new_episode(),
-        frames: 0,
-    });
-    let result = batch
+    for (camera, requests) in by_camera(wanted) {
+        let view =
+            episode.cameras.entry(camera).or_insert_with(|| View { episode: model.new_episode(), frames: 0 });
+        sink(score_newest(model, view, requests));
+    }
+}
+
+/// Appends the frames of these requests (all of one camera) and scores its newest prefix.
+fn score_newest<V: VideoVlm>(model: &V, view: &mut View<V::Episode>, requests: Vec<Waiting>) -> EngineEvent {
+    let started = Instant::now();
+    let new_frames = new_frames(&requests);
+    let Some((newest, submitted)) = requests.last().cloned() else {
+        return EngineEvent::Discarded { camera: 0, frames: 0, reason: DropReason::EpisodeEnded };
+    };
+    let result = requests
         .iter()
         .filter_map(|(request, _)| Some((request.new_frame.as_ref()?, request.time_s)))
         .try_for_each(|(frame, time_s)| {
-            model.append(&mut current.episode, &frame.rgb, time_s)?;
-            current.frames += 1;
+            model.append(&mut view.episode, &frame.rgb, time_s)?;
+            view.frames += 1;
             Ok(())
         })
-        .and_then(|()| model.score(&mut current.episode, &newest.instruction));
+        .and_then(|()| model.score(&mut view.episode, &newest.instruction));
+    let PrefixRequest { camera, episode_id, instruction, new_frame, time_s, stamp_ns, frame_id, .. } = newest;
     match result {
-        Err(error) => EngineEvent::Failed { episode_id: newest.episode_id, frames: new_frames, error },
+        Err(error) => EngineEvent::Failed { camera, episode_id, frames: new_frames, error },
         Ok(log_probs) => EngineEvent::Scored {
             new_frames,
             score: PrefixScore {
-                episode_id: newest.episode_id,
-                instruction: newest.instruction,
-                frames: current.frames,
-                time_s: newest.time_s,
-                stamp_ns: newest.stamp_ns,
-                frame_id: newest.frame_id,
+                camera,
+                episode_id,
+                instruction,
+                frames: view.frames,
+                time_s,
+                stamp_ns,
+                frame_id,
+                frame: new_frame,
                 log_probs,
                 latency: submitted.elapsed(),
                 inference: started.elapsed(),
@@ -246,8 +291,25 @@ fn work_off<V: VideoVlm>(
     }
 }
 
-fn new_frames(batch: &[(PrefixRequest, Instant)]) -> u64 {
-    batch.iter().filter(|(request, _)| request.new_frame.is_some()).count() as u64
+fn by_camera(requests: Vec<Waiting>) -> BTreeMap<usize, Vec<Waiting>> {
+    let mut cameras: BTreeMap<usize, Vec<Waiting>> = BTreeMap::new();
+    for waiting in requests {
+        cameras.entry(waiting.0.camera).or_default().push(waiting);
+    }
+    cameras
+}
+
+fn discard(requests: Vec<Waiting>, reason: DropReason, sink: &mut impl FnMut(EngineEvent)) {
+    for (camera, requests) in by_camera(requests) {
+        let frames = new_frames(&requests);
+        if frames > 0 {
+            sink(EngineEvent::Discarded { camera, frames, reason });
+        }
+    }
+}
+
+fn new_frames(requests: &[Waiting]) -> u64 {
+    requests.iter().filter(|(request, _)| request.new_frame.is_some()).count() as u64
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
@@ -270,6 +332,7 @@ mod tests {
         let frame =
             Frame { stamp_ns: index as i64, frame_id: "camera".into(), rgb: Arc::new(RgbImage::new(4, 4)) };
         PrefixRequest {
+            camera: 0,
             episode_id,
             instruction: "lift".into(),
             time_s: index as f64 * 0.5,
@@ -299,7 +362,7 @@ mod tests {
             }))
         };
         let engine = Engine::spawn(load, 4, move |event| drop(events_in.send(event))).unwrap();
-        assert!(matches!(events.recv_timeout(PATIENCE).unwrap(), EngineEvent::Ready(_)));
+        assert!(matches!(events.recv_timeout(PATIENCE).unwrap(), EngineEvent::Ready(..)));
         (engine, events, begun, leave)
     }
 
@@ -343,7 +406,7 @@ mod tests {
         assert_eq!(scored(events.recv_timeout(PATIENCE).unwrap()).0.episode_id, 1);
         let discarded = events.recv_timeout(PATIENCE).unwrap();
         assert!(
-            matches!(discarded, EngineEvent::Discarded { frames: 2, reason: DropReason::EpisodeEnded }),
+            matches!(discarded, EngineEvent::Discarded { frames: 2, reason: DropReason::EpisodeEnded, .. }),
             "{discarded:?}"
         );
         let (score, new_frames) = scored(events.recv_timeout(PATIENCE).unwrap());
@@ -363,8 +426,43 @@ mod tests {
         leave.send(()).unwrap();
         scored(events.recv_timeout(PATIENCE).unwrap());
         let discarded = events.recv_timeout(PATIENCE).unwrap();
-        assert!(matches!(discarded, EngineEvent::Discarded { frames: 4, reason: DropReason::Shutdown }));
+        assert!(matches!(discarded, EngineEvent::Discarded { frames: 4, reason: DropReason::Shutdown, .. }));
         assert!(matches!(events.recv_timeout(PATIENCE).unwrap(), EngineEvent::Stopped));
+    }
+
+    #[test]
+    fn each_camera_has_a_prefix_of_its_own_on_the_one_model() {
+        let (engine, events, begun, leave) = gated();
+        engine.submit(request(1, 0)).unwrap();
+        begun.recv_timeout(PATIENCE).unwrap();
+        engine.submit(PrefixRequest { camera: 1, ..request(1, 0) }).unwrap();
+        engine.submit(request(1, 1)).unwrap();
+        engine.submit(PrefixRequest { camera: 1, ..request(1, 1) }).unwrap();
+        for _ in 0..3 {
+            leave.send(()).unwrap();
+        }
+        let next = || {
+            let (score, new_frames) = scored(events.recv_timeout(PATIENCE).unwrap());
+            (score.camera, score.frames, new_frames)
+        };
+        assert_eq!(next(), (0, 1, 1));
+        assert_eq!(next(), (0, 2, 1));
+        assert_eq!(next(), (1, 2, 2));
+    }
+
+    #[test]
+    fn forgetting_gives_back_what_waits_and_keeps_the_model() {
+        let (engine, events, begun, leave) = gated();
+        engine.submit(request(1, 0)).unwrap();
+        begun.recv_timeout(PATIENCE).unwrap();
+        engine.submit(request(1, 1)).unwrap();
+        assert_eq!(engine.forget().iter().map(|waiting| waiting.frames).collect::<Vec<_>>(), [2]);
+        engine.submit(request(1, 2)).unwrap();
+        leave.send(()).unwrap();
+        leave.send(()).unwrap();
+        assert_eq!(scored(events.recv_timeout(PATIENCE).unwrap()).0.frames, 1);
+        // The model has not forgotten how to score, but what it had seen.
+        assert_eq!(scored(events.recv_timeout(PATIENCE).unwrap()).0.frames, 1);
     }
 
     #[test]

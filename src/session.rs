@@ -1,22 +1,24 @@
-//! One camera's session: episodes begin, are scored, succeed, reset and begin again.
+//! The session: episodes begin, are scored, succeed, reset and begin again.
 //!
 //! A state machine without clock, channel, thread or ROS: whoever drives it tells what happened and then carries out
-//! the [`Effect`]s. It is the one owner of the episode, its progress, the success detector and the frame account.
+//! the [`Effect`]s. It is the one owner of the episode, its progress, the success detector and the frame account. Each
+//! camera has a prefix of its own in the episode; progress and success are of what all cameras say together.
 
 use std::sync::Arc;
 
 use crate::config::{Config, ConfigError};
 use crate::engine::{EngineEvent, PrefixScore};
-use crate::episode::{
-    Applied, DropReason, EndReason, EpisodeBuffer, EpisodeEvent, Frame, FrameAccount, PrefixRequest,
-};
-use crate::reward::{ProgressTracker, SuccessDetector, SuccessReading, Verdict};
+use crate::episode::{Applied, DropReason, EndReason, EpisodeEvent, Frame, FrameAccount, PrefixRequest};
+use crate::instruction::{InstructionError, InstructionRule};
+use crate::reward::{Fusion, ProgressTracker, SuccessDetector, SuccessReading, Verdict};
 
+mod cameras;
 mod latency;
 mod report;
 
+pub use cameras::Camera;
 pub use latency::Latencies;
-pub use report::{EpisodeReport, ProgressReport, SuccessReport};
+pub use report::{EpisodeReport, ProgressReport, ScorePoint, SuccessReport};
 
 /// What is to be done, in this order.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub enum Effect {
     /// Hand to the engine; when it refuses, tell [`Session::queue_full`].
     Submit(PrefixRequest),
     EpisodeStarted(u64),
+    /// One of several cameras was scored.
+    CameraProgress(ProgressReport),
     Progress(ProgressReport),
     Success(SuccessReport),
     EpisodeEnded(EpisodeReport),
@@ -40,8 +44,8 @@ pub struct ResetTicket(u64);
 /// Where the session stands between episodes and in them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {
-    /// The model is being loaded.
-    Loading,
+    /// Nothing runs until the session is activated.
+    Inactive,
     /// Nothing runs until there is an instruction.
     NoInstruction,
     /// Nothing runs until someone asks for it.
@@ -59,7 +63,7 @@ impl Phase {
     /// The name used on /diagnostics.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Self::Loading => "loading the model",
+            Self::Inactive => "not active",
             Self::NoInstruction => "waiting for an instruction",
             Self::Idle => "idle",
             Self::Running => "episode running",
@@ -73,12 +77,12 @@ impl Phase {
 /// Why a request was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("the model is still being loaded")]
-    Loading,
+    #[error("the node is not active: see its lifecycle state (it may still be loading the model)")]
+    Inactive,
     #[error("there is no instruction: set the parameter \"instruction\" or call ~/set_instruction")]
     NoInstruction,
-    #[error("the instruction is empty: say what the robot is to do")]
-    EmptyInstruction,
+    #[error(transparent)]
+    Instruction(#[from] InstructionError),
     #[error("episode {0} is running: end it with ~/end_episode or begin anew with ~/reset_episode")]
     Running(u64),
     #[error("no episode is running")]
@@ -86,7 +90,11 @@ pub enum Refusal {
 }
 
 pub struct Session {
-    buffer: EpisodeBuffer,
+    cameras: Vec<Camera>,
+    fusion: Fusion,
+    instruction: Arc<str>,
+    rule: InstructionRule,
+    episodes_started: u64,
     tracker: ProgressTracker,
     detector: SuccessDetector,
     threshold_nats: f64,
@@ -95,7 +103,6 @@ pub struct Session {
     resets_on_timeout: bool,
     phase: Phase,
     running: Option<EpisodeReport>,
-    account: FrameAccount,
     latencies: Latencies,
     verdict: Verdict,
     last_error: Option<String>,
@@ -103,20 +110,23 @@ pub struct Session {
 }
 
 impl Session {
-    /// Begins in [`Phase::Loading`]; the engine's `Ready` moves it on.
+    /// Begins in [`Phase::Inactive`]; [`Session::activate`] moves it on.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
-        let instruction = Arc::from(config.instruction.trim());
+        let instruction: Arc<str> = config.instruction.trim().into();
         Ok(Self {
-            buffer: EpisodeBuffer::new(config.sampler()?, config.episode_limits(), instruction),
+            cameras: Camera::all(config, &instruction)?,
+            fusion: config.fusion,
+            instruction,
+            rule: InstructionRule::default(),
+            episodes_started: 0,
             tracker: ProgressTracker::new(config.progress_settings()),
             detector: SuccessDetector::new(config.success_settings()),
             threshold_nats: config.success.threshold_nats,
             auto_start: config.episode.auto_start,
             resets: !config.reset.service.is_empty(),
             resets_on_timeout: config.reset.on_timeout,
-            phase: Phase::Loading,
+            phase: Phase::Inactive,
             running: None,
-            account: FrameAccount::default(),
             latencies: Latencies::default(),
             verdict: Verdict::Gathering,
             last_error: None,
@@ -134,11 +144,16 @@ impl Session {
     }
 
     pub fn instruction(&self) -> &Arc<str> {
-        self.buffer.instruction()
+        &self.instruction
     }
 
-    pub fn account(&self) -> &FrameAccount {
-        &self.account
+    pub fn cameras(&self) -> &[Camera] {
+        &self.cameras
+    }
+
+    /// Where the frames of all cameras went.
+    pub fn account(&self) -> FrameAccount {
+        self.cameras.iter().fold(FrameAccount::default(), |sum, camera| sum.plus(&camera.account))
     }
 
     pub fn latencies(&self) -> &Latencies {
@@ -160,24 +175,25 @@ impl Session {
         std::mem::take(&mut self.effects)
     }
 
-    /// A frame from the camera.
-    pub fn frame(&mut self, frame: Frame) {
-        self.account.offered += 1;
-        self.take(frame);
+    /// A frame from one of the cameras.
+    pub fn frame(&mut self, camera: usize, frame: Frame) {
+        self.cameras[camera].account.offered += 1;
+        self.take(camera, frame);
     }
 
-    fn take(&mut self, frame: Frame) {
-        match self.buffer.apply(EpisodeEvent::Frame(frame)) {
+    fn take(&mut self, index: usize, frame: Frame) {
+        let camera = &mut self.cameras[index];
+        match camera.buffer.apply(EpisodeEvent::Frame(frame)) {
             Applied::Request(request) => {
                 if let Some(running) = &mut self.running {
-                    running.frames = request.frames;
+                    running.frames += 1;
                 }
                 self.effects.push(Effect::Submit(request));
             }
-            Applied::Skipped => self.account.skipped += 1,
-            Applied::Dropped(reason) => self.account.drop_frames(reason, 1),
+            Applied::Skipped => camera.account.skipped += 1,
+            Applied::Dropped(reason) => camera.account.drop_frames(reason, 1),
             Applied::TooLong => {
-                self.account.drop_frames(DropReason::EpisodeEnded, 1);
+                camera.account.drop_frames(DropReason::EpisodeEnded, 1);
                 self.end(EndReason::MaxDuration);
                 if self.resets && self.resets_on_timeout {
                     self.reset();
@@ -188,39 +204,69 @@ impl Session {
             Applied::TimeJump(frame) => {
                 self.end(EndReason::TimeJump);
                 self.start();
-                self.take(frame);
+                self.take(index, frame);
             }
             Applied::Done => {}
         }
     }
 
-    /// Frames from the camera that never became one, for a reason.
-    pub fn frames_lost(&mut self, reason: DropReason, frames: u64) {
-        self.account.offered += frames;
-        self.account.drop_frames(reason, frames);
+    /// Images of a camera that never became frames, for a reason.
+    pub fn frames_lost(&mut self, camera: usize, reason: DropReason, frames: u64) {
+        let account = &mut self.cameras[camera].account;
+        account.offered += frames;
+        account.drop_frames(reason, frames);
     }
 
     /// The engine did not take a request.
     pub fn queue_full(&mut self, request: &PrefixRequest) {
-        self.account.drop_frames(DropReason::QueueFull, u64::from(request.new_frame.is_some()));
+        self.not_scored(request, DropReason::QueueFull);
     }
 
-    /// What the engine reports. Its end (`LoadFailed`, `Stopped`, `Died`) is the driver's matter.
+    /// A request that nobody scores any more.
+    pub fn not_scored(&mut self, request: &PrefixRequest, reason: DropReason) {
+        let frames = u64::from(request.new_frame.is_some());
+        self.cameras[request.camera].account.drop_frames(reason, frames);
+    }
+
+    /// What the engine reports of frames. Its beginning and end are the driver's matter.
     pub fn engine(&mut self, event: EngineEvent) {
         match event {
-            EngineEvent::Ready(_) => self.ready(),
             EngineEvent::Scored { score, new_frames } => {
-                self.account.scored += new_frames.min(1);
-                self.account.coalesced += new_frames.saturating_sub(1);
+                let account = &mut self.cameras[score.camera].account;
+                account.scored += new_frames.min(1);
+                account.coalesced += new_frames.saturating_sub(1);
                 self.scored(score);
             }
-            EngineEvent::Failed { frames, error, .. } => {
-                self.account.drop_frames(DropReason::InferenceFailed, frames);
+            EngineEvent::Failed { camera, frames, error, .. } => {
+                self.cameras[camera].account.drop_frames(DropReason::InferenceFailed, frames);
                 self.last_error = Some(error.to_string());
             }
-            EngineEvent::Discarded { frames, reason } => self.account.drop_frames(reason, frames),
-            EngineEvent::LoadFailed(_) | EngineEvent::Stopped | EngineEvent::Died(_) => {}
+            EngineEvent::Discarded { camera, frames, reason } => {
+                self.cameras[camera].account.drop_frames(reason, frames);
+            }
+            EngineEvent::Ready(..)
+            | EngineEvent::LoadFailed(_)
+            | EngineEvent::Stopped
+            | EngineEvent::Died(_) => {}
         }
+    }
+
+    /// The model is there: episodes may begin. What does not fit the model is refused from now on.
+    pub fn activate(&mut self) {
+        if self.phase == Phase::Inactive {
+            self.begin_if_wanted();
+        }
+    }
+
+    /// Ends the running episode; nothing begins until [`Session::activate`].
+    pub fn deactivate(&mut self) {
+        self.end(EndReason::Deactivated);
+        self.phase = Phase::Inactive;
+    }
+
+    /// The rule for instructions from now on.
+    pub fn set_rule(&mut self, rule: InstructionRule) {
+        self.rule = rule;
     }
 
     /// Someone asks for an episode.
@@ -251,20 +297,21 @@ impl Session {
 
     /// Someone sets the instruction.
     pub fn set_instruction(&mut self, instruction: &str) -> Result<(), Refusal> {
-        let instruction = instruction.trim();
-        if instruction.is_empty() {
-            return Err(Refusal::EmptyInstruction);
-        }
-        if **self.buffer.instruction() == *instruction {
+        let instruction = self.rule.accept(instruction)?;
+        if self.instruction == instruction {
             return Ok(());
         }
+        self.instruction = instruction.clone();
         // Rewards of two instructions cannot be compared.
         self.forget_rewards();
         if let Some(running) = &mut self.running {
-            running.ask(instruction.into());
+            running.ask(instruction.clone());
         }
-        if let Applied::Request(request) = self.buffer.apply(EpisodeEvent::Instruction(instruction.into())) {
-            self.effects.push(Effect::Submit(request));
+        for camera in &mut self.cameras {
+            let asked = camera.buffer.apply(EpisodeEvent::Instruction(instruction.clone()));
+            if let Applied::Request(request) = asked {
+                self.effects.push(Effect::Submit(request));
+            }
         }
         if self.phase == Phase::NoInstruction {
             self.begin_if_wanted();
@@ -277,8 +324,11 @@ impl Session {
     pub fn configure(&mut self, config: &Config) {
         self.auto_start = config.episode.auto_start;
         self.resets_on_timeout = config.reset.on_timeout;
-        self.buffer.set_limits(config.episode_limits());
         self.tracker.configure(config.progress_settings());
+        for camera in &mut self.cameras {
+            camera.buffer.set_limits(config.episode_limits());
+            camera.tracker.configure(config.progress_settings());
+        }
         if self.detector.settings() != config.success_settings() {
             self.detector = SuccessDetector::new(config.success_settings());
             self.threshold_nats = config.success.threshold_nats;
@@ -312,18 +362,14 @@ impl Session {
         if self.running.is_some() {
             self.end(EndReason::Shutdown);
         }
-        let pending = self.account.pending().unwrap_or_default();
-        self.account.drop_frames(DropReason::Shutdown, pending);
-    }
-
-    fn ready(&mut self) {
-        if self.phase == Phase::Loading {
-            self.begin_if_wanted();
+        for camera in &mut self.cameras {
+            let pending = camera.account.pending().unwrap_or_default();
+            camera.account.drop_frames(DropReason::Shutdown, pending);
         }
     }
 
     fn begin_if_wanted(&mut self) {
-        if self.buffer.instruction().is_empty() {
+        if self.instruction.is_empty() {
             self.phase = Phase::NoInstruction;
         } else if self.auto_start {
             self.start();
@@ -333,25 +379,30 @@ impl Session {
     }
 
     fn may_start(&self) -> Result<(), Refusal> {
-        if self.phase == Phase::Loading {
-            return Err(Refusal::Loading);
+        if self.phase == Phase::Inactive {
+            return Err(Refusal::Inactive);
         }
-        if self.buffer.instruction().is_empty() { Err(Refusal::NoInstruction) } else { Ok(()) }
+        if self.instruction.is_empty() { Err(Refusal::NoInstruction) } else { Ok(()) }
     }
 
     fn start(&mut self) -> u64 {
-        self.buffer.apply(EpisodeEvent::Start);
+        for camera in &mut self.cameras {
+            camera.buffer.apply(EpisodeEvent::Start);
+        }
         self.forget_rewards();
         self.last_error = None;
-        let episode_id = self.buffer.episode_id().unwrap_or_default();
-        self.running = Some(EpisodeReport::new(episode_id, self.buffer.instruction().clone()));
+        self.episodes_started += 1;
+        let episode_id = self.episodes_started;
+        self.running = Some(EpisodeReport::new(episode_id, self.instruction.clone()));
         self.phase = Phase::Running;
         self.effects.push(Effect::EpisodeStarted(episode_id));
         episode_id
     }
 
     fn end(&mut self, reason: EndReason) {
-        self.buffer.apply(EpisodeEvent::End);
+        for camera in &mut self.cameras {
+            camera.buffer.apply(EpisodeEvent::End);
+        }
         if let Some(mut report) = self.running.take() {
             report.end_reason = Some(reason);
             self.effects.push(Effect::EpisodeEnded(report));
@@ -359,6 +410,9 @@ impl Session {
     }
 
     fn forget_rewards(&mut self) {
+        for camera in &mut self.cameras {
+            camera.forget_scores();
+        }
         self.tracker.reset();
         self.detector.reset();
         self.verdict = Verdict::Gathering;
@@ -366,16 +420,32 @@ impl Session {
 
     /// The episode in question is the last one.
     fn ticket(&self) -> ResetTicket {
-        ResetTicket(self.buffer.episodes_started())
+        ResetTicket(self.episodes_started)
     }
 
     fn scored(&mut self, score: PrefixScore) {
         self.latencies.push(score.latency);
         // What was asked before the episode's end or the instruction's change answers nobody's question any more.
-        let Some(running) = &mut self.running else { return };
-        if score.episode_id != running.episode_id || score.instruction != running.instruction {
+        let asked = |running: &EpisodeReport| {
+            (score.episode_id, &score.instruction) == (running.episode_id, &running.instruction)
+        };
+        if !self.running.as_ref().is_some_and(asked) {
             return;
         }
+        self.cameras[score.camera].note(&score);
+        if self.cameras.len() > 1 {
+            let camera = &mut self.cameras[score.camera];
+            let progress = camera.tracker.push(score.log_probs.log_prob_true);
+            self.effects.push(Effect::CameraProgress(ProgressReport { score: score.clone(), progress }));
+        }
+        if let Some(fused) = cameras::fuse(&mut self.cameras, self.fusion, &score) {
+            self.judge(fused);
+        }
+    }
+
+    /// What all cameras say together.
+    fn judge(&mut self, score: PrefixScore) {
+        let Some(running) = &mut self.running else { return };
         let log_prob_true = score.log_probs.log_prob_true;
         let progress = self.tracker.push(log_prob_true);
         running.add(&score, progress);

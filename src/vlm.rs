@@ -1,5 +1,8 @@
 //! The model's door: what the rest of the program may ask of a video VLM. No tensor library shows here.
 
+use std::fmt;
+use std::sync::Arc;
+
 use ::image::RgbImage;
 
 pub mod qwen3_vl;
@@ -48,6 +51,30 @@ pub enum VlmError {
     Inference(String),
 }
 
+/// Tells whether an instruction could be scored, without the model: cheap to clone, callable from any thread.
+#[derive(Clone)]
+pub struct InstructionCheck(Arc<CheckFn>);
+
+type CheckFn = dyn Fn(&str) -> Result<(), VlmError> + Send + Sync;
+
+impl InstructionCheck {
+    pub fn new(check: impl Fn(&str) -> Result<(), VlmError> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(check))
+    }
+
+    /// # Errors
+    /// [`VlmError::EmptyInstruction`] or [`VlmError::InstructionTooLong`].
+    pub fn check(&self, instruction: &str) -> Result<(), VlmError> {
+        (self.0)(instruction)
+    }
+}
+
+impl fmt::Debug for InstructionCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InstructionCheck")
+    }
+}
+
 /// A frozen video VLM that scores growing prefixes of episodes.
 ///
 /// The model itself is immutable; what an episode has shown lives in a caller-owned [`VideoVlm::Episode`], so one
@@ -67,6 +94,6 @@ pub trait VideoVlm {
     /// Scores all frames appended so far against the instruction. Leaves the episode as it was.
     fn score(&self, episode: &mut Self::Episode, instruction: &str) -> Result<LogProbs, VlmError>;
 
-    /// Whether `instruction` could be scored: not empty, not too long.
-    fn check_instruction(&self, instruction: &str) -> Result<(), VlmError>;
+    /// What tells whether an instruction could be scored: not empty, not too long.
+    fn instruction_check(&self) -> InstructionCheck;
 }

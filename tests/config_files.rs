@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use topreward::config::{Change, Config, declaration};
+use topreward::config::{Change, Config, declaration, pattern};
 
 #[test]
 fn every_shipped_parameter_file_is_read() {
@@ -41,6 +41,7 @@ fn parameter_page() -> String {
         let live = if declared.change == Change::AnyTime { "live" } else { "" };
         let default = serde_json::to_string(&default).unwrap();
         let (words, description) = (declared.bounds.words(), declared.description);
+        let name = pattern(&name);
         page += &format!("| `{name}` | `{default}` | {live} | {words} | {description} |\n");
     }
     page

@@ -288,16 +288,16 @@ fn instructions_are_checked() {
     let model = Qwen3Vl::load(&options).unwrap();
     let mut episode = episode_of(&model, &aligned()[..1]);
     for empty in ["", "  \n\t"] {
-        assert!(matches!(model.check_instruction(empty), Err(VlmError::EmptyInstruction)));
+        assert!(matches!(model.instruction_check().check(empty), Err(VlmError::EmptyInstruction)));
         assert!(matches!(model.score(&mut episode, empty), Err(VlmError::EmptyInstruction)));
     }
     let long = "x y ".repeat(30);
     assert!(matches!(
-        model.check_instruction(&long),
+        model.instruction_check().check(&long),
         Err(VlmError::InstructionTooLong { tokens: 21.., limit: 20 })
     ));
     assert!(matches!(model.score(&mut episode, &long), Err(VlmError::InstructionTooLong { .. })));
-    assert!(model.check_instruction("x y z").is_ok());
+    assert!(model.instruction_check().check("x y z").is_ok());
 }
 
 #[test]

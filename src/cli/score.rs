@@ -109,7 +109,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
         max_pixels: args.max_pixels.or(config.max_pixels()),
         max_instruction_tokens: config.model.max_instruction_tokens,
     })?;
-    model.check_instruction(&args.instruction)?;
+    model.instruction_check().check(&args.instruction)?;
     let frames = read_frames(args, config.sampling.rate_hz)?;
     let lengths = args.prefixes.lengths(frames.len());
     let bar = progress_bar(lengths.len());

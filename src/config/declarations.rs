@@ -1,6 +1,8 @@
 //! Every parameter: what it is, its bounds, and whether it can change while the node runs. The node's descriptors, the
 //! checks and docs/parameters.md all come from this table.
 
+use std::borrow::Cow;
+
 use serde_yaml::Value;
 
 #[derive(Debug)]
@@ -84,9 +86,14 @@ pub const DECLARATIONS: &[Declaration] = &[
         "What the robot is to do, in words; nothing is scored without it. A running episode keeps its frames and is asked anew.",
     ),
     at_start_up(
+        "autostart",
+        Bounds::Free,
+        "Load the model and begin at once; false: wait for the lifecycle services.",
+    ),
+    at_start_up(
         "model.path",
         Bounds::Free,
-        "Folder of a Qwen3-VL checkpoint; package://<package>/<path> is looked up in the share folder.",
+        "Folder of a Qwen3-VL checkpoint, or its id on Hugging Face; package://<package>/<path> is looked up in the share folder.",
     ),
     at_start_up("model.chat_template", Bounds::Free, "Put the question inside the chat template."),
     at_start_up("model.max_instruction_tokens", Bounds::AtLeast(1), "Longest instruction accepted, tokens."),
@@ -94,6 +101,22 @@ pub const DECLARATIONS: &[Declaration] = &[
         "processor.max_pixels",
         ANY_WHOLE,
         "Most pixels of one frame after the resize; 0: the checkpoint's own.",
+    ),
+    at_start_up("cameras", Bounds::Free, "Names of the cameras, at least one."),
+    at_start_up(
+        "camera.<name>.topic",
+        Bounds::Free,
+        "Topic of this camera's raw images, <topic>/compressed for compressed ones; empty: image_raw for a single camera, <name>/image_raw for several.",
+    ),
+    at_start_up(
+        "camera.<name>.transport",
+        Bounds::Choice(&["raw", "compressed"]),
+        "Transport of this camera; empty: as image.transport.",
+    ),
+    at_start_up(
+        "fusion",
+        Bounds::Choice(&["mean", "min", "max"]),
+        "How several cameras' scores become one: mean of the log-odds, or the least (min) or most (max) convinced camera.",
     ),
     at_start_up(
         "image.transport",
@@ -181,7 +204,16 @@ const fn at_start_up(name: &'static str, bounds: Bounds, description: &'static s
 
 /// What is declared under a name.
 pub fn declaration(name: &str) -> Option<&'static Declaration> {
-    DECLARATIONS.iter().find(|declared| declared.name == name)
+    DECLARATIONS.iter().find(|declared| declared.name == pattern(name))
+}
+
+/// `camera.wrist.topic` is declared as `camera.<name>.topic`.
+pub fn pattern(name: &str) -> Cow<'_, str> {
+    let camera = name.strip_prefix("camera.").and_then(|rest| rest.split_once('.'));
+    match camera {
+        Some((_, leaf)) => Cow::Owned(format!("camera.<name>.{leaf}")),
+        None => Cow::Borrowed(name),
+    }
 }
 
 #[cfg(test)]
@@ -191,8 +223,12 @@ mod tests {
 
     #[test]
     fn every_parameter_is_declared_and_no_other() {
-        let mut known: Vec<String> =
-            Config::default().to_parameters().unwrap().into_iter().map(|(name, _)| name).collect();
+        let mut known: Vec<String> = Config::default()
+            .to_parameters()
+            .unwrap()
+            .iter()
+            .map(|(name, _)| pattern(name).into_owned())
+            .collect();
         let mut declared: Vec<&str> = DECLARATIONS.iter().map(|declared| declared.name).collect();
         known.sort();
         declared.sort_unstable();

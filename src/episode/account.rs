@@ -22,6 +22,8 @@ pub enum DropReason {
     EpisodeEnded,
     /// The model failed on it.
     InferenceFailed,
+    /// The node was deactivated before the frame was looked at.
+    Deactivated,
     /// The program ended before the frame was scored.
     Shutdown,
 }
@@ -39,6 +41,7 @@ impl DropReason {
             Self::QueueFull => "queue_full",
             Self::EpisodeEnded => "episode_ended",
             Self::InferenceFailed => "inference_failed",
+            Self::Deactivated => "deactivated",
             Self::Shutdown => "shutdown",
         }
     }
@@ -62,6 +65,18 @@ impl FrameAccount {
         if frames > 0 {
             *self.dropped.entry(reason).or_default() += frames;
         }
+    }
+
+    /// This account and another one's, column by column.
+    pub fn plus(mut self, other: &Self) -> Self {
+        self.offered += other.offered;
+        self.scored += other.scored;
+        self.coalesced += other.coalesced;
+        self.skipped += other.skipped;
+        for (reason, frames) in other.dropped_by_reason() {
+            self.drop_frames(reason, frames);
+        }
+        self
     }
 
     pub fn dropped(&self) -> u64 {
@@ -117,6 +132,11 @@ mod tests {
         assert_eq!(
             account.to_string(),
             "10 offered = 2 scored + 1 coalesced + 3 skipped + 1 dropped + 3 pending (no_episode 1)"
+        );
+        let both = account.clone().plus(&account);
+        assert_eq!(
+            both.to_string(),
+            "20 offered = 4 scored + 2 coalesced + 6 skipped + 2 dropped + 6 pending (no_episode 2)"
         );
         account.scored = 100;
         assert_eq!(account.pending(), None);

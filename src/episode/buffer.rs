@@ -25,6 +25,8 @@ pub enum EndReason {
     Requested,
     /// The camera's clock was set back.
     TimeJump,
+    /// The node was deactivated.
+    Deactivated,
     /// The program ended.
     Shutdown,
 }
@@ -36,6 +38,7 @@ impl EndReason {
             Self::MaxDuration => "max_duration",
             Self::Requested => "requested",
             Self::TimeJump => "time_jump",
+            Self::Deactivated => "deactivated",
             Self::Shutdown => "shutdown",
         }
     }
@@ -44,6 +47,8 @@ impl EndReason {
 /// Asks the engine to score a prefix: all frames of the episode up to `new_frame`.
 #[derive(Debug, Clone)]
 pub struct PrefixRequest {
+    /// Which camera's frames these are, as counted by the session.
+    pub camera: usize,
     pub episode_id: u64,
     pub instruction: Arc<str>,
     /// The frame that this request adds; `None` asks again about the frames that are there.
@@ -83,6 +88,7 @@ pub struct EpisodeLimits {
 /// One camera's episode as a state machine: idle, or running with an id and a growing prefix.
 #[derive(Debug)]
 pub struct EpisodeBuffer {
+    camera: usize,
     sampler: Sampler,
     limits: EpisodeLimits,
     instruction: Arc<str>,
@@ -105,8 +111,8 @@ struct First {
 
 impl EpisodeBuffer {
     /// Starts idle.
-    pub fn new(sampler: Sampler, limits: EpisodeLimits, instruction: Arc<str>) -> Self {
-        Self { sampler, limits, instruction, episodes_started: 0, running: None }
+    pub fn new(camera: usize, sampler: Sampler, limits: EpisodeLimits, instruction: Arc<str>) -> Self {
+        Self { camera, sampler, limits, instruction, episodes_started: 0, running: None }
     }
 
     /// Bounds from now on, on the running episode too.
@@ -166,6 +172,7 @@ impl EpisodeBuffer {
         match newest {
             None => Applied::Done,
             Some((first_ns, stamp_ns, frame_id, frames)) => Applied::Request(PrefixRequest {
+                camera: self.camera,
                 episode_id: self.episodes_started,
                 instruction: self.instruction.clone(),
                 new_frame: None,
@@ -204,6 +211,7 @@ impl EpisodeBuffer {
         running.frames += 1;
         running.newest = Some((frame.stamp_ns, frame.frame_id.clone()));
         Applied::Request(PrefixRequest {
+            camera: self.camera,
             episode_id: self.episodes_started,
             instruction: self.instruction.clone(),
             time_s,
@@ -226,7 +234,7 @@ mod tests {
 
     fn buffer() -> EpisodeBuffer {
         let limits = EpisodeLimits { max_duration_s: 10.0 };
-        EpisodeBuffer::new(Sampler::new(2.0).unwrap(), limits, "lift the cup".into())
+        EpisodeBuffer::new(0, Sampler::new(2.0).unwrap(), limits, "lift the cup".into())
     }
 
     fn frame(time_s: f64, width: u32) -> EpisodeEvent {

@@ -5,16 +5,87 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use futures::{Stream, StreamExt};
+use r2r::sensor_msgs::msg::{CompressedImage, Image};
+use r2r::{Node, QosProfile, WrappedTypesupport};
+use tokio::task::AbortHandle;
 
-use super::driver::{Input, Inputs};
+use super::driver::{Input, Inputs, Tasks};
 use super::image_msg::CameraMessage;
+use crate::config::{CameraSource, Transport};
 use crate::episode::DropReason;
 
+/// The message type of a transport, as the graph writes it.
+pub fn message_type(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Raw => "sensor_msgs/msg/Image",
+        Transport::Compressed => "sensor_msgs/msg/CompressedImage",
+    }
+}
+
+/// A camera's messages; [`Subscription::open`] begins to take them.
+pub enum Subscription {
+    Raw(Box<dyn Stream<Item = Image> + Send + Unpin>),
+    Compressed(Box<dyn Stream<Item = CompressedImage> + Send + Unpin>),
+}
+
+impl Subscription {
+    pub fn new(node: &mut Node, source: &CameraSource) -> r2r::Result<Self> {
+        // Deeper than sensor data usually is: on a busy machine the executor may have to catch up.
+        let qos = QosProfile::sensor_data().keep_last(CAPACITY);
+        Ok(match source.transport {
+            Transport::Raw => Self::Raw(Box::new(node.subscribe(&source.topic, qos)?)),
+            Transport::Compressed => Self::Compressed(Box::new(node.subscribe(&source.topic, qos)?)),
+        })
+    }
+
+    /// Starts the tasks that take and decode the messages of this camera, by its number.
+    pub fn open(self, camera: usize, inputs: &Inputs, tasks: &mut Tasks) -> OpenCamera {
+        match self {
+            Self::Raw(messages) => open(messages, camera, inputs, tasks),
+            Self::Compressed(messages) => open(messages, camera, inputs, tasks),
+        }
+    }
+}
+
+/// A camera that is listened to.
+pub struct OpenCamera {
+    inbox: Arc<dyn Close>,
+    drain: AbortHandle,
+}
+
+impl OpenCamera {
+    /// Ends the subscription and the decoding; how many messages were still waiting.
+    pub fn close(self) -> u64 {
+        self.drain.abort();
+        self.inbox.close()
+    }
+}
+
+fn open<M: CameraMessage + WrappedTypesupport>(
+    messages: Box<dyn Stream<Item = M> + Send + Unpin>,
+    camera: usize,
+    inputs: &Inputs,
+    tasks: &mut Tasks,
+) -> OpenCamera {
+    let inbox = Inbox::<M>::new();
+    let (for_drain, for_decoding) = (inbox.clone(), inbox.clone());
+    let (drain_inputs, decode_inputs) = (inputs.clone(), inputs.clone());
+    let drain = tasks.spawn(async move {
+        drain(messages, camera, for_drain, drain_inputs).await;
+        Some("a camera's subscription")
+    });
+    tasks.spawn_blocking(move || {
+        decode(camera, &for_decoding, &decode_inputs);
+        None // it ends when the inbox is closed
+    });
+    OpenCamera { inbox, drain }
+}
+
 /// Messages that may wait to be decoded: a second of a 30 Hz camera.
-pub const CAPACITY: usize = 30;
+const CAPACITY: usize = 30;
 
 /// Messages that wait to be decoded; when there are too many, the oldest makes room.
-pub struct Inbox<M> {
+struct Inbox<M> {
     state: Mutex<State<M>>,
     arrived: Condvar,
 }
@@ -25,7 +96,7 @@ struct State<M> {
 }
 
 impl<M> Inbox<M> {
-    pub fn new() -> Arc<Self> {
+    fn new() -> Arc<Self> {
         let state = State { waiting: VecDeque::with_capacity(CAPACITY), closed: false };
         Arc::new(Self { state: Mutex::new(state), arrived: Condvar::new() })
     }
@@ -70,7 +141,7 @@ impl<M> Inbox<M> {
 }
 
 /// Ends the decoding when the node ends; independent of the message type.
-pub trait Close: Send + Sync {
+trait Close: Send + Sync {
     /// How many messages were still waiting.
     fn close(&self) -> u64;
 }
@@ -82,24 +153,25 @@ impl<M: Send> Close for Inbox<M> {
 }
 
 /// Takes messages out of the subscription as they come.
-pub async fn drain<M: CameraMessage>(
+async fn drain<M: CameraMessage>(
     mut messages: impl Stream<Item = M> + Unpin,
+    camera: usize,
     inbox: Arc<Inbox<M>>,
     inputs: Inputs,
 ) {
     while let Some(message) = messages.next().await {
         if inbox.push(message).is_some() {
-            inputs.send(Input::FramesLost(DropReason::Overrun, 1));
+            inputs.send(Input::FramesLost(camera, DropReason::Overrun, 1));
         }
     }
 }
 
 /// Decodes messages until the inbox is closed.
-pub fn decode<M: CameraMessage>(inbox: &Inbox<M>, inputs: &Inputs) {
+fn decode<M: CameraMessage>(camera: usize, inbox: &Inbox<M>, inputs: &Inputs) {
     while let Some(message) = inbox.pop() {
         inputs.send(match message.frame() {
-            Ok(frame) => Input::Frame(frame),
-            Err(error) => Input::Undecodable(error),
+            Ok(frame) => Input::Frame(camera, frame),
+            Err(error) => Input::Undecodable(camera, error),
         });
     }
 }

@@ -1,25 +1,63 @@
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
 use r2r::std_msgs::msg::Header;
 use r2r::{Clock, builtin_interfaces::msg::Time};
 
-use crate::session::{Phase, Session};
+use super::lifecycle::State;
+use super::time::stamp_to_ns;
+use crate::config::CameraSource;
+use crate::episode::FrameAccount;
+use crate::image::ImageError;
+use crate::session::{Camera, Phase, Session};
 use crate::vlm::ModelInfo;
+
+/// What is known of the model.
+#[derive(Debug, Clone)]
+pub enum ModelState {
+    NotLoaded,
+    /// What is being done about it.
+    Loading(String),
+    Ready(ModelInfo),
+    /// Why the last attempt to load it failed.
+    Failed(String),
+}
+
+/// What the driver sees of one camera, beside the session.
+pub struct CameraHealth {
+    pub source: CameraSource,
+    /// Its full name.
+    pub topic: String,
+    /// When the last image came, and its stamp if it had one.
+    pub last_image: Option<(Instant, Option<i64>)>,
+    /// Why the last image could not be used.
+    pub error: Option<ImageError>,
+    /// Publishers on the topic, and why they cannot be heard.
+    pub publishers: usize,
+    pub obstacles: Vec<String>,
+    offered_before: u64,
+}
+
+impl CameraHealth {
+    pub fn new(source: CameraSource, topic: String) -> Self {
+        let (last_image, error, obstacles) = (None, None, Vec::new());
+        Self { source, topic, last_image, error, publishers: 0, obstacles, offered_before: 0 }
+    }
+}
 
 /// Makes the node's report on /diagnostics.
 pub struct Diagnostics {
     /// The node's full name, e.g. `/arm/topreward`.
     pub name: String,
-    /// The camera topic.
-    pub camera: String,
     pub clock: Arc<Mutex<Clock>>,
-    /// `None` until the model is loaded.
-    pub model: Option<ModelInfo>,
-    /// Frames offered at the last report.
-    pub offered_before: u64,
+    pub model: ModelState,
+    pub cameras: Vec<CameraHealth>,
+    last_report: Option<Instant>,
 }
+
+/// An image that is late by this much is missed. Slow cameras send one a second.
+const MISSED_AFTER: Duration = Duration::from_secs(2);
 
 type Level = i8;
 const OK: Level = DiagnosticStatus::OK as Level;
@@ -27,14 +65,29 @@ const WARN: Level = DiagnosticStatus::WARN as Level;
 const ERROR: Level = DiagnosticStatus::ERROR as Level;
 
 impl Diagnostics {
-    pub fn report(&mut self, session: &Session) -> DiagnosticArray {
-        let status = vec![
-            self.model_status(session),
+    pub fn new(name: String, clock: Arc<Mutex<Clock>>, cameras: Vec<CameraHealth>) -> Self {
+        Self { name, clock, model: ModelState::NotLoaded, cameras, last_report: None }
+    }
+
+    /// `queued` requests wait for the model.
+    pub fn report(&mut self, session: &Session, state: State, queued: usize) -> DiagnosticArray {
+        let now = Instant::now();
+        let since = self.last_report.replace(now).map(|before| now.duration_since(before));
+        let mut status = vec![
+            self.model_status(session, state),
             self.episode_status(session),
             self.frames_status(session),
-            self.latency_status(session),
+            self.latency_status(session, queued),
         ];
-        self.offered_before = session.account().offered;
+        let ros_now_ns = stamp_to_ns(&self.now());
+        for (health, camera) in self.cameras.iter().zip(session.cameras()) {
+            let rate_hz = since
+                .map(|since| (camera.account().offered - health.offered_before) as f64 / since.as_secs_f64());
+            status.push(self.camera_status(health, camera, state, rate_hz, ros_now_ns));
+        }
+        for (health, camera) in self.cameras.iter_mut().zip(session.cameras()) {
+            health.offered_before = camera.account().offered;
+        }
         DiagnosticArray { header: Header { stamp: self.now(), frame_id: String::new() }, status }
     }
 
@@ -55,21 +108,25 @@ impl Diagnostics {
             level: level as _,
             name: format!("{}: {part}", self.name),
             message: message.to_owned(),
-            hardware_id: self.camera.clone(),
+            hardware_id: self.name.clone(),
             values: values.into_iter().map(|(key, value)| KeyValue { key, value }).collect(),
         }
     }
 
-    fn model_status(&self, session: &Session) -> DiagnosticStatus {
-        let Some(info) = &self.model else {
-            return self.status("model", WARN, "loading", Vec::new());
+    fn model_status(&self, session: &Session, state: State) -> DiagnosticStatus {
+        let mut values = vec![pair("lifecycle", state.label())];
+        let info = match &self.model {
+            ModelState::NotLoaded => return self.status("model", WARN, "not loaded", values),
+            ModelState::Loading(what) => return self.status("model", WARN, what, values),
+            ModelState::Failed(why) => return self.status("model", ERROR, why, values),
+            ModelState::Ready(info) => info,
         };
-        let values = vec![
+        values.extend([
             pair("path", &info.path),
             pair("parameters", info.parameters),
             pair("max_pixels", info.max_pixels),
             pair("chat_template", info.chat_template),
-        ];
+        ]);
         match session.last_error() {
             Some(error) => self.status("model", ERROR, error, values),
             None => self.status("model", OK, "ready", values),
@@ -95,7 +152,7 @@ impl Diagnostics {
                 let message = format!("the robot was not reset: {reason}; ~/start_episode goes on");
                 self.status("episode", ERROR, &message, values)
             }
-            phase @ (Phase::NoInstruction | Phase::Loading) => {
+            phase @ (Phase::NoInstruction | Phase::Inactive) => {
                 self.status("episode", WARN, phase.as_str(), values)
             }
             phase => self.status("episode", OK, phase.as_str(), values),
@@ -104,30 +161,67 @@ impl Diagnostics {
 
     fn frames_status(&self, session: &Session) -> DiagnosticStatus {
         let account = session.account();
-        let mut values = vec![
-            pair("offered", account.offered),
-            pair("scored", account.scored),
-            pair("coalesced", account.coalesced),
-            pair("skipped", account.skipped),
-            pair("dropped", account.dropped()),
-            pair("pending", or_dash(account.pending())),
-        ];
-        let reasons = account.dropped_by_reason();
-        values.extend(reasons.map(|(reason, frames)| pair(&format!("dropped.{}", reason.as_str()), frames)));
-        let silent = account.offered == self.offered_before && *session.phase() == Phase::Running;
+        let values = account_values(&account);
         match account.pending() {
             None => self.status("frames", ERROR, "the account does not add up: please report this", values),
-            Some(_) if silent => self.status("frames", WARN, "no frame came since the last report", values),
             Some(_) => self.status("frames", OK, "accounted for", values),
         }
     }
 
-    fn latency_status(&self, session: &Session) -> DiagnosticStatus {
+    fn camera_status(
+        &self,
+        health: &CameraHealth,
+        camera: &Camera,
+        state: State,
+        rate_hz: Option<f64>,
+        ros_now_ns: i64,
+    ) -> DiagnosticStatus {
+        let age = health.last_image.map(|(arrival, _)| arrival.elapsed());
+        let stamp_age = health.last_image.and_then(|(_, stamp_ns)| Some(ros_now_ns - stamp_ns?));
+        let mut values = vec![
+            pair("topic", &health.topic),
+            pair("publishers", health.publishers),
+            pair("rate_hz", or_dash(rate_hz.map(|rate| format!("{rate:.1}")))),
+            pair("age_s", or_dash(age.map(|age| format!("{:.2}", age.as_secs_f64())))),
+            pair("stamp_age_s", or_dash(stamp_age.map(|age| format!("{:.2}", age as f64 / 1e9)))),
+        ];
+        values.extend(account_values(camera.account()));
+        let late = age.filter(|age| *age > MISSED_AFTER);
+        let (level, message) = match (&health.error, late) {
+            _ if state != State::Active => (OK, "not listened to".to_owned()),
+            _ if !health.obstacles.is_empty() => (ERROR, health.obstacles.join("; ")),
+            (Some(error), _) => (ERROR, format!("its images cannot be used: {error}")),
+            _ if age.is_none() => (WARN, format!("no image has come on {}", health.topic)),
+            (None, Some(age)) => (WARN, format!("no image for {:.0} s", age.as_secs_f64())),
+            (None, None) => (OK, "images come".to_owned()),
+        };
+        self.status(&format!("camera {}", camera.name), level, &message, values)
+    }
+
+    fn latency_status(&self, session: &Session, queued: usize) -> DiagnosticStatus {
         let shown = |share| or_dash(session.latencies().percentile(share).map(milliseconds));
-        let values =
-            vec![pair("p50_ms", shown(0.5)), pair("p95_ms", shown(0.95)), pair("p99_ms", shown(0.99))];
+        let values = vec![
+            pair("queued", queued),
+            pair("p50_ms", shown(0.5)),
+            pair("p95_ms", shown(0.95)),
+            pair("p99_ms", shown(0.99)),
+        ];
         self.status("latency", OK, "from a frame's hand-over to the model to its score", values)
     }
+}
+
+fn account_values(account: &FrameAccount) -> Vec<(String, String)> {
+    let mut values = vec![
+        pair("offered", account.offered),
+        pair("scored", account.scored),
+        pair("coalesced", account.coalesced),
+        pair("skipped", account.skipped),
+        pair("dropped", account.dropped()),
+        pair("pending", or_dash(account.pending())),
+    ];
+    let reasons = account.dropped_by_reason();
+    values.extend(reasons.map(|(reason, frames)| pair(&format!("dropped.{}", reason.as_str()), frames)));
+    values
 }
 
 fn milliseconds(latency: Duration) -> String {

@@ -1,19 +1,25 @@
 //! The one task that owns the session: it is told what happened, and carries out what is to be done.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use r2r::rcl_interfaces::msg::ParameterEvent;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::camera::{OpenCamera, Subscription};
 use super::diagnostics::Diagnostics;
 use super::error::NodeError;
+use super::executor::Executor;
+use super::graph::Seen;
+use super::lifecycle_services::{self, ChangeRequest};
 use super::parameter_services::{self, lock, parameter_msgs};
 use super::publish::Outputs;
 use super::reset::{ResetError, RobotReset};
 use super::services::{Call, answer};
 use super::signals::Signal;
+use super::transitions::Asked;
 use crate::config::Config;
 use crate::engine::{Engine, EngineEvent};
 use crate::episode::{DropReason, Frame};
@@ -22,10 +28,17 @@ use crate::session::{Effect, EpisodeReport, Phase, ResetTicket, Session};
 
 /// What can happen.
 pub enum Input {
-    Frame(Frame),
-    Undecodable(ImageError),
-    FramesLost(DropReason, u64),
+    /// A camera, by its number, has sent a frame.
+    Frame(usize, Frame),
+    Undecodable(usize, ImageError),
+    FramesLost(usize, DropReason, u64),
     Engine(EngineEvent),
+    /// Someone asks for a transition.
+    ChangeState(ChangeRequest),
+    /// The cameras are subscribed to, or not.
+    Subscribed(r2r::Result<Vec<Subscription>>),
+    /// What the graph says of the topics that the node listens to.
+    Graph(Vec<Seen>),
     Call(Call),
     /// These parameters were set.
     Configured(Box<Config>, Vec<String>),
@@ -52,8 +65,19 @@ impl Inputs {
 pub type Tasks = JoinSet<Option<&'static str>>;
 
 pub struct Driver {
+    /// As the node was started.
+    pub config: Config,
     pub session: Session,
-    pub engine: Engine,
+    pub lifecycle: lifecycle_services::Shared,
+    /// Who asked for the transition under way.
+    pub asked: Asked,
+    /// Why the transition under way is going to fail.
+    pub refusal: Option<String>,
+    /// `None` while no model is loaded.
+    pub engine: Option<Engine>,
+    /// The cameras that are listened to; none while the node is not active.
+    pub cameras: Vec<OpenCamera>,
+    pub executor: Executor,
     pub outputs: Outputs,
     pub diagnostics: Diagnostics,
     pub reset: Option<Arc<RobotReset>>,
@@ -65,19 +89,21 @@ pub struct Driver {
     pub instruction: Arc<str>,
     pub inputs: Inputs,
     pub tasks: Tasks,
-    /// The last complaint about an image, so that a broken camera is reported once and not 30 times a second.
-    pub last_image_error: Option<ImageError>,
-    pub engine_stopped: bool,
+    /// What was warned about the graph; each thing is said once.
+    pub warned: BTreeSet<String>,
 }
 
 impl Driver {
     /// Deals with one input; an error ends the node.
     pub fn handle(&mut self, input: Input) -> Result<(), NodeError> {
         match input {
-            Input::Frame(frame) => self.session.frame(frame),
-            Input::Undecodable(error) => self.undecodable(error),
-            Input::FramesLost(reason, frames) => self.session.frames_lost(reason, frames),
+            Input::Frame(camera, frame) => self.frame(camera, frame),
+            Input::Undecodable(camera, error) => self.undecodable(camera, error),
+            Input::FramesLost(camera, reason, frames) => self.session.frames_lost(camera, reason, frames),
             Input::Engine(event) => self.engine_event(event)?,
+            Input::ChangeState(request) => self.change_state(request)?,
+            Input::Subscribed(subscriptions) => self.subscribed(subscriptions)?,
+            Input::Graph(seen) => self.graph(seen),
             Input::Call(call) => answer(&mut self.session, call),
             Input::Configured(config, names) => self.configured(&config, &names),
             Input::InstructionTopic(text) => {
@@ -100,7 +126,8 @@ impl Driver {
     }
 
     pub fn publish_diagnostics(&mut self) {
-        let report = self.diagnostics.report(&self.session);
+        let queued = self.engine.as_ref().map_or(0, Engine::queued);
+        let report = self.diagnostics.report(&self.session, self.state(), queued);
         self.outputs.diagnostics(&report);
     }
 
@@ -110,6 +137,40 @@ impl Driver {
         self.carry_out();
         self.publish_diagnostics();
         log::info!("frames: {}", self.session.account());
+        for camera in self.session.cameras().iter().filter(|_| self.session.cameras().len() > 1) {
+            log::info!("camera {}: {}", camera.name, camera.account());
+        }
+    }
+
+    fn frame(&mut self, camera: usize, frame: Frame) {
+        let health = &mut self.diagnostics.cameras[camera];
+        health.last_image = Some((Instant::now(), Some(frame.stamp_ns)));
+        health.error = None;
+        self.session.frame(camera, frame);
+    }
+
+    fn graph(&mut self, seen: Vec<Seen>) {
+        for seen in seen {
+            for obstacle in &seen.obstacles {
+                if self.warned.insert(obstacle.clone()) {
+                    log::warn!("{obstacle}");
+                }
+            }
+            if let Some(health) =
+                self.diagnostics.cameras.iter_mut().find(|camera| camera.topic == seen.topic)
+            {
+                health.publishers = seen.publishers;
+                health.obstacles = seen.obstacles;
+            }
+        }
+    }
+
+    pub fn warn_without_instruction(&self) {
+        if *self.session.phase() == Phase::NoInstruction {
+            log::warn!(
+                "there is no instruction: nothing is scored until the parameter \"instruction\" or ~/set_instruction sets one"
+            );
+        }
     }
 
     fn signal(&mut self, signal: Signal) {
@@ -124,27 +185,31 @@ impl Driver {
         }
     }
 
-    fn undecodable(&mut self, error: ImageError) {
-        self.session.frames_lost(DropReason::Undecodable, 1);
-        if self.last_image_error.as_ref() != Some(&error) {
+    fn undecodable(&mut self, camera: usize, error: ImageError) {
+        self.session.frames_lost(camera, DropReason::Undecodable, 1);
+        let health = &mut self.diagnostics.cameras[camera];
+        health.last_image = Some((Instant::now(), None));
+        // A broken camera is reported once and not 30 times a second.
+        if health.error.as_ref() != Some(&error) {
             log::error!(
-                "an image cannot be used, and is counted as undecodable like all that follow: {error}"
+                "{}: an image cannot be used, and is counted as undecodable like all that follow: {error}",
+                health.topic
             );
-            self.last_image_error = Some(error);
+            health.error = Some(error);
         }
     }
 
     fn engine_event(&mut self, event: EngineEvent) -> Result<(), NodeError> {
         match event {
-            EngineEvent::LoadFailed(error) => return Err(NodeError::Model(error)),
+            EngineEvent::LoadFailed(error) => {
+                self.engine = None; // its thread has ended
+                return self.not_configured(NodeError::Model(error));
+            }
             EngineEvent::Died(message) => {
                 return Err(NodeError::Internal(format!("the engine's thread panicked: {message}")));
             }
-            EngineEvent::Stopped => self.engine_stopped = true,
-            EngineEvent::Ready(ref info) => {
-                log::info!("model {} is ready ({} parameters)", info.path, info.parameters);
-                self.diagnostics.model = Some(info.clone());
-            }
+            EngineEvent::Stopped => return self.engine_gone(),
+            EngineEvent::Ready(info, check) => return self.model_ready(info, check),
             EngineEvent::Failed { ref error, .. } => {
                 let text = error.to_string();
                 if self.session.last_error() != Some(&text) {
@@ -154,11 +219,6 @@ impl Driver {
             EngineEvent::Scored { .. } | EngineEvent::Discarded { .. } => {}
         }
         self.session.engine(event);
-        if *self.session.phase() == Phase::NoInstruction {
-            log::warn!(
-                "there is no instruction: nothing is scored until the parameter \"instruction\" or ~/set_instruction sets one"
-            );
-        }
         Ok(())
     }
 
@@ -222,7 +282,10 @@ impl Driver {
     fn carry_out_one(&mut self, effect: Effect) {
         match effect {
             Effect::Submit(request) => {
-                if self.engine.submit(request.clone()).is_err() {
+                let Some(engine) = &self.engine else {
+                    return self.session.not_scored(&request, DropReason::Deactivated);
+                };
+                if engine.submit(request.clone()).is_err() {
                     self.session.queue_full(&request);
                 }
             }
@@ -234,6 +297,7 @@ impl Driver {
                 }
                 self.outputs.episode_started();
             }
+            Effect::CameraProgress(report) => self.outputs.camera_progress(&report),
             Effect::Progress(report) => self.outputs.progress(&report),
             Effect::Success(report) => {
                 log::info!(
@@ -278,6 +342,6 @@ fn log_end(report: &EpisodeReport) {
         "episode {} has ended ({reason}): {} frames, {} scores, progress {progress:.2}",
         report.episode_id,
         report.frames,
-        report.rewards.len()
+        report.scores.len()
     );
 }

@@ -2,37 +2,38 @@
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use r2r::sensor_msgs::msg::{CompressedImage, Image};
-use r2r::{Node, ParameterValue, QosProfile};
+use r2r::{Node, ParameterValue};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::arguments::{context, own_arguments};
-use super::camera::{self, Close, Inbox};
-use super::diagnostics::Diagnostics;
+use super::diagnostics::{CameraHealth, Diagnostics};
 use super::driver::{Driver, Input, Inputs, Tasks};
-use super::image_msg::CameraMessage;
+use super::executor::{Executor, Job, SPIN, spin};
+use super::graph::Listening;
+use super::lifecycle::Lifecycle;
+use super::names::Names;
 use super::params::{Parameters, USE_SIM_TIME, configure};
 use super::publish::Outputs;
 use super::reset::RobotReset;
-use super::{NodeError, logging, parameter_services, services, signals};
-use crate::config::{Config, ConfigError, NODE_NAME, Transport};
-use crate::engine::Engine;
+use super::transitions::{Asked, listening, watch_graph};
+use super::{NodeError, lifecycle_services, logging, parameter_services, services, signals};
+use crate::config::{Config, ConfigError, NODE_NAME};
+use crate::episode::DropReason;
 use crate::session::Session;
-use crate::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
 
 r2r::assert_compiled_with_use_sim_time_support!();
 
-/// Requests that may wait for the engine: half a minute at two samples a second.
-const ENGINE_QUEUE: usize = 64;
 const DIAGNOSTICS_PERIOD: Duration = Duration::from_secs(1);
-/// The longest that one wait for ROS takes, and so how soon its thread notices the end.
-const SPIN: Duration = Duration::from_millis(50);
+/// How often the graph is asked who publishes what the node listens to.
+const GRAPH_PERIOD: Duration = Duration::from_secs(3);
 /// How long the end waits for an inference that is under way.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
@@ -85,7 +86,8 @@ fn start() -> Result<(), NodeError> {
 struct Parts {
     driver: Driver,
     received: UnboundedReceiver<Input>,
-    camera: Arc<dyn Close>,
+    jobs: Receiver<Job>,
+    listening: Vec<Listening>,
 }
 
 impl Parts {
@@ -93,49 +95,32 @@ impl Parts {
         let _in_runtime = runtime.enter();
         let (sender, received) = unbounded_channel();
         let inputs = Inputs(sender);
-        let mut tasks = Tasks::new();
-
         let use_sim_time = simulated_time(node)?;
         let parameters = Arc::new(Mutex::new(Parameters::new(config, use_sim_time)?));
-        let offered = parameter_services::offer(node, parameters.clone(), inputs.clone())?;
-        tasks.spawn(async move {
-            offered.await;
-            Some("the parameter services")
-        });
-        let offered = services::offer(node, inputs.clone())?;
-        tasks.spawn(async move {
-            offered.await;
-            Some("the services")
-        });
-        let texts = signals::instructions(node, inputs.clone())?;
-        tasks.spawn(async move {
-            texts.await;
-            Some("the instruction topic")
-        });
-        if !config.episode.signal_topic.is_empty() {
-            let episodes = signals::episodes(node, &config.episode.signal_topic, inputs.clone())?;
-            tasks.spawn(async move {
-                episodes.await;
-                Some("the episode signals")
-            });
-        }
-        let camera = match config.image.transport {
-            Transport::Raw => subscribe::<Image>(node, "image_raw", &inputs, &mut tasks)?,
-            Transport::Compressed => {
-                subscribe::<CompressedImage>(node, "image_raw/compressed", &inputs, &mut tasks)?
-            }
-        };
+        let lifecycle = Arc::new(Mutex::new(Lifecycle::new()));
+        let mut tasks = Tasks::new();
+        offer(node, config, &parameters, &lifecycle, &inputs, &mut tasks)?;
+
+        let names = Names::new(&node.namespace()?, &node.name()?, std::env::args());
+        let sources = config.camera_sources();
+        let mut listening = listening(&sources, |topic| names.resolve(topic));
+        let cameras = sources.into_iter().zip(&listening);
+        let cameras = cameras.map(|(source, listening)| CameraHealth::new(source, listening.topic.clone()));
+        let diagnostics =
+            Diagnostics::new(node.fully_qualified_name()?, node.get_ros_clock(), cameras.collect());
+        listening.extend(signals::listening(&config.episode.signal_topic, &names));
+        let (executor, jobs) = Executor::new();
         let driver = Driver {
+            config: config.clone(),
             session: Session::new(config)?,
-            engine: spawn_engine(config, inputs.clone())?,
-            outputs: Outputs::new(node)?,
-            diagnostics: Diagnostics {
-                name: node.fully_qualified_name()?,
-                camera: camera_topic(config.image.transport).to_owned(),
-                clock: node.get_ros_clock(),
-                model: None,
-                offered_before: 0,
-            },
+            lifecycle,
+            asked: Asked::default(),
+            refusal: None,
+            engine: None,
+            cameras: Vec::new(),
+            executor,
+            outputs: Outputs::new(node, &config.cameras)?,
+            diagnostics,
             reset: robot_reset(node, config)?,
             resetting: None,
             settle: Duration::from_secs_f64(config.reset.settle_s),
@@ -143,33 +128,29 @@ impl Parts {
             parameters,
             inputs,
             tasks,
-            last_image_error: None,
-            engine_stopped: false,
+            warned: Default::default(),
         };
         driver.publish_declared();
-        Ok(Self { driver, received, camera })
+        Ok(Self { driver, received, jobs, listening })
     }
 
-    fn run(mut self, mut node: Node, runtime: &Runtime) -> Result<(), NodeError> {
+    fn run(mut self, node: Node, runtime: &Runtime) -> Result<(), NodeError> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
+        let jobs = std::mem::replace(&mut self.jobs, std::sync::mpsc::channel().1);
         let _in_runtime = runtime.enter();
-        let spin = runtime.spawn_blocking(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                node.spin_once(SPIN);
-            }
-        });
+        let spinning = runtime.spawn_blocking(move || spin(node, &jobs, &stopped));
         runtime.block_on(async {
-            let spin = self.driver.tasks.spawn(async move {
+            let spinning = self.driver.tasks.spawn(async move {
                 // A panic in there ends this task too.
-                let _ = spin.await;
+                let _ = spinning.await;
                 Some("the ROS executor")
             });
             let result = self.serve().await;
             self.end().await;
             stop.store(true, Ordering::Relaxed);
             let deadline = Instant::now() + 4 * SPIN;
-            while !spin.is_finished() && Instant::now() < deadline {
+            while !spinning.is_finished() && Instant::now() < deadline {
                 tokio::time::sleep(SPIN / 10).await;
             }
             result
@@ -181,18 +162,22 @@ impl Parts {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut tick = interval(DIAGNOSTICS_PERIOD);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut look = interval(GRAPH_PERIOD);
+        look.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        if self.driver.config.autostart {
+            self.driver.autostart()?;
+        }
         loop {
             tokio::select! {
                 biased;
                 _ = interrupt.recv() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
-                Some(ended) = self.driver.tasks.join_next() => match ended {
-                    Ok(None) => {}
-                    Ok(Some(task)) => return Err(NodeError::Internal(format!("{task} ended"))),
-                    Err(error) if error.is_cancelled() => {} // a reset that is not wanted any more
-                    Err(error) => return Err(NodeError::Internal(format!("a task failed: {error}"))),
-                },
+                Some(ended) = self.driver.tasks.join_next() => check(ended)?,
                 _ = tick.tick() => self.driver.publish_diagnostics(),
+                _ = look.tick() => {
+                    let Driver { executor, inputs, .. } = &self.driver;
+                    watch_graph(executor, self.listening.clone(), inputs.clone());
+                }
                 Some(input) = self.received.recv() => self.driver.handle(input)?,
             }
         }
@@ -200,12 +185,12 @@ impl Parts {
 
     /// No frame comes in any more; what the engine still reports is counted.
     async fn end(&mut self) {
-        use crate::episode::DropReason::Shutdown;
-        let waiting = self.camera.close();
-        self.driver.session.frames_lost(Shutdown, waiting);
-        self.driver.engine.request_stop();
+        self.driver.close_cameras(DropReason::Shutdown);
+        if let Some(engine) = &self.driver.engine {
+            engine.request_stop();
+        }
         let deadline = Instant::now() + PATIENCE;
-        while !self.driver.engine_stopped {
+        while self.driver.engine.is_some() {
             match timeout_at(deadline, self.received.recv()).await {
                 Ok(Some(input)) => {
                     if self.driver.handle(input).is_err() {
@@ -217,6 +202,51 @@ impl Parts {
         }
         self.driver.shut_down();
     }
+}
+
+/// A task has ended. One that says what it was should not have, and one that panicked neither: the node ends rather
+/// than go on without it.
+fn check(ended: Result<Option<&'static str>, JoinError>) -> Result<(), NodeError> {
+    match ended {
+        Ok(None) => Ok(()),
+        Ok(Some(task)) => Err(NodeError::Internal(format!("{task} ended"))),
+        // A reset or a camera that is not wanted any more.
+        Err(error) if error.is_cancelled() => Ok(()),
+        Err(error) => Err(NodeError::Internal(format!("a task failed: {error}"))),
+    }
+}
+
+/// Offers all services and listens to the topics that are always listened to.
+fn offer(
+    node: &mut Node,
+    config: &Config,
+    parameters: &parameter_services::Shared,
+    lifecycle: &lifecycle_services::Shared,
+    inputs: &Inputs,
+    tasks: &mut Tasks,
+) -> Result<(), NodeError> {
+    let offered = parameter_services::offer(node, parameters.clone(), inputs.clone())?;
+    for_good(tasks, "the parameter services", offered);
+    for_good(
+        tasks,
+        "the lifecycle services",
+        lifecycle_services::offer(node, lifecycle.clone(), inputs.clone())?,
+    );
+    for_good(tasks, "the services", services::offer(node, inputs.clone())?);
+    for_good(tasks, "the instruction topic", signals::instructions(node, inputs.clone())?);
+    if !config.episode.signal_topic.is_empty() {
+        let episodes = signals::episodes(node, &config.episode.signal_topic, inputs.clone())?;
+        for_good(tasks, "the episode signals", episodes);
+    }
+    Ok(())
+}
+
+/// A task that is not to end before the node does.
+fn for_good(tasks: &mut Tasks, what: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+    tasks.spawn(async move {
+        work.await;
+        Some(what)
+    });
 }
 
 /// Whether the node was told to go by /clock; if so, it does from here on.
@@ -237,53 +267,37 @@ fn simulated_time(node: &mut Node) -> Result<bool, NodeError> {
     }
 }
 
-fn camera_topic(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Raw => "image_raw",
-        Transport::Compressed => "image_raw/compressed",
-    }
-}
-
-fn subscribe<M>(
-    node: &mut Node,
-    topic: &str,
-    inputs: &Inputs,
-    tasks: &mut Tasks,
-) -> Result<Arc<dyn Close>, NodeError>
-where
-    M: CameraMessage + r2r::WrappedTypesupport,
-{
-    // Deeper than sensor data usually is: on a busy machine the executor may have to catch up.
-    let qos = QosProfile::sensor_data().keep_last(camera::CAPACITY);
-    let messages = node.subscribe::<M>(topic, qos)?;
-    let inbox = Inbox::<M>::new();
-    let (for_drain, for_decoding) = (inbox.clone(), inbox.clone());
-    let (drain_inputs, decode_inputs) = (inputs.clone(), inputs.clone());
-    tasks.spawn(async move {
-        camera::drain(messages, for_drain, drain_inputs).await;
-        Some("the camera's subscription")
-    });
-    tasks.spawn_blocking(move || {
-        camera::decode(&for_decoding, &decode_inputs);
-        Some("the decoder")
-    });
-    Ok(inbox)
-}
-
-fn spawn_engine(config: &Config, inputs: Inputs) -> Result<Engine, NodeError> {
-    let options = LoadOptions {
-        path: config.model.path.clone().into(),
-        chat_template: config.model.chat_template,
-        max_pixels: config.max_pixels(),
-        max_instruction_tokens: config.model.max_instruction_tokens,
-    };
-    let load = move || Qwen3Vl::load(&options);
-    Ok(Engine::spawn(load, ENGINE_QUEUE, move |event| inputs.send(Input::Engine(event)))?)
-}
-
 fn robot_reset(node: &mut Node, config: &Config) -> Result<Option<Arc<RobotReset>>, NodeError> {
     if config.reset.service.is_empty() {
         return Ok(None);
     }
     Ok(Some(Arc::new(RobotReset::new(node, &config.reset)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_ends_or_panics_ends_the_node_with_an_error() {
+        let mut tasks = Tasks::new();
+        tasks.spawn(async { panic!("on purpose") });
+        let error = check(tasks.join_next().await.unwrap()).unwrap_err();
+        assert!(error.to_string().contains("panicked"), "{error}");
+        tasks.spawn_blocking(|| panic!("on purpose, in a thread"));
+        assert!(check(tasks.join_next().await.unwrap()).is_err());
+        for_good(&mut tasks, "the drum", async {});
+        let error = check(tasks.join_next().await.unwrap()).unwrap_err();
+        assert!(error.to_string().contains("the drum ended"), "{error}");
+        assert_eq!(format!("{:?}", error.exit_code()), format!("{:?}", ExitCode::from(70)));
+    }
+
+    #[tokio::test]
+    async fn a_task_that_is_done_or_not_wanted_any_more_does_not() {
+        let mut tasks = Tasks::new();
+        tasks.spawn(async { None });
+        assert!(check(tasks.join_next().await.unwrap()).is_ok());
+        tasks.spawn(std::future::pending()).abort();
+        assert!(check(tasks.join_next().await.unwrap()).is_ok());
+    }
 }

@@ -119,6 +119,7 @@ mod kind {
     pub const INTEGER: u8 = ParameterType::PARAMETER_INTEGER as u8;
     pub const DOUBLE: u8 = ParameterType::PARAMETER_DOUBLE as u8;
     pub const STRING: u8 = ParameterType::PARAMETER_STRING as u8;
+    pub const STRING_ARRAY: u8 = ParameterType::PARAMETER_STRING_ARRAY as u8;
 }
 
 fn type_of(value: Option<&Value>) -> u8 {
@@ -127,6 +128,7 @@ fn type_of(value: Option<&Value>) -> u8 {
         Some(Value::Number(number)) if number.is_f64() => kind::DOUBLE,
         Some(Value::Number(_)) => kind::INTEGER,
         Some(Value::String(_)) => kind::STRING,
+        Some(Value::Sequence(_)) => kind::STRING_ARRAY,
         _ => kind::NOT_SET,
     }
 }
@@ -136,6 +138,10 @@ fn value_msg(value: Option<&Value>) -> msg::ParameterValue {
     match value {
         Some(Value::Bool(value)) => message.bool_value = *value,
         Some(Value::String(value)) => message.string_value.clone_from(value),
+        Some(Value::Sequence(values)) => {
+            let texts = values.iter().filter_map(Value::as_str).map(str::to_owned);
+            message.string_array_value = texts.collect();
+        }
         Some(Value::Number(number)) if number.is_f64() => {
             message.double_value = number.as_f64().unwrap_or_default();
         }
@@ -151,7 +157,8 @@ fn value_from_msg(message: &msg::ParameterValue) -> ParameterValue {
         kind::INTEGER => ParameterValue::Integer(message.integer_value),
         kind::DOUBLE => ParameterValue::Double(message.double_value),
         kind::STRING => ParameterValue::String(message.string_value.clone()),
-        // Arrays, and what is not set: no parameter here is one, whatever it holds.
+        kind::STRING_ARRAY => ParameterValue::StringArray(message.string_array_value.clone()),
+        // Other arrays, and what is not set: no parameter here is one, whatever it holds.
         _ => ParameterValue::NotSet,
     }
 }

@@ -7,6 +7,7 @@ use r2r::{Parameter, ParameterValue};
 use serde_yaml::Value;
 
 use crate::config::{Change, Config, ConfigError, DECLARATIONS, declaration};
+use crate::instruction::InstructionRule;
 
 pub const USE_SIM_TIME: &str = "use_sim_time";
 const INSTRUCTION: &str = "instruction";
@@ -22,7 +23,7 @@ pub type Overrides = IndexMap<String, Parameter>;
 /// Builds the configuration from the overrides; unknown names are warned about, everything else that does not fit is
 /// an error.
 pub fn configure(overrides: &Overrides) -> Result<Config, ConfigError> {
-    let defaults = Config::default().to_parameters()?;
+    let defaults = defaults(overrides)?;
     let mut given = Vec::new();
     for (name, parameter) in overrides {
         match defaults.iter().find(|(known, _)| known == name) {
@@ -34,6 +35,16 @@ pub fn configure(overrides: &Overrides) -> Result<Config, ConfigError> {
     let mut config = Config::from_parameters(given)?;
     config.model.path = resolve(&config.model.path)?;
     Ok(config)
+}
+
+/// Every parameter with its default; which there are depends on the cameras.
+fn defaults(overrides: &Overrides) -> Result<Vec<(String, Value)>, ConfigError> {
+    let mut config = Config::default();
+    if let Some(given) = overrides.get("cameras") {
+        let names = coerce("cameras", &given.value, &Value::Sequence(Vec::new()))?;
+        config = Config::from_parameters([("cameras".to_owned(), names)])?;
+    }
+    config.to_parameters()
 }
 
 fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
@@ -53,6 +64,10 @@ fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
 fn coerce(name: &str, value: &ParameterValue, default: &Value) -> Result<Value, ConfigError> {
     let (wanted, fitting) = match (default, value) {
         (Value::Bool(_), ParameterValue::Bool(value)) => return Ok(Value::from(*value)),
+        (Value::Sequence(_), ParameterValue::StringArray(names)) => {
+            return Ok(Value::Sequence(names.iter().map(|name| Value::from(name.as_str())).collect()));
+        }
+        (Value::Sequence(_), _) => ("a list of texts, e.g. [wrist, front]", None),
         (Value::String(_), ParameterValue::String(value)) => return Ok(Value::from(value.as_str())),
         (Value::Number(number), ParameterValue::Double(value)) if number.is_f64() => {
             return Ok(Value::from(*value));
@@ -107,6 +122,7 @@ fn resolve(path: &str) -> Result<String, ConfigError> {
 pub struct Parameters {
     values: Vec<(String, Value)>,
     use_sim_time: bool,
+    rule: InstructionRule,
 }
 
 impl Parameters {
@@ -114,7 +130,7 @@ impl Parameters {
         let mut values = config.to_parameters()?;
         values.push((USE_SIM_TIME.to_owned(), Value::from(use_sim_time)));
         values.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Ok(Self { values, use_sim_time })
+        Ok(Self { values, use_sim_time, rule: InstructionRule::default() })
     }
 
     pub fn get(&self, name: &str) -> Option<&Value> {
@@ -123,6 +139,11 @@ impl Parameters {
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.values.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The rule for instructions from now on.
+    pub fn set_rule(&mut self, rule: InstructionRule) {
+        self.rule = rule;
     }
 
     /// The instruction that came by another way.
@@ -152,11 +173,9 @@ impl Parameters {
         };
         let mut value = coerce(name, value, current).map_err(|error| error.to_string())?;
         if name == INSTRUCTION {
-            let text = value.as_str().unwrap_or_default().trim();
-            if text.is_empty() {
-                return Err("instruction is empty: say what the robot is to do".to_owned());
-            }
-            value = Value::from(text);
+            let text =
+                self.rule.accept(value.as_str().unwrap_or_default()).map_err(|error| error.to_string())?;
+            value = Value::from(&*text);
         }
         if declared.change == Change::StartUp && value != *current {
             return fixed();

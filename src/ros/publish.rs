@@ -1,4 +1,5 @@
 use r2r::diagnostic_msgs::msg::DiagnosticArray;
+use r2r::lifecycle_msgs::msg::TransitionEvent;
 use r2r::rcl_interfaces::msg::ParameterEvent;
 use r2r::std_msgs::msg::{Bool, Float32, Header};
 use r2r::topreward::msg;
@@ -12,20 +13,28 @@ use crate::session::{EpisodeReport, ProgressReport, SuccessReport};
 /// Everything the node publishes.
 pub struct Outputs {
     progress: Publisher<msg::Progress>,
+    /// Of one camera each; empty with a single camera.
+    camera_progress: Vec<Publisher<msg::Progress>>,
     progress_value: Publisher<Float32>,
     success: Publisher<msg::SuccessDetection>,
     success_flag: Publisher<Bool>,
     episode: Publisher<msg::EpisodeSummary>,
     diagnostics: Publisher<DiagnosticArray>,
     parameter_events: Publisher<ParameterEvent>,
+    transition_event: Publisher<TransitionEvent>,
 }
 
 impl Outputs {
-    pub fn new(node: &mut r2r::Node) -> r2r::Result<Self> {
+    pub fn new(node: &mut r2r::Node, cameras: &[String]) -> r2r::Result<Self> {
         let reliable = || QosProfile::default().reliable();
         // Whoever joins late learns the last verdict.
         let latched = || QosProfile::default().reliable().transient_local().keep_last(1);
+        let mut camera_progress = Vec::new();
+        for camera in cameras.iter().filter(|_| cameras.len() > 1) {
+            camera_progress.push(node.create_publisher(&format!("~/{camera}/progress"), reliable())?);
+        }
         Ok(Self {
+            camera_progress,
             progress: node.create_publisher("~/progress", reliable())?,
             progress_value: node.create_publisher("~/progress_value", reliable())?,
             success: node.create_publisher("~/success", latched())?,
@@ -33,12 +42,24 @@ impl Outputs {
             episode: node.create_publisher("~/episode", reliable())?,
             diagnostics: node.create_publisher("/diagnostics", reliable())?,
             parameter_events: node.create_publisher("/parameter_events", reliable().keep_last(1000))?,
+            transition_event: node.create_publisher("~/transition_event", reliable())?,
         })
     }
 
     pub fn progress(&self, report: &ProgressReport) {
         said(self.progress.publish(&progress_msg(report)));
         said(self.progress_value.publish(&Float32 { data: report.progress as f32 }));
+    }
+
+    /// One of several cameras was scored.
+    pub fn camera_progress(&self, report: &ProgressReport) {
+        if let Some(publisher) = self.camera_progress.get(report.score.camera) {
+            said(publisher.publish(&progress_msg(report)));
+        }
+    }
+
+    pub fn transition(&self, event: &TransitionEvent) {
+        said(self.transition_event.publish(event));
     }
 
     pub fn success(&self, report: &SuccessReport) {
@@ -117,7 +138,9 @@ fn summary_msg(report: &EpisodeReport) -> msg::EpisodeSummary {
         success: report.end_reason == Some(EndReason::Success),
         end_reason: report.end_reason.map_or("", EndReason::as_str).to_owned(),
         frames: count(report.frames),
-        prefixes: count(report.rewards.len()),
+        prefixes: count(report.scores.len()),
+        times: report.scores.iter().map(|point| point.time_s).collect(),
+        rewards: report.scores.iter().map(|point| point.log_prob_true).collect(),
         log_prob_true: score.map_or(f64::NAN, |score| score.log_probs.log_prob_true),
         progress: newest.map_or(0.0, |newest| newest.progress),
         voc: report.voc().unwrap_or(f64::NAN),

@@ -1,11 +1,15 @@
 //! Topics of plain text that steer the session: what the robot is to do, and when episodes begin and end.
 
+use std::time::{Duration, Instant};
+
 use futures::stream::select;
 use futures::{Stream, StreamExt};
 use r2r::std_msgs::msg::String as Text;
 use r2r::{Node, QosProfile};
 
 use super::driver::{Input, Inputs};
+use super::graph::Listening;
+use super::names::Names;
 
 /// What an episode signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,9 +31,22 @@ impl Signal {
     }
 }
 
+const INSTRUCTION_TOPIC: &str = "~/instruction";
+
+/// What the graph is to be watched for.
+pub fn listening(signal_topic: &str, names: &Names) -> Vec<Listening> {
+    let topics = [INSTRUCTION_TOPIC, signal_topic].into_iter().filter(|topic| !topic.is_empty());
+    let listening = |topic| Listening {
+        topic: names.resolve(topic),
+        message_type: "std_msgs/msg/String",
+        reliable: true,
+    };
+    topics.map(listening).collect()
+}
+
 /// Passes on what comes on ~/instruction, for as long as the node lives.
 pub fn instructions(node: &mut Node, inputs: Inputs) -> r2r::Result<impl Future<Output = ()> + Send + use<>> {
-    let mut texts = latched_or_not(node, "~/instruction")?;
+    let mut texts = latched_or_not(node, INSTRUCTION_TOPIC)?;
     Ok(async move {
         while let Some(text) = texts.next().await {
             inputs.send(Input::InstructionTopic(text.data));
@@ -60,7 +77,7 @@ pub fn episodes(
 }
 
 /// Hears both sorts of publishers: from a latched one also what it said before, and one that does not latch, which a
-/// transient-local subscription alone would never match. A latched message comes twice; the second changes nothing.
+/// transient-local subscription alone would never match. What a latched one says comes twice, and is passed on once.
 fn latched_or_not(
     node: &mut Node,
     topic: &str,
@@ -68,12 +85,58 @@ fn latched_or_not(
     let reliable = || QosProfile::default().reliable();
     let latched = node.subscribe::<Text>(topic, reliable().transient_local().keep_last(1))?;
     let volatile = node.subscribe::<Text>(topic, reliable())?;
-    Ok(select(latched, volatile))
+    let copies = select(latched.map(|text| (0, text)), volatile.map(|text| (1, text)));
+    let mut echo = Echo::default();
+    Ok(copies
+        .filter(move |(subscription, text)| {
+            std::future::ready(!echo.repeats(*subscription, &text.data, Instant::now()))
+        })
+        .map(|(_, text)| text))
+}
+
+/// Tells the second copy of a message that two subscriptions receive from one that is sent again.
+#[derive(Default)]
+struct Echo {
+    /// What one subscription has received and the other has not yet.
+    waiting: Vec<(usize, String, Instant)>,
+}
+
+impl Echo {
+    /// The copies arrive together; later, an equal text is a new one.
+    const APART: Duration = Duration::from_secs(1);
+
+    fn repeats(&mut self, subscription: usize, text: &str, now: Instant) -> bool {
+        self.waiting.retain(|(_, _, since)| now.duration_since(*since) < Self::APART);
+        let copy = self.waiting.iter().position(|(from, said, _)| *from != subscription && said == text);
+        match copy {
+            Some(index) => {
+                self.waiting.remove(index);
+                true
+            }
+            None => {
+                self.waiting.push((subscription, text.to_owned(), now));
+                false
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_second_copy_is_told_from_a_text_that_is_said_again() {
+        let mut echo = Echo::default();
+        let begun = Instant::now();
+        assert!(!echo.repeats(0, "lift", begun));
+        assert!(!echo.repeats(0, "place", begun));
+        assert!(echo.repeats(1, "lift", begun));
+        assert!(echo.repeats(1, "place", begun));
+        assert!(!echo.repeats(1, "lift", begun), "said again");
+        let later = begun + Echo::APART;
+        assert!(!echo.repeats(0, "lift", later), "a volatile publisher's text has no copy");
+    }
 
     #[test]
     fn the_words_of_a_recorder() {

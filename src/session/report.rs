@@ -4,7 +4,7 @@ use crate::engine::PrefixScore;
 use crate::episode::EndReason;
 use crate::reward::voc;
 
-/// A scored prefix of the running episode.
+/// A scored prefix of the running episode: of one camera, or what all of them say together.
 #[derive(Debug, Clone)]
 pub struct ProgressReport {
     pub score: PrefixScore,
@@ -22,6 +22,17 @@ pub struct SuccessReport {
     pub threshold_nats: f64,
 }
 
+/// One point of an episode's curve.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScorePoint {
+    /// Seconds since the episode's first frame.
+    pub time_s: f64,
+    /// `log p(" True")`, nats.
+    pub log_prob_true: f64,
+    /// 0 to 1.
+    pub progress: f64,
+}
+
 /// An episode so far, or at its end.
 #[derive(Debug, Clone)]
 pub struct EpisodeReport {
@@ -32,30 +43,32 @@ pub struct EpisodeReport {
     pub end_reason: Option<EndReason>,
     /// Frames handed to the engine.
     pub frames: usize,
-    /// `log p(" True")` of each scored prefix, nats.
-    pub rewards: Vec<f64>,
+    /// Every score, oldest first.
+    pub scores: Vec<ScorePoint>,
     /// The newest score and its progress.
     pub newest: Option<ProgressReport>,
 }
 
 impl EpisodeReport {
     pub(super) fn new(episode_id: u64, instruction: Arc<str>) -> Self {
-        Self { episode_id, instruction, end_reason: None, frames: 0, rewards: Vec::new(), newest: None }
+        Self { episode_id, instruction, end_reason: None, frames: 0, scores: Vec::new(), newest: None }
     }
 
     pub(super) fn ask(&mut self, instruction: Arc<str>) {
         self.instruction = instruction;
-        self.rewards.clear();
+        self.scores.clear();
         self.newest = None;
     }
 
     pub(super) fn add(&mut self, score: &PrefixScore, progress: f64) {
-        self.rewards.push(score.log_probs.log_prob_true);
+        let log_prob_true = score.log_probs.log_prob_true;
+        self.scores.push(ScorePoint { time_s: score.time_s, log_prob_true, progress });
         self.newest = Some(ProgressReport { score: score.clone(), progress });
     }
 
     /// Value-order correlation of the rewards; `None` where it is undefined.
     pub fn voc(&self) -> Option<f64> {
-        voc(&self.rewards)
+        let rewards: Vec<f64> = self.scores.iter().map(|point| point.log_prob_true).collect();
+        voc(&rewards)
     }
 }

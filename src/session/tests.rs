@@ -1,7 +1,7 @@
 use super::*;
 use std::time::Duration;
 
-use crate::vlm::{LogProbs, ModelInfo, VlmError};
+use crate::vlm::{InstructionCheck, LogProbs, VlmError};
 use ::image::RgbImage;
 
 fn config(reset_service: &str) -> Config {
@@ -11,11 +11,6 @@ fn config(reset_service: &str) -> Config {
     config.episode.max_duration_s = 10.0;
     config.reset.service = reset_service.into();
     config
-}
-
-fn ready() -> EngineEvent {
-    let info = ModelInfo { path: "none".into(), parameters: 0, max_pixels: 1, chat_template: false };
-    EngineEvent::Ready(info)
 }
 
 /// A session beside an engine that scores each request at once.
@@ -28,24 +23,40 @@ struct Bench {
     reward: f64,
     hold_back: bool,
     held: Vec<PrefixRequest>,
+    /// Cameras and their rewards, as they were reported one by one.
+    by_camera: Vec<(usize, f64)>,
 }
 
 impl Bench {
     fn new(config: &Config) -> Self {
         let session = Session::new(config).unwrap();
         let (log, reports, held) = (Vec::new(), Vec::new(), Vec::new());
-        let mut bench = Self { session, log, reports, ticket: None, reward: -5.0, hold_back: false, held };
-        bench.session.engine(ready());
+        let mut bench = Self {
+            session,
+            log,
+            reports,
+            ticket: None,
+            reward: -5.0,
+            hold_back: false,
+            held,
+            by_camera: Vec::new(),
+        };
+        bench.session.activate();
         bench.settle();
         bench
     }
 
     fn frame(&mut self, time_s: f64) {
-        self.session.frame(Frame {
+        self.frame_of(0, time_s);
+    }
+
+    fn frame_of(&mut self, camera: usize, time_s: f64) {
+        let frame = Frame {
             stamp_ns: 1_000_000_000 + (time_s * 1e9) as i64,
             frame_id: "camera".into(),
             rgb: Arc::new(RgbImage::new(4, 4)),
-        });
+        };
+        self.session.frame(camera, frame);
         self.settle();
     }
 
@@ -61,12 +72,14 @@ impl Bench {
         EngineEvent::Scored {
             new_frames: u64::from(request.new_frame.is_some()),
             score: PrefixScore {
+                camera: request.camera,
                 episode_id: request.episode_id,
                 instruction: request.instruction,
                 frames: request.frames,
                 time_s: request.time_s,
                 stamp_ns: request.stamp_ns,
                 frame_id: request.frame_id,
+                frame: request.new_frame,
                 log_probs: LogProbs { log_prob_true: self.reward, log_prob_false: -0.5 },
                 latency: Duration::from_millis(3),
                 inference: Duration::from_millis(2),
@@ -98,6 +111,10 @@ impl Bench {
                 return;
             }
             Effect::EpisodeStarted(_) => "started",
+            Effect::CameraProgress(report) => {
+                self.by_camera.push((report.score.camera, report.score.log_probs.log_prob_true));
+                return;
+            }
             Effect::Progress(_) => return,
             Effect::Success(_) => "success",
             Effect::EpisodeEnded(report) => {
@@ -224,7 +241,7 @@ fn a_clock_set_back_begins_the_next_episode_with_that_frame() {
         assert_eq!(bench.log, ["started", "ended", "started"]);
         assert_eq!(bench.reports[0].end_reason, Some(EndReason::TimeJump));
         let running = bench.session.running().unwrap();
-        assert_eq!((running.episode_id, running.frames, running.rewards.len()), (2, 1, 1));
+        assert_eq!((running.episode_id, running.frames, running.scores.len()), (2, 1, 1));
         assert_eq!(bench.account(), "7 offered = 7 scored + 0 coalesced + 0 skipped + 0 dropped");
     }
 }
@@ -235,7 +252,7 @@ fn without_an_instruction_nothing_starts_until_there_is_one() {
     bench.frame(0.0);
     assert_eq!(*bench.session.phase(), Phase::NoInstruction);
     assert_eq!(bench.session.start_episode(), Err(Refusal::NoInstruction));
-    assert_eq!(bench.session.set_instruction("  "), Err(Refusal::EmptyInstruction));
+    assert_eq!(bench.session.set_instruction("  "), Err(Refusal::Instruction(InstructionError::Empty)));
     bench.session.set_instruction("push the drawer shut").unwrap();
     bench.settle();
     assert_eq!(bench.log, ["started"]);
@@ -258,7 +275,7 @@ fn a_new_instruction_is_asked_at_once_and_old_rewards_are_forgotten() {
         bench.session.engine(event);
     }
     let running = bench.session.running().unwrap();
-    assert_eq!(running.rewards.len(), 1, "the score of the old instruction is not this one's");
+    assert_eq!(running.scores.len(), 1, "the score of the old instruction is not this one's");
     assert_eq!(bench.session.verdict(), Verdict::Gathering);
     assert_eq!(running.newest.as_ref().unwrap().progress, 0.0);
     assert_eq!(bench.account(), "7 offered = 7 scored + 0 coalesced + 0 skipped + 0 dropped");
@@ -276,16 +293,16 @@ fn a_score_of_an_ended_episode_is_counted_and_discarded() {
     let request = bench.held.remove(0);
     let event = bench.scored(request);
     bench.session.engine(event);
-    assert!(bench.session.running().unwrap().rewards.is_empty());
+    assert!(bench.session.running().unwrap().scores.is_empty());
     assert_eq!(bench.session.account().scored, 1);
 }
 
 #[test]
-fn until_the_model_is_loaded_nothing_starts() {
+fn until_it_is_activated_nothing_starts() {
     let mut session = Session::new(&config("")).unwrap();
-    assert_eq!(session.start_episode(), Err(Refusal::Loading));
-    assert_eq!(session.reset_episode(), Err(Refusal::Loading));
-    session.engine(ready());
+    assert_eq!(session.start_episode(), Err(Refusal::Inactive));
+    assert_eq!(session.reset_episode(), Err(Refusal::Inactive));
+    session.activate();
     assert_eq!(*session.phase(), Phase::Running);
 }
 
@@ -311,12 +328,12 @@ fn every_frame_is_accounted_for_at_the_end() {
     for i in 0..6 {
         bench.frame(f64::from(i) * 0.25);
     }
-    bench.session.frames_lost(DropReason::Undecodable, 1);
-    bench.session.frames_lost(DropReason::Overrun, 2);
+    bench.session.frames_lost(0, DropReason::Undecodable, 1);
+    bench.session.frames_lost(0, DropReason::Overrun, 2);
     let refused = bench.held.pop().unwrap();
     bench.session.queue_full(&refused);
     let failed = VlmError::Inference("no memory".into());
-    bench.session.engine(EngineEvent::Failed { episode_id: 1, frames: 1, error: failed });
+    bench.session.engine(EngineEvent::Failed { camera: 0, episode_id: 1, frames: 1, error: failed });
     assert_eq!(bench.session.last_error(), Some("inference failed: no memory"));
     assert_eq!(bench.session.account().pending(), Some(1));
     bench.session.shut_down();
@@ -326,4 +343,118 @@ fn every_frame_is_accounted_for_at_the_end() {
          (undecodable 1, overrun 2, queue_full 1, inference_failed 1, shutdown 1)"
     );
     assert_eq!(bench.session.take_effects().len(), 1);
+}
+
+fn two_cameras(fusion: Fusion) -> Bench {
+    let cameras = vec!["wrist".into(), "front".into()];
+    Bench::new(&Config { cameras, fusion, ..config("/robot/reset") })
+}
+
+#[test]
+fn cameras_are_scored_one_by_one_and_judged_together() {
+    let mut bench = two_cameras(Fusion::Min);
+    for step in 0..3 {
+        bench.reward = -5.0 + f64::from(step);
+        bench.frame_of(0, f64::from(step) * 0.5);
+        assert_eq!(
+            bench.session.running().unwrap().scores.len(),
+            step as usize,
+            "the other camera is missing"
+        );
+        bench.reward = -1.0;
+        bench.frame_of(1, 100.0 + f64::from(step) * 0.5);
+    }
+    assert_eq!(bench.by_camera, [(0, -5.0), (1, -1.0), (0, -4.0), (1, -1.0), (0, -3.0), (1, -1.0)]);
+    let running = bench.session.running().unwrap();
+    assert_eq!(
+        running.scores.iter().map(|point| point.log_prob_true).collect::<Vec<_>>(),
+        [-5.0, -4.0, -3.0]
+    );
+    assert_eq!(running.scores.iter().map(|point| point.time_s).collect::<Vec<_>>(), [0.0, 0.5, 1.0]);
+    let newest = &running.newest.as_ref().unwrap().score;
+    assert_eq!((newest.frames, newest.camera, running.frames), (3, 1, 6));
+    assert_eq!(bench.account(), "6 offered = 6 scored + 0 coalesced + 0 skipped + 0 dropped");
+}
+
+#[test]
+fn a_camera_that_stops_keeps_success_from_being_called() {
+    let mut bench = two_cameras(Fusion::Max);
+    for i in 0..5 {
+        bench.reward = -5.0;
+        bench.frame_of(0, f64::from(i) * 0.5);
+        bench.frame_of(1, f64::from(i) * 0.5);
+    }
+    bench.reward = -0.1;
+    for i in 5..15 {
+        bench.frame_of(0, f64::from(i) * 0.5);
+    }
+    assert_eq!(bench.log, ["started"]);
+    assert_eq!(bench.session.running().unwrap().scores.len(), 5);
+    for i in 15..25 {
+        bench.frame_of(0, f64::from(i) * 0.5);
+        bench.frame_of(1, f64::from(i) * 0.5);
+    }
+    assert_eq!(bench.log, ["started", "success", "ended", "reset"]);
+}
+
+#[test]
+fn a_new_instruction_is_asked_of_every_camera_and_old_scores_do_not_mix_with_new_ones() {
+    let mut bench = two_cameras(Fusion::Mean);
+    bench.frame_of(0, 0.0);
+    bench.frame_of(1, 0.0);
+    bench.frame_of(0, 0.5);
+    bench.hold_back = true;
+    bench.session.set_instruction("close the lid").unwrap();
+    bench.settle();
+    assert_eq!(bench.held.iter().map(|request| request.camera).collect::<Vec<_>>(), [0, 1]);
+    let event = bench.scored(bench.held[1].clone());
+    bench.session.engine(event);
+    bench.settle();
+    assert!(bench.session.running().unwrap().scores.is_empty(), "camera 0 was not asked about the new one");
+    let event = bench.scored(bench.held[0].clone());
+    bench.session.engine(event);
+    bench.settle();
+    assert_eq!(bench.session.running().unwrap().scores.len(), 1);
+}
+
+#[test]
+fn deactivation_ends_the_episode_and_activation_goes_on() {
+    let mut bench = Bench::new(&config("/robot/reset"));
+    bench.frames(0.0, 3, -5.0);
+    bench.session.deactivate();
+    bench.frame(2.0);
+    assert_eq!(bench.log, ["started", "ended"]);
+    assert_eq!(bench.reports[0].end_reason, Some(EndReason::Deactivated));
+    assert_eq!(bench.session.start_episode(), Err(Refusal::Inactive));
+    bench.session.activate();
+    bench.settle();
+    assert_eq!(bench.log, ["started", "ended", "started"]);
+    assert_eq!(bench.account(), "4 offered = 3 scored + 0 coalesced + 0 skipped + 1 dropped (no_episode 1)");
+}
+
+#[test]
+fn a_reset_under_way_when_the_node_is_deactivated_begins_nothing() {
+    let mut bench = Bench::new(&config("/robot/reset"));
+    bench.frames(0.0, 5, -5.0);
+    bench.frames(2.5, 8, -0.1);
+    bench.session.deactivate();
+    bench.session.reset_answered(bench.ticket.unwrap(), Ok(()));
+    bench.session.settled(bench.ticket.unwrap());
+    bench.settle();
+    assert_eq!(*bench.session.phase(), Phase::Inactive);
+    assert_eq!(bench.log, ["started", "success", "ended", "reset"]);
+}
+
+#[test]
+fn an_instruction_that_is_too_long_for_the_model_is_refused_and_the_old_one_stays() {
+    let mut bench = Bench::new(&config(""));
+    let model = InstructionCheck::new(|text| match text.len() {
+        tokens if tokens > 20 => Err(VlmError::InstructionTooLong { tokens, limit: 20 }),
+        _ => Ok(()),
+    });
+    bench.session.set_rule(InstructionRule { model: Some(model) });
+    let refusal = bench.session.set_instruction("lift the cup and then put it down").unwrap_err();
+    assert!(refusal.to_string().contains("more than the 20 allowed"), "{refusal}");
+    assert_eq!(&**bench.session.instruction(), "lift the cup");
+    bench.session.set_instruction("close the lid").unwrap();
 }

@@ -7,10 +7,11 @@
 //! Reference: transformers 4.57, `models/qwen3_vl/`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ::image::RgbImage;
 
-use super::{LogProbs, ModelInfo, VideoVlm, VlmError};
+use super::{InstructionCheck, LogProbs, ModelInfo, VideoVlm, VlmError};
 use crate::reward::log_softmax_at;
 
 pub mod cache;
@@ -67,7 +68,7 @@ impl LoadOptions {
 pub struct Qwen3Vl {
     info: ModelInfo,
     processor: Processor,
-    prompt: Prompt,
+    prompt: Arc<Prompt>,
     vision: VisionTower,
     text: LanguageModel,
     max_tokens: usize,
@@ -104,7 +105,14 @@ impl Qwen3Vl {
             max_pixels: processor.max_pixels(),
             chat_template: options.chat_template,
         };
-        Ok(Self { info, processor, prompt, vision, text, max_tokens: config.text.max_tokens })
+        Ok(Self {
+            info,
+            processor,
+            prompt: Arc::new(prompt),
+            vision,
+            text,
+            max_tokens: config.text.max_tokens,
+        })
     }
 
     /// The image side of the model, for those who want to look at its steps one by one.
@@ -324,8 +332,9 @@ impl VideoVlm for Qwen3Vl {
         on_worker(|| self.score_frames(episode, instruction))
     }
 
-    fn check_instruction(&self, instruction: &str) -> Result<(), VlmError> {
-        self.prompt.check_instruction(instruction)
+    fn instruction_check(&self) -> InstructionCheck {
+        let prompt = self.prompt.clone();
+        InstructionCheck::new(move |instruction| prompt.check_instruction(instruction))
     }
 }
 

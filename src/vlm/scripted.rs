@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::image::RgbImage;
 
-use super::{LogProbs, ModelInfo, VideoVlm, VlmError};
+use super::{InstructionCheck, LogProbs, ModelInfo, VideoVlm, VlmError};
 
 type Script = Box<dyn Fn(usize, &str) -> Result<LogProbs, VlmError> + Send>;
 
@@ -49,7 +49,7 @@ impl VideoVlm for ScriptedVlm {
     }
 
     fn score(&self, episode: &mut Vec<f64>, instruction: &str) -> Result<LogProbs, VlmError> {
-        self.check_instruction(instruction)?;
+        self.instruction_check().check(instruction)?;
         if episode.is_empty() {
             return Err(VlmError::NoFrames);
         }
@@ -60,7 +60,9 @@ impl VideoVlm for ScriptedVlm {
         (self.script)(episode.len(), instruction)
     }
 
-    fn check_instruction(&self, instruction: &str) -> Result<(), VlmError> {
-        if instruction.trim().is_empty() { Err(VlmError::EmptyInstruction) } else { Ok(()) }
+    fn instruction_check(&self) -> InstructionCheck {
+        InstructionCheck::new(|instruction| {
+            if instruction.trim().is_empty() { Err(VlmError::EmptyInstruction) } else { Ok(()) }
+        })
     }
 }

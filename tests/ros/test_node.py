@@ -204,7 +204,7 @@ def test_diagnostics_come_every_second_and_go_by_simulated_time(start_node, peer
     time.sleep(2.5)
     assert 2 <= len(peer.diagnostics) - before <= 3
     parts = {status.name.rsplit(": ", 1)[1] for status in peer.diagnostics[-1].status}
-    assert parts == {"model", "episode", "frames", "latency"}
+    assert parts == {"model", "episode", "frames", "latency", "camera camera"}
 
 
 @pytest.mark.skipif(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import EPISODES
 from peer import FIRST_STAMP_NS, becomes_true, wait_until
+from rclpy.parameter import Parameter
 from rosbags.highlevel import AnyReader
 from sensor_msgs.msg import Image
 
@@ -158,12 +159,22 @@ def test_an_image_that_cannot_be_read_is_counted_and_reported_once(start_node, p
     assert node.frame_account()["undecodable"] == 5
 
 
-def test_what_the_model_refuses_is_said(start_node, peer):
-    node = start_node(model__max_instruction_tokens=4, instruction="one two three four five six seven")
-    peer.stream([10, 20], period_s=0.5)
-    wait_until(lambda: peer.status("model")[0] == 2, "an error on diagnostics")
-    assert "more than the 4 allowed" in peer.status("model")[1]
-    assert node.text().count("cannot be scored") == 1
-    assert node.stop() == 0
-    account = node.frame_account()
-    assert account["offered"] == account["inference_failed"] == 2
+def test_an_instruction_that_is_too_long_is_refused_whichever_way_it_comes(start_node, peer):
+    node = start_node(model__max_instruction_tokens=8, instruction="lift it")
+    long = "one two three four five six seven " * 3
+    answer = peer.set_instruction(long)
+    assert not answer.success and "more than the 8 allowed" in answer.message
+    (result,) = peer.result(peer.parameters().set_parameters([Parameter("instruction", value=long)])).results
+    assert not result.successful and "more than the 8 allowed" in result.reason
+    peer.say("topreward/instruction", long)
+    node.wait_for_log("~/instruction: the instruction has")
+    for strange in ("ring the \x07 bell", " \n "):
+        assert not peer.set_instruction(strange).success
+    peer.film([50])
+    assert peer.progress[-1].instruction == "lift it"
+
+
+def test_an_instruction_that_is_too_long_at_the_start_is_one_line_and_exit_2(start_node):
+    node = start_node(ready=False, model__max_instruction_tokens=8, instruction="one two three four five six seven")
+    assert node.exit_code() == 2
+    assert "parameter instruction: the instruction has" in node.text()

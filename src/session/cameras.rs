@@ -1,0 +1,84 @@
+//! What the session knows of each camera, and what all of them say together.
+
+use std::sync::Arc;
+
+use crate::config::{Config, ConfigError};
+use crate::engine::PrefixScore;
+use crate::episode::{EpisodeBuffer, FrameAccount};
+use crate::reward::{Fusion, ProgressTracker};
+use crate::vlm::LogProbs;
+
+/// One camera's side of the session.
+pub struct Camera {
+    pub name: String,
+    pub(super) buffer: EpisodeBuffer,
+    pub(super) account: FrameAccount,
+    pub(super) tracker: ProgressTracker,
+    /// The newest score of the running episode and its present instruction.
+    newest: Option<PrefixScore>,
+    /// Whether that score is not yet part of a fusion.
+    fresh: bool,
+}
+
+impl Camera {
+    pub(super) fn all(config: &Config, instruction: &Arc<str>) -> Result<Vec<Self>, ConfigError> {
+        let camera = |(index, name): (usize, &String)| {
+            Ok(Self {
+                name: name.clone(),
+                buffer: EpisodeBuffer::new(
+                    index,
+                    config.sampler()?,
+                    config.episode_limits(),
+                    instruction.clone(),
+                ),
+                account: FrameAccount::default(),
+                tracker: ProgressTracker::new(config.progress_settings()),
+                newest: None,
+                fresh: false,
+            })
+        };
+        config.cameras.iter().enumerate().map(camera).collect()
+    }
+
+    /// Where its frames went.
+    pub fn account(&self) -> &FrameAccount {
+        &self.account
+    }
+
+    pub(super) fn forget_scores(&mut self) {
+        self.tracker.reset();
+        self.newest = None;
+        self.fresh = false;
+    }
+
+    pub(super) fn note(&mut self, score: &PrefixScore) {
+        self.newest = Some(score.clone());
+        self.fresh = true;
+    }
+}
+
+/// What all cameras say together, once each of them has a score that is in no fusion yet: a camera that has stopped
+/// keeps the others from going on without it. Frames and time are those of the camera that has seen least; the header
+/// and the picture are those of `completing`, whose score makes it complete.
+pub(super) fn fuse(cameras: &mut [Camera], fusion: Fusion, completing: &PrefixScore) -> Option<PrefixScore> {
+    if !cameras.iter().all(|camera| camera.fresh) {
+        return None;
+    }
+    let scores: Vec<&PrefixScore> = cameras.iter().filter_map(|camera| camera.newest.as_ref()).collect();
+    let pairs: Vec<_> =
+        scores.iter().map(|score| (score.log_probs.log_prob_true, score.log_probs.log_prob_false)).collect();
+    // What cannot be fused is no number, which no rule takes for a success.
+    let (log_prob_true, log_prob_false) = fusion.fuse(&pairs).unwrap_or((f64::NAN, f64::NAN));
+    let fused = PrefixScore {
+        frames: scores.iter().map(|score| score.frames).min().unwrap_or_default(),
+        time_s: scores.iter().map(|score| score.time_s).fold(f64::INFINITY, f64::min),
+        latency: scores.iter().map(|score| score.latency).max().unwrap_or_default(),
+        inference: scores.iter().map(|score| score.inference).sum(),
+        log_probs: LogProbs { log_prob_true, log_prob_false },
+        ..completing.clone()
+    };
+    for camera in cameras {
+        camera.fresh = false;
+    }
+    Some(fused)
+}
