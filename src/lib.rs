@@ -11,6 +11,7 @@ pub mod config;
 pub mod engine;
 pub mod episode;
 pub mod image;
+pub mod overlay;
 pub mod reward;
 #[cfg(feature = "ros")]
 pub mod ros;
