@@ -12,6 +12,7 @@ pub mod engine;
 pub mod episode;
 pub mod image;
 pub mod instruction;
+pub mod overlay;
 pub mod reward;
 #[cfg(feature = "ros")]
 pub mod ros;

@@ -16,6 +16,7 @@ mod lifecycle_services;
 mod logging;
 mod names;
 mod node;
+mod overlay;
 mod parameter_services;
 mod params;
 mod publish;

@@ -160,6 +160,11 @@ impl Session {
         &self.latencies
     }
 
+    /// The mean reward that counts as success, nats.
+    pub fn threshold_nats(&self) -> f64 {
+        self.threshold_nats
+    }
+
     /// What the success detector said last in the running or the last episode.
     pub fn verdict(&self) -> Verdict {
         self.verdict

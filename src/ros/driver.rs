@@ -14,6 +14,7 @@ use super::error::NodeError;
 use super::executor::Executor;
 use super::graph::Seen;
 use super::lifecycle_services::{self, ChangeRequest};
+use super::overlay::OverlayOutput;
 use super::parameter_services::{self, lock, parameter_msgs};
 use super::publish::Outputs;
 use super::reset::{ResetError, RobotReset};
@@ -79,6 +80,7 @@ pub struct Driver {
     pub cameras: Vec<OpenCamera>,
     pub executor: Executor,
     pub outputs: Outputs,
+    pub overlay: OverlayOutput,
     pub diagnostics: Diagnostics,
     pub reset: Option<Arc<RobotReset>>,
     /// The reset that is under way.
@@ -129,6 +131,14 @@ impl Driver {
         let queued = self.engine.as_ref().map_or(0, Engine::queued);
         let report = self.diagnostics.report(&self.session, self.state(), queued);
         self.outputs.diagnostics(&report);
+        self.publish_overlay();
+    }
+
+    fn publish_overlay(&mut self) {
+        let threshold_nats = self.session.threshold_nats();
+        if let Err(error) = self.overlay.publish(&self.session, threshold_nats) {
+            log::error!("cannot publish the overlay: {error}");
+        }
     }
 
     /// Ends the running episode and closes the frame account.
@@ -216,7 +226,8 @@ impl Driver {
                     log::error!("a prefix cannot be scored: {text}");
                 }
             }
-            EngineEvent::Scored { .. } | EngineEvent::Discarded { .. } => {}
+            EngineEvent::Scored { ref score, .. } => self.overlay.scored(score),
+            EngineEvent::Discarded { .. } => {}
         }
         self.session.engine(event);
         Ok(())
@@ -229,8 +240,10 @@ impl Driver {
                 break;
             }
             for effect in effects {
+                self.overlay.note(&effect);
                 self.carry_out_one(effect);
             }
+            self.publish_overlay();
         }
         self.note_instruction();
     }
@@ -242,6 +255,7 @@ impl Driver {
             return;
         }
         self.instruction = instruction.clone();
+        self.overlay.forget_scores();
         lock(&self.parameters).set_instruction(instruction);
         self.publish_changed(&["instruction"]);
     }

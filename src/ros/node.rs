@@ -20,6 +20,7 @@ use super::executor::{Executor, Job, SPIN, spin};
 use super::graph::Listening;
 use super::lifecycle::Lifecycle;
 use super::names::Names;
+use super::overlay::OverlayOutput;
 use super::params::{Parameters, USE_SIM_TIME, configure};
 use super::publish::Outputs;
 use super::reset::RobotReset;
@@ -120,6 +121,7 @@ impl Parts {
             cameras: Vec::new(),
             executor,
             outputs: Outputs::new(node, &config.cameras)?,
+            overlay: OverlayOutput::new(node, config.cameras.len())?,
             diagnostics,
             reset: robot_reset(node, config)?,
             resetting: None,
