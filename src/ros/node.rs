@@ -36,7 +36,7 @@ const DIAGNOSTICS_PERIOD: Duration = Duration::from_secs(1);
 /// How often the graph is asked who publishes what the node listens to.
 const GRAPH_PERIOD: Duration = Duration::from_secs(3);
 /// How long the end waits for an inference that is under way.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const PATIENCE: Duration = Duration::from_millis(1000);
 
 const HELP: &str = "\
 usage: topreward_node [--help | --version] [--ros-args [-p NAME:=VALUE]... [--params-file FILE]... [-r FROM:=TO]...]

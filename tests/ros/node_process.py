@@ -52,6 +52,11 @@ class NodeProcess:
             self.process.kill()
             self.process.wait()
 
+    def resident_kib(self):
+        """The memory that the node holds now."""
+        (line,) = [line for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
+        return int(line.split()[1])
+
     def frame_account(self):
         """The account that the node logs at its end, as {"offered": 10, …, "no_episode": 2}."""
         (line,) = re.findall(r"frames: (\d+ offered = .*)", self.text())
@@ -68,4 +73,6 @@ def written(value):
         return str(value).lower()
     if isinstance(value, (str, Path)):
         return f'"{value}"'
+    if isinstance(value, list):
+        return f"[{', '.join(written(one) for one in value)}]"
     return repr(value)

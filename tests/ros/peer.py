@@ -59,9 +59,10 @@ class Peer:
         except ExternalShutdownException:
             pass
 
-    def listen(self, topic, kind, qos):
-        heard = self.received[topic.rsplit("/", 1)[1]] = []
+    def listen(self, topic, kind, qos, name=None):
+        heard = self.received[name or topic.rsplit("/", 1)[1]] = []
         self.node.create_subscription(kind, topic, heard.append, qos)
+        return heard
 
     def __getattr__(self, name):
         """peer.progress: every message on ~/progress so far."""
@@ -94,7 +95,13 @@ class Peer:
         self.wait_for("diagnostics")
         time.sleep(0.3)
 
-    def send_raw(self, time_s, value=128, encoding="rgb8", size=(64, 48)):
+    def camera(self, topic, kind=Image):
+        """One more camera, which the node listens to."""
+        publisher = self.node.create_publisher(kind, topic, qos_profile_sensor_data)
+        self.wait_for_subscriber(publisher)
+        return publisher
+
+    def send_raw(self, time_s, value=128, encoding="rgb8", size=(64, 48), camera=None):
         width, height = size
         channels = 1 if encoding == "mono8" else 3
         message = Image(width=width, height=height, encoding=encoding, step=width * channels)
@@ -102,7 +109,7 @@ class Peer:
         stamp(message.header, time_s)
         shades = np.linspace(0, value, width * height * channels).astype(np.uint8)
         message.data = array("B", shades.tobytes())
-        self.raw.publish(message)
+        (camera or self.raw).publish(message)
         return message
 
     def send_compressed(self, time_s, data, format="jpeg"):
@@ -146,6 +153,7 @@ class Peer:
     def call(self, service, kind=Trigger, **fields):
         client = self.node.create_client(kind, f"topreward/{service}")
         assert client.wait_for_service(PATIENCE_S), f"no service {service}"
+        time.sleep(0.1)  # the node must know of the client too, or its answer is lost
         return self.result(client.call_async(kind.Request(**fields)))
 
     def set_instruction(self, text):

@@ -5,6 +5,7 @@ import time
 
 import pytest
 from peer import LATCHED, PATIENCE_S, wait_until
+from sensor_msgs.msg import Image
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Empty, SetBool
 from topreward.msg import SuccessDetection
@@ -248,3 +249,22 @@ def test_an_episode_cut_short_by_the_end_is_summed_up(start_node, peer):
     assert node.stop(patience_s=PATIENCE_S) == 0
     (ended,) = peer.wait_for("episode")
     assert ended.end_reason == ended.SHUTDOWN and ended.frames == 2
+
+
+def test_the_overlay_shows_the_scored_frame_to_whoever_looks(start_node, peer):
+    start_node()
+    peer.film([200] * 3)
+    overlays = peer.listen("topreward/overlay", Image, 10)
+    wait_until(lambda: overlays, "a newcomer sees the newest picture at once")
+    first = overlays[-1]
+    assert (first.width, first.height, first.encoding, first.step) == (640, 480, "rgb8", 1920)
+    assert first.header == peer.progress[-1].header
+    assert len(first.data) == 640 * 480 * 3
+    shown = len(overlays)
+    peer.film([200], from_s=1.5)
+    wait_until(lambda: len(overlays) > shown and overlays[-1].header == peer.progress[-1].header, "the next score is drawn")
+    assert overlays[-1].data != first.data
+    time.sleep(2.5)
+    still = len(overlays)
+    time.sleep(1.5)
+    assert len(overlays) == still, "nothing new, nothing drawn"

@@ -2,9 +2,11 @@
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 
 import pytest
 from conftest import ROOT, TINY_MODEL
@@ -21,6 +23,17 @@ def run(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=30)
 
 
+def png(width, height):
+    """A grey picture."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    rows = (b"\0" + b"\x80" * width) * height
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_node_in_order(start_node, peer, how):
     node = start_node()
@@ -30,6 +43,18 @@ def test_a_signal_ends_the_node_in_order(start_node, peer, how):
     assert time.monotonic() - begun < 2.5
     account = node.frame_account()
     assert account["offered"] == sum(account[column] for column in ("scored", "coalesced", "skipped", "dropped"))
+
+
+def test_a_signal_during_a_long_inference_ends_the_node_in_time(start_node, peer):
+    node = start_node(image__transport="compressed", processor__max_pixels=4_000_000)
+    peer.wait_for_subscriber(peer.compressed)
+    peer.send_compressed(0.0, png(2048, 1536), "png")
+    wait_until(lambda: peer.status("frames")[2].get("pending") == "1", "the model has the frame")
+    begun = time.monotonic()
+    assert node.stop(signal.SIGTERM) == 0
+    assert time.monotonic() - begun < 2
+    # It was still at it, so this has seen an inference cut off.
+    assert node.frame_account()["shutdown"] == 1 and peer.progress == []
 
 
 def test_a_signal_while_the_model_loads_ends_the_node(start_node):
