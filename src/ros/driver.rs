@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::camera::{OpenCamera, Subscription};
-use super::diagnostics::Diagnostics;
+use super::diagnostics::{Diagnostics, ModelState};
 use super::error::NodeError;
 use super::executor::Executor;
 use super::graph::Seen;
@@ -19,7 +19,7 @@ use super::parameter_services::{self, lock, parameter_msgs};
 use super::publish::Outputs;
 use super::reset::{ResetError, RobotReset};
 use super::services::{Call, answer};
-use super::signals::Signal;
+use super::signals::{Recorder, Signal};
 use super::transitions::Asked;
 use crate::config::Config;
 use crate::engine::{Engine, EngineEvent};
@@ -34,6 +34,8 @@ pub enum Input {
     Undecodable(usize, ImageError),
     FramesLost(usize, DropReason, u64),
     Engine(EngineEvent),
+    /// How far the loading of the model has come, in words.
+    Loading(String),
     /// Someone asks for a transition.
     ChangeState(ChangeRequest),
     /// The cameras are subscribed to, or not.
@@ -91,6 +93,7 @@ pub struct Driver {
     pub instruction: Arc<str>,
     pub inputs: Inputs,
     pub tasks: Tasks,
+    pub recorder: Recorder,
     /// What was warned about the graph; each thing is said once.
     pub warned: BTreeSet<String>,
 }
@@ -103,6 +106,7 @@ impl Driver {
             Input::Undecodable(camera, error) => self.undecodable(camera, error),
             Input::FramesLost(camera, reason, frames) => self.session.frames_lost(camera, reason, frames),
             Input::Engine(event) => self.engine_event(event)?,
+            Input::Loading(how_far) => self.diagnostics.model = ModelState::Loading(how_far),
             Input::ChangeState(request) => self.change_state(request)?,
             Input::Subscribed(subscriptions) => self.subscribed(subscriptions)?,
             Input::Graph(seen) => self.graph(seen),
@@ -184,11 +188,11 @@ impl Driver {
     }
 
     fn signal(&mut self, signal: Signal) {
-        let done = match (signal, self.session.running()) {
-            (Signal::Record, None) => self.session.start_episode(),
-            (Signal::Record | Signal::End, Some(_)) => self.session.end_episode(),
-            // Its episode has ended already.
-            (Signal::End, None) => return,
+        let done = match (self.recorder.hear(signal), self.session.running()) {
+            (true, None) => self.session.start_episode(),
+            (false, Some(_)) => self.session.end_episode(),
+            // The episode runs or has ended already.
+            (true, Some(_)) | (false, None) => return,
         };
         if let Err(refusal) = done {
             log::error!("the episode signal is refused: {refusal}");

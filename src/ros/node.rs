@@ -130,6 +130,7 @@ impl Parts {
             parameters,
             inputs,
             tasks,
+            recorder: Default::default(),
             warned: Default::default(),
         };
         driver.publish_declared();

@@ -44,6 +44,21 @@ pub fn listening(signal_topic: &str, names: &Names) -> Vec<Listening> {
     topics.map(listening).collect()
 }
 
+/// What a recorder's words mean, one after the other: it says "record" at the start and at the end, so this follows
+/// whether it is recording. An episode that ends by itself in between does not turn the next "record" into a start.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    recording: bool,
+}
+
+impl Recorder {
+    /// Whether the recorder is recording after this.
+    pub fn hear(&mut self, signal: Signal) -> bool {
+        self.recording = signal == Signal::Record && !self.recording;
+        self.recording
+    }
+}
+
 /// Passes on what comes on ~/instruction, for as long as the node lives.
 pub fn instructions(node: &mut Node, inputs: Inputs) -> r2r::Result<impl Future<Output = ()> + Send + use<>> {
     let mut texts = latched_or_not(node, INSTRUCTION_TOPIC)?;
@@ -136,6 +151,14 @@ mod tests {
         assert!(!echo.repeats(1, "lift", begun), "said again");
         let later = begun + Echo::APART;
         assert!(!echo.repeats(0, "lift", later), "a volatile publisher's text has no copy");
+    }
+
+    #[test]
+    fn record_begins_and_ends() {
+        let mut recorder = Recorder::default();
+        let words =
+            [Signal::Record, Signal::Record, Signal::Record, Signal::End, Signal::End, Signal::Record];
+        assert_eq!(words.map(|word| recorder.hear(word)), [true, false, true, false, false, true]);
     }
 
     #[test]

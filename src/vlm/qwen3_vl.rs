@@ -32,6 +32,7 @@ mod weights;
 pub use episode::QwenEpisode;
 pub use error::LoadError;
 pub use folder::ModelFolder;
+pub use weights::LoadProgress;
 
 use cache::KvCache;
 use config::{FRAMES_PER_PAIR, Qwen3VlConfig};
@@ -80,13 +81,21 @@ impl Qwen3Vl {
     /// # Errors
     /// [`VlmError::Load`] with the folder and the one thing that is wrong with it.
     pub fn load(options: &LoadOptions) -> Result<Self, VlmError> {
-        Self::load_parts(options).map_err(|error| VlmError::Load {
+        Self::load_reporting(options, &|_| {})
+    }
+
+    /// As [`Qwen3Vl::load`]; `progress` is told the share of the weights that is loaded, after each tensor.
+    ///
+    /// # Errors
+    /// As [`Qwen3Vl::load`].
+    pub fn load_reporting(options: &LoadOptions, progress: LoadProgress<'_>) -> Result<Self, VlmError> {
+        Self::load_parts(options, progress).map_err(|error| VlmError::Load {
             folder: options.path.display().to_string(),
             reason: error.to_string(),
         })
     }
 
-    fn load_parts(options: &LoadOptions) -> Result<Self, LoadError> {
+    fn load_parts(options: &LoadOptions, progress: LoadProgress<'_>) -> Result<Self, LoadError> {
         let folder = ModelFolder::open(Path::new(&options.path))?;
         let config = Qwen3VlConfig::load(&folder)?;
         let prompt = Prompt::load(
@@ -96,7 +105,7 @@ impl Qwen3Vl {
             options.max_instruction_tokens,
         )?;
         let processor = Processor::load(&folder, &config.vision, options.max_pixels)?;
-        let weights = Weights::open(&folder)?;
+        let weights = Weights::open(&folder, progress)?;
         let vision = VisionTower::load(&weights.vision(), &config.vision, config.text.hidden_size)?;
         let text = LanguageModel::load(&weights, &config.text, config.tied_embeddings)?;
         let info = ModelInfo {

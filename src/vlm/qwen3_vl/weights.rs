@@ -23,19 +23,25 @@ struct ShardIndex {
     weight_map: HashMap<String, String>,
 }
 
+/// Told how much of a checkpoint is loaded, from 0 to 1.
+pub type LoadProgress<'a> = &'a dyn Fn(f64);
+
 /// The open weight files of one checkpoint.
-pub struct Weights {
+pub struct Weights<'a> {
     files: MmapedSafetensors,
     names: BTreeSet<String>,
+    /// In all files.
+    stored: usize,
     parameters: Cell<usize>,
+    progress: LoadProgress<'a>,
 }
 
-impl Weights {
+impl<'a> Weights<'a> {
     /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` names.
     ///
     /// # Errors
     /// A file that is missing or cut short, or an index that names no file.
-    pub fn open(folder: &ModelFolder) -> Result<Self, LoadError> {
+    pub fn open(folder: &ModelFolder, progress: LoadProgress<'a>) -> Result<Self, LoadError> {
         let shards = shard_names(folder)?;
         for shard in &shards {
             check_shard(folder, shard)?;
@@ -44,8 +50,10 @@ impl Weights {
         // SAFETY: the mapping is read-only and dropped at the end of loading; only a file that another program
         // shortens in these seconds could break it, which every reader of mapped weights accepts.
         let files = unsafe { MmapedSafetensors::multi(&paths) }.map_err(LoadError::Tensor)?;
-        let names = files.tensors().into_iter().map(|(name, _)| name).collect();
-        Ok(Self { files, names, parameters: Cell::new(0) })
+        let tensors = files.tensors();
+        let stored = tensors.iter().map(|(_, view)| view.shape().iter().product::<usize>()).sum();
+        let names = tensors.into_iter().map(|(name, _)| name).collect();
+        Ok(Self { files, names, stored, parameters: Cell::new(0), progress })
     }
 
     /// Number of parameters taken so far.
@@ -87,14 +95,16 @@ impl Weights {
                 expected: shape.dims().to_vec(),
             });
         }
+        let tensor = view.load(&Device::Cpu)?.to_dtype(DType::F32)?;
         self.parameters.set(self.parameters.get() + shape.elem_count());
-        Ok(view.load(&Device::Cpu)?.to_dtype(DType::F32)?)
+        (self.progress)(self.parameters.get() as f64 / self.stored.max(1) as f64);
+        Ok(tensor)
     }
 }
 
 /// The tensors below one prefix.
 pub struct Section<'a> {
-    weights: &'a Weights,
+    weights: &'a Weights<'a>,
     prefix: String,
 }
 
