@@ -1,6 +1,7 @@
 //! The commands of the program `topreward`.
 
 mod frames;
+mod model;
 mod report;
 mod score;
 

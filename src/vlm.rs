@@ -35,6 +35,9 @@ pub struct ModelInfo {
 pub enum VlmError {
     #[error("model folder {folder}: {reason}")]
     Load { folder: String, reason: String },
+    /// The model could not be brought from where it is.
+    #[error("{0}")]
+    Fetch(String),
     #[error("the instruction is empty: say what the robot is to do, e.g. \"put the red cube in the bowl\"")]
     EmptyInstruction,
     #[error("the instruction has {tokens} tokens, more than the {limit} allowed: shorten it")]

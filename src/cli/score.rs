@@ -1,7 +1,7 @@
 //! `topreward score`: the reward of every prefix of one episode.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
@@ -9,8 +9,10 @@ use clap::{ArgGroup, Args};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::frames::{self, SampledFrame};
+use super::model;
 use super::report::{PrefixRow, Report};
 use crate::config::Config;
+use crate::instruction::InstructionRule;
 use crate::reward::{ProgressTracker, SuccessDetector, SuccessReading, voc};
 use crate::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
 use crate::vlm::{LogProbs, VideoVlm};
@@ -18,9 +20,9 @@ use crate::vlm::{LogProbs, VideoVlm};
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("source").required(true))]
 pub struct ScoreArgs {
-    /// Folder of a Qwen3-VL checkpoint as on Hugging Face.
-    #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    /// Folder of a Qwen3-VL checkpoint, or its Hugging Face id (owner/name or owner/name@revision).
+    #[arg(long, value_name = "DIR|ID")]
+    model: String,
     /// Video file (decoded by ffmpeg).
     #[arg(long, value_name = "FILE", group = "source")]
     video: Option<PathBuf>,
@@ -103,19 +105,21 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     }
     config.model.chat_template |= args.chat_template;
     config.validate()?;
+    // Before the model: an episode that cannot be read must not cost a download first.
+    let frames = read_frames(args, config.sampling.rate_hz)?;
     let model = Qwen3Vl::load(&LoadOptions {
-        path: args.model.clone(),
+        path: model::folder(&args.model)?,
         chat_template: config.model.chat_template,
         max_pixels: args.max_pixels.or(config.max_pixels()),
         max_instruction_tokens: config.model.max_instruction_tokens,
     })?;
-    model.instruction_check().check(&args.instruction)?;
-    let frames = read_frames(args, config.sampling.rate_hz)?;
+    let rule = InstructionRule { model: Some(model.instruction_check()) };
+    let instruction = rule.accept(&args.instruction)?;
     let lengths = args.prefixes.lengths(frames.len());
     let bar = progress_bar(lengths.len());
-    let scores = score_prefixes(&model, &frames, &args.instruction, &lengths, args.no_cache, &bar)?;
+    let scores = score_prefixes(&model, &frames, &instruction, &lengths, args.no_cache, &bar)?;
     bar.finish_and_clear();
-    report(args, &config, &frames, &lengths, &scores).print(args.json)
+    report(args, &config, &instruction, &frames, &lengths, &scores).print(args.json)
 }
 
 fn read_frames(args: &ScoreArgs, sample_fps: f64) -> Result<Vec<SampledFrame>> {
@@ -169,6 +173,7 @@ fn score_prefixes<V: VideoVlm>(
 fn report(
     args: &ScoreArgs,
     config: &Config,
+    instruction: &str,
     frames: &[SampledFrame],
     lengths: &[usize],
     scores: &[LogProbs],
@@ -189,18 +194,14 @@ fn report(
         .collect();
     let rewards: Vec<f64> = scores.iter().map(|score| score.log_prob_true).collect();
     Report {
-        model: shown(&args.model),
-        instruction: args.instruction.clone(),
+        model: args.model.clone(),
+        instruction: instruction.to_owned(),
         sample_fps: config.sampling.rate_hz,
         chat_template: config.model.chat_template,
         prefixes,
         voc: voc(&rewards),
         success: succeeded,
     }
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use r2r::rcl_interfaces::msg::ParameterEvent;
@@ -94,6 +95,8 @@ pub struct Driver {
     pub inputs: Inputs,
     pub tasks: Tasks,
     pub recorder: Recorder,
+    /// The process is about to end.
+    pub leaving: Arc<AtomicBool>,
     /// What was warned about the graph; each thing is said once.
     pub warned: BTreeSet<String>,
 }

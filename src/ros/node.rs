@@ -131,6 +131,7 @@ impl Parts {
             inputs,
             tasks,
             recorder: Default::default(),
+            leaving: Default::default(),
             warned: Default::default(),
         };
         driver.publish_declared();
@@ -188,6 +189,7 @@ impl Parts {
 
     /// No frame comes in any more; what the engine still reports is counted.
     async fn end(&mut self) {
+        self.driver.leaving.store(true, Ordering::Relaxed);
         self.driver.close_cameras(DropReason::Shutdown);
         if let Some(engine) = &self.driver.engine {
             engine.request_stop();

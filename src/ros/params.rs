@@ -106,7 +106,9 @@ fn shown(value: &ParameterValue) -> String {
 fn resolve(path: &str) -> Result<String, ConfigError> {
     let wrong = |reason: String| ConfigError::Parameter { name: "model.path".to_owned(), reason };
     if path.is_empty() {
-        return Err(wrong("it is empty: give the folder of a Qwen3-VL checkpoint".to_owned()));
+        return Err(wrong(
+            "it is empty: give the folder of a Qwen3-VL checkpoint or its Hugging Face id".to_owned(),
+        ));
     }
     let Some(inside) = path.strip_prefix("package://") else { return Ok(path.to_owned()) };
     let prefixes = std::env::var_os("AMENT_PREFIX_PATH").unwrap_or_default();

@@ -1,6 +1,14 @@
 //! What the lifecycle's transitions do: configure loads the model, activate listens to the cameras, deactivate stops
 //! that and keeps the model, cleanup frees it, shutdown does both and is the end.
 
+use std::cell::Cell;
+use std::fmt::Display;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
 use r2r::Node;
 
 use super::camera::{self, Subscription};
@@ -14,9 +22,10 @@ use super::time::stamp_to_ns;
 use crate::config::{CameraSource, Config, ConfigError};
 use crate::engine::Engine;
 use crate::episode::DropReason;
+use crate::hub::{HubSettings, ModelSource, Progress};
 use crate::instruction::InstructionRule;
 use crate::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
-use crate::vlm::{InstructionCheck, ModelInfo};
+use crate::vlm::{InstructionCheck, ModelInfo, VlmError};
 
 /// Requests that may wait for the engine: half a minute at two samples a second.
 const ENGINE_QUEUE: usize = 64;
@@ -73,7 +82,7 @@ impl Driver {
                 let loading = format!("loading {}", self.config.model.path);
                 log::info!("{loading}");
                 self.diagnostics.model = ModelState::Loading(loading);
-                self.engine = Some(spawn_engine(&self.config, self.inputs.clone())?);
+                self.engine = Some(spawn_engine(&self.config, self.inputs.clone(), self.leaving.clone())?);
             }
             State::Activating => self.open_cameras(),
             State::Deactivating => {
@@ -233,15 +242,66 @@ pub fn listening(sources: &[CameraSource], full_name: impl Fn(&str) -> String) -
     sources.iter().map(listening).collect()
 }
 
-fn spawn_engine(config: &Config, inputs: Inputs) -> Result<Engine, NodeError> {
-    let options = LoadOptions {
-        path: config.model.path.clone().into(),
+/// The engine's thread brings the model first, if it has to come from Hugging Face; `leaving` cuts that short.
+fn spawn_engine(config: &Config, inputs: Inputs, leaving: Arc<AtomicBool>) -> Result<Engine, NodeError> {
+    let model = config.model.path.clone();
+    let mut options = LoadOptions {
+        path: Default::default(),
         chat_template: config.model.chat_template,
         max_pixels: config.max_pixels(),
         max_instruction_tokens: config.model.max_instruction_tokens,
     };
-    let load = move || Qwen3Vl::load(&options);
+    let told = Telling::new(inputs.clone());
+    let load = move || {
+        options.path = folder(&model, &told, &leaving)?;
+        let report = |share: f64| told.tell(|| format!("loading {model}: {:.0} %", 100.0 * share));
+        Qwen3Vl::load_reporting(&options, &report)
+    };
     Ok(Engine::spawn(load, ENGINE_QUEUE, move |event| inputs.send(Input::Engine(event)))?)
+}
+
+fn folder(model: &str, told: &Telling, leaving: &AtomicBool) -> Result<PathBuf, VlmError> {
+    let wrong = |error: &dyn Display| VlmError::Fetch(format!("model {model}: {error}"));
+    let source = ModelSource::parse(model).map_err(|error| wrong(&error))?;
+    if let ModelSource::Folder(folder) = source {
+        return Ok(folder);
+    }
+    let settings = HubSettings::from_env().map_err(|error| wrong(&error))?;
+    let mut report = |progress: &Progress| {
+        told.tell(|| format!("fetching {model}: {progress}"));
+        if leaving.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    source.folder(&settings, &mut report).map_err(|error| wrong(&error))
+}
+
+/// Tells how far the loading is: to the driver for /diagnostics, and now and then to the log.
+struct Telling {
+    inputs: Inputs,
+    said: Cell<Instant>,
+    logged: Cell<Instant>,
+}
+
+impl Telling {
+    const SAID_EVERY: Duration = Duration::from_millis(500);
+    const LOGGED_EVERY: Duration = Duration::from_secs(5);
+
+    fn new(inputs: Inputs) -> Self {
+        let now = Instant::now();
+        Self { inputs, said: Cell::new(now), logged: Cell::new(now) }
+    }
+
+    fn tell(&self, how_far: impl FnOnce() -> String) {
+        if self.said.get().elapsed() < Self::SAID_EVERY {
+            return;
+        }
+        self.said.set(Instant::now());
+        let how_far = how_far();
+        if self.logged.get().elapsed() >= Self::LOGGED_EVERY {
+            self.logged.set(Instant::now());
+            log::info!("{how_far}");
+        }
+        self.inputs.send(Input::Loading(how_far));
+    }
 }
 
 /// Hands a job that asks the graph to the node's thread.

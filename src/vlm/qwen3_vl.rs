@@ -32,7 +32,7 @@ mod weights;
 pub use episode::QwenEpisode;
 pub use error::LoadError;
 pub use folder::ModelFolder;
-pub use weights::LoadProgress;
+pub use weights::{LoadProgress, weight_files};
 
 use cache::KvCache;
 use config::{FRAMES_PER_PAIR, Qwen3VlConfig};

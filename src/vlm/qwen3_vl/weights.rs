@@ -42,7 +42,7 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// A file that is missing or cut short, or an index that names no file.
     pub fn open(folder: &ModelFolder, progress: LoadProgress<'a>) -> Result<Self, LoadError> {
-        let shards = shard_names(folder)?;
+        let shards = weight_files(folder)?;
         for shard in &shards {
             check_shard(folder, shard)?;
         }
@@ -120,7 +120,11 @@ impl Section<'_> {
     }
 }
 
-fn shard_names(folder: &ModelFolder) -> Result<Vec<String>, LoadError> {
+/// The weight files that a folder needs: `model.safetensors`, or the shards that its index names.
+///
+/// # Errors
+/// Neither the one nor the other, or an index that names no file of the folder.
+pub fn weight_files(folder: &ModelFolder) -> Result<Vec<String>, LoadError> {
     if folder.has(SINGLE_FILE) {
         return Ok(vec![SINGLE_FILE.to_owned()]);
     }

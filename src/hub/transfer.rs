@@ -1,0 +1,153 @@
+//! Requests on threads of their own: whoever waits for an answer can stop waiting at any time.
+//!
+//! A thread whose answer nobody waits for any more ends by itself: at its next message, or by the agent's timeouts.
+
+use std::io::Read;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use ureq::http::{HeaderMap, StatusCode};
+
+use super::HubError;
+use super::progress::Watch;
+
+/// How often a waiting caller looks whether to stop.
+const LOOK: Duration = Duration::from_millis(100);
+/// Most bytes of one message, and messages in flight: what waits in memory when the disk is slower than the network.
+const MESSAGE_BYTES: usize = 256 * 1024;
+const MESSAGES: usize = 8;
+
+/// Why a request brought nothing.
+#[derive(Debug)]
+pub enum Failure {
+    /// No connection, or one that broke.
+    Connection(String),
+    /// The hub's no: status, its own word for it, and its sentence.
+    Refused { status: u16, code: String, message: String },
+    /// An answer that makes no sense.
+    Answer(String),
+}
+
+/// What comes of a file, in this order.
+pub enum Piece {
+    /// The bytes that follow begin here; `total` is the whole file's size, where the answer says it.
+    Start {
+        from: u64,
+        total: Option<u64>,
+    },
+    Bytes(Vec<u8>),
+}
+
+/// Runs a request on a thread. The channel ends when the request has.
+pub fn in_background<T: Send + 'static>(
+    request: impl FnOnce(&SyncSender<Result<T, Failure>>) + Send + 'static,
+) -> Result<Receiver<Result<T, Failure>>, Failure> {
+    let (sender, receiver) = sync_channel(MESSAGES);
+    std::thread::Builder::new()
+        .name("hub".to_owned())
+        .spawn(move || request(&sender))
+        .map_err(|error| Failure::Connection(error.to_string()))?;
+    Ok(receiver)
+}
+
+/// The next message; `None` at the end. The outer error is the caller's stop.
+pub fn next<T>(
+    receiver: &Receiver<Result<T, Failure>>,
+    silence: Duration,
+    watch: &mut Watch,
+) -> Result<Result<Option<T>, Failure>, HubError> {
+    let begin = Instant::now();
+    loop {
+        match receiver.recv_timeout(LOOK) {
+            Ok(message) => return Ok(message.map(Some)),
+            Err(RecvTimeoutError::Disconnected) => return Ok(Ok(None)),
+            Err(RecvTimeoutError::Timeout) => watch.beat()?,
+        }
+        if begin.elapsed() >= silence {
+            let reason = format!("nothing has come for {:.0} s", silence.as_secs_f64());
+            return Ok(Err(Failure::Connection(reason)));
+        }
+    }
+}
+
+/// Sends a file's bytes from `from` on, in pieces.
+pub fn send_file(
+    agent: &ureq::Agent,
+    url: &str,
+    authorization: Option<&str>,
+    from: u64,
+    sender: &SyncSender<Result<Piece, Failure>>,
+) {
+    // A send fails when nobody waits any more: then there is nobody to tell.
+    let send = |message| sender.send(message).is_ok();
+    // A compressed answer would have other byte positions than the file.
+    let mut request = agent.get(url).header("Accept-Encoding", "identity");
+    if from > 0 {
+        request = request.header("Range", format!("bytes={from}-"));
+    }
+    if let Some(authorization) = authorization {
+        request = request.header("Authorization", authorization);
+    }
+    let response = match request.call().map_err(connection) {
+        Ok(response) => response,
+        Err(failure) => {
+            send(Err(failure));
+            return;
+        }
+    };
+    let (head, body) = response.into_parts();
+    let start = match head.status {
+        StatusCode::OK => Ok(Piece::Start { from: 0, total: body.content_length() }),
+        StatusCode::PARTIAL_CONTENT => content_range(&head.headers),
+        status => Err(refused(status, &head.headers)),
+    };
+    let goes_on = start.is_ok();
+    if !send(start) || !goes_on {
+        return;
+    }
+    let mut reader = body.into_reader();
+    let mut buffer = vec![0; MESSAGE_BYTES];
+    loop {
+        let message = match reader.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(count) => Ok(Piece::Bytes(buffer[..count].to_vec())),
+            Err(error) => Err(Failure::Connection(error.to_string())),
+        };
+        let goes_on = message.is_ok();
+        if !send(message) || !goes_on {
+            return;
+        }
+    }
+}
+
+/// `bytes 100-199/200`
+fn content_range(headers: &HeaderMap) -> Result<Piece, Failure> {
+    let text = header(headers, "content-range");
+    let parsed = text.strip_prefix("bytes ").and_then(|range| {
+        let (range, total) = range.split_once('/')?;
+        let (from, _) = range.split_once('-')?;
+        Some(Piece::Start { from: from.trim().parse().ok()?, total: total.trim().parse().ok() })
+    });
+    parsed.ok_or_else(|| Failure::Answer(format!("its Content-Range is \"{text}\"")))
+}
+
+pub fn connection(error: ureq::Error) -> Failure {
+    Failure::Connection(match error {
+        ureq::Error::Io(error) => error.to_string(),
+        ureq::Error::HostNotFound => "no such host (is there a network?)".to_owned(),
+        other => other.to_string(),
+    })
+}
+
+pub fn refused(status: StatusCode, headers: &HeaderMap) -> Failure {
+    Failure::Refused {
+        status: status.as_u16(),
+        code: header(headers, "x-error-code"),
+        message: header(headers, "x-error-message"),
+    }
+}
+
+/// A header's text; empty when there is none.
+fn header(headers: &HeaderMap, name: &str) -> String {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+}
