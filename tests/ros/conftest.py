@@ -46,14 +46,14 @@ def start_node(namespace, tmp_path):
     """Starts nodes that are ended with the test."""
     started = []
 
-    def start(*arguments, ready=True, **parameters):
+    def start(*arguments, ready=True, environment=None, **parameters):
         defaults = {
             "model.path": TINY_MODEL,
             "processor.max_pixels": 4096,
             "instruction": "lift the cup",
             "sampling.rate_hz": 2.0,
         }
-        node = NodeProcess(namespace, tmp_path / f"node{len(started)}.log", defaults | undotted(parameters), arguments)
+        node = NodeProcess(namespace, tmp_path / f"node{len(started)}.log", defaults | undotted(parameters), arguments, environment)
         started.append(node)
         if ready:
             node.wait_for_log("is ready")

@@ -21,13 +21,14 @@ def program(name):
 class NodeProcess:
     """Runs the program and reads its log."""
 
-    def __init__(self, namespace, log, parameters, arguments=()):
+    def __init__(self, namespace, log, parameters, arguments=(), environment=None):
         command = [program("topreward_node"), "--ros-args", "-r", f"__ns:={namespace}"]
         for name, value in parameters.items():
             command += ["-p", f"{name}:={written(value)}"]
         self.log = log
         with log.open("wb") as output:
-            self.process = subprocess.Popen([*command, *arguments], stdout=output, stderr=subprocess.STDOUT)
+            whole = os.environ | (environment or {})
+            self.process = subprocess.Popen([*command, *arguments], stdout=output, stderr=subprocess.STDOUT, env=whole)
 
     def text(self):
         return self.log.read_text(errors="replace")

@@ -1,5 +1,7 @@
 """The managed node: states, transitions, and what they mean."""
 
+import signal
+import socket
 import time
 from pathlib import Path
 
@@ -84,6 +86,30 @@ def test_a_model_that_cannot_be_loaded_is_said_and_can_be_tried_again(start_node
     wait_until(lambda: peer.status("model")[0] == 2 and str(model) in peer.status("model")[1], "diagnostics say so")
     model.symlink_to(Path(__file__).parents[1] / "golden/tied")
     assert change(peer, "configure") and state(peer) == "inactive"
+
+
+def test_a_model_that_takes_its_time_blocks_nothing(start_node, peer, tmp_path):
+    # A hub that takes connections and never answers.
+    with socket.create_server(("127.0.0.1", 0)) as hub:
+        environment = {"HF_ENDPOINT": f"http://127.0.0.1:{hub.getsockname()[1]}", "HF_HOME": str(tmp_path / "cache")}
+        node = start_node(ready=False, environment=environment, model__path="somebody/some-model")
+        wait_until(lambda: "somebody/some-model" in peer.status("model")[1], "diagnostics tell of the fetch")
+        assert peer.status("model")[0] == 1 and peer.status("model")[2]["lifecycle"] == "configuring"
+        assert state(peer) == "configuring"
+        assert not change(peer, "activate")
+        assert peer.set_instruction("wipe the table").success
+        assert "not active" in peer.call("start_episode").message
+        begun = time.monotonic()
+        assert node.stop(signal.SIGTERM) == 0
+        assert time.monotonic() - begun < 2
+
+
+def test_a_model_that_is_not_in_the_cache_is_named_when_the_hub_is_off_limits(start_node, tmp_path):
+    environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")}
+    node = start_node(ready=False, environment=environment, model__path="somebody/some-model")
+    assert node.exit_code() == 2
+    (line,) = [line for line in node.text().splitlines() if line.startswith("topreward_node:")]
+    assert "somebody/some-model" in line and "HF_HUB_OFFLINE" in line
 
 
 def test_deactivation_between_success_and_reset_begins_nothing(start_node, peer):
