@@ -144,7 +144,8 @@ def test_what_is_given_arrives_and_the_rest_is_the_presets(launch, peer, form):
     launched = launch(form, "robot:=yam", "instruction:=yes", "compressed:=True", "reset_service:=/robot/home")
     name = "topreward", peer.namespace
     wait_until(lambda: name in peer.node.get_node_names_and_namespaces(), "the node has its name and namespace")
-    given = {"instruction": "yes", "model.path": str(TINY_MODEL), "image.transport": "compressed", "reset.service": "/robot/home"}
+    given = {"instruction": "yes", "model.path": str(TINY_MODEL), "reset.service": "/robot/home"}
+    given["image.transport"] = "compressed"
     from_file = {"success.window": 4, "processor.max_pixels": 4096, "success.hold_s": 9.0}
     from_preset = {"episode.max_duration_s": 120.0, "success.min_frames": 10}
     expected = given | from_file | from_preset | {"use_sim_time": False}
@@ -157,8 +158,9 @@ def test_what_is_given_arrives_and_the_rest_is_the_presets(launch, peer, form):
 def test_the_camera_is_the_presets_or_the_one_that_is_given(launch, peer):
     launch(FORMS[0], "robot:=franka")
     wait_until(lambda: peer.node.count_subscribers("/camera/camera/color/image_raw") == 1, "the preset's camera is looked at")
-    launch(FORMS[0], "robot:=franka", "compressed:=true", f"image_topic:={peer.namespace}/eye", f"namespace:={peer.namespace}/b")
-    wait_until(lambda: peer.node.count_subscribers(f"{peer.namespace}/eye/compressed") == 1, "the given camera is looked at")
+    eye, second = f"{peer.namespace}/eye", f"{peer.namespace}/second"
+    launch(FORMS[0], "robot:=franka", "compressed:=true", f"image_topic:={eye}", f"namespace:={second}")
+    wait_until(lambda: peer.node.count_subscribers(f"{eye}/compressed") == 1, "the given camera is looked at")
     assert peer.node.count_subscribers("/camera/camera/color/image_raw") == 1
 
 

@@ -287,7 +287,8 @@ def report(options, measured):
     print(f"{options.cameras} x {WIDTH}x{HEIGHT} rgb8, {options.rate:g} Hz, {options.seconds:g} s, {profile} fastdds_shm.xml")
     late = max(camera["late_s"] for camera in measured["cameras"])
     slowest = min(camera["sent"] / camera["seconds"] for camera in measured["cameras"])
-    print(f"sent {sent}, offered to the node {offered}: {100 * offered / sent:.2f} %; slowest {slowest:.1f} Hz, latest by {late:.3f} s")
+    print(f"sent {sent}, offered to the node {offered}: {100 * offered / sent:.2f} %")
+    print(f"the slowest camera had {slowest:.1f} Hz, the latest frame came {late:.3f} s late")
     outside = print_costs(measured)
     growth = print_memory(measured, options.seconds)
     print(
