@@ -34,47 +34,52 @@ pub enum Bounds {
         to: f64,
         open: bool,
     },
-    /// A whole number of at least this.
-    AtLeast(u64),
+    /// A whole number within `[from, to]`.
+    Whole {
+        from: u64,
+        to: u64,
+    },
 }
 
-const ABOVE_0: Bounds = Bounds::Number { from: 0.0, to: f64::MAX, open: true };
-const NOT_NEGATIVE: Bounds = Bounds::Number { from: 0.0, to: f64::MAX, open: false };
-/// Logarithms of probabilities.
-const NATS: Bounds = Bounds::Number { from: f64::MIN, to: 0.0, open: false };
-const ANY_WHOLE: Bounds = Bounds::AtLeast(0);
+/// Bounds have two ends, for the sliders of rqt_reconfigure. A day is longer than any episode or pause.
+const DAY_S: f64 = 86_400.0;
+const ABOVE_0_S: Bounds = Bounds::Number { from: 0.0, to: DAY_S, open: true };
+const SECONDS: Bounds = Bounds::Number { from: 0.0, to: DAY_S, open: false };
+/// Logarithms of probabilities; further down than any model goes.
+const LEAST_NATS: f64 = -1000.0;
+const NATS: Bounds = Bounds::Number { from: LEAST_NATS, to: 0.0, open: false };
+const ABOVE_0_NATS: Bounds = Bounds::Number { from: 0.0, to: -LEAST_NATS, open: true };
 
 impl Bounds {
     /// Why the value does not fit. Its type has been seen to.
     pub fn check(self, value: &Value) -> Result<(), String> {
-        match (self, value.as_f64()) {
-            (Self::Number { from, to, open }, Some(number)) => {
-                let fits =
-                    number.is_finite() && number <= to && if open { number > from } else { number >= from };
-                if fits { Ok(()) } else { Err(format!("{number} is not {}", self.words())) }
+        let fits = match (self, value.as_f64(), value.as_u64()) {
+            (Self::Number { from, to, open }, Some(number), _) => {
+                number.is_finite() && number <= to && if open { number > from } else { number >= from }
             }
-            (Self::AtLeast(least), _) if value.as_u64().is_some_and(|whole| whole < least) => {
-                Err(format!("{} is not {}", value.as_u64().unwrap_or_default(), self.words()))
-            }
-            _ => Ok(()),
-        }
+            (Self::Whole { from, to }, _, Some(whole)) => (from..=to).contains(&whole),
+            _ => true,
+        };
+        if fits { Ok(()) } else { Err(format!("{} is not {}", shown(value), self.words())) }
     }
 
     /// As a person says it; empty where everything fits.
     pub fn words(self) -> String {
         match self {
-            Self::Free | Self::AtLeast(0) => String::new(),
+            Self::Free => String::new(),
             Self::Choice(choices) => choices.join(", "),
-            Self::Number { from, to, open } => {
-                let low = if open { format!("above {from}") } else { format!("at least {from}") };
-                match (from == f64::MIN, to == f64::MAX) {
-                    (true, _) => format!("at most {to}"),
-                    (_, true) => low,
-                    _ => format!("{low} and at most {to}"),
-                }
-            }
-            Self::AtLeast(least) => format!("at least {least}"),
+            Self::Number { from, to, open: true } => format!("above {from} and at most {to}"),
+            Self::Number { from, to, open: false } => format!("from {from} to {to}"),
+            Self::Whole { from, to } => format!("from {from} to {to}"),
         }
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match (value.as_u64(), value.as_f64()) {
+        (Some(whole), _) => whole.to_string(),
+        (None, Some(number)) => number.to_string(),
+        (None, None) => format!("{value:?}"),
     }
 }
 
@@ -96,10 +101,14 @@ pub const DECLARATIONS: &[Declaration] = &[
         "Folder of a Qwen3-VL checkpoint, or its id on Hugging Face; package://<package>/<path> is looked up in the share folder.",
     ),
     at_start_up("model.chat_template", Bounds::Free, "Put the question inside the chat template."),
-    at_start_up("model.max_instruction_tokens", Bounds::AtLeast(1), "Longest instruction accepted, tokens."),
+    at_start_up(
+        "model.max_instruction_tokens",
+        Bounds::Whole { from: 1, to: 100_000 },
+        "Longest instruction accepted, tokens.",
+    ),
     at_start_up(
         "processor.max_pixels",
-        ANY_WHOLE,
+        Bounds::Whole { from: 0, to: 100_000_000 },
         "Most pixels of one frame after the resize; 0: the checkpoint's own.",
     ),
     at_start_up("cameras", Bounds::Free, "Names of the cameras, at least one."),
@@ -133,7 +142,7 @@ pub const DECLARATIONS: &[Declaration] = &[
         Bounds::Free,
         "Begin the first episode at start-up and the next one after each reset.",
     ),
-    at_any_time("episode.max_duration_s", ABOVE_0, "Longest episode, seconds of header time."),
+    at_any_time("episode.max_duration_s", ABOVE_0_S, "Longest episode, seconds of header time."),
     at_start_up(
         "episode.signal_topic",
         Bounds::Free,
@@ -147,7 +156,7 @@ pub const DECLARATIONS: &[Declaration] = &[
     at_any_time("progress.goal_nats", NATS, "log p(\" True\") that counts as done, nats."),
     at_any_time(
         "progress.min_span_nats",
-        ABOVE_0,
+        ABOVE_0_NATS,
         "Least distance from an episode's first reward to the goal, nats.",
     ),
     at_any_time(
@@ -155,15 +164,19 @@ pub const DECLARATIONS: &[Declaration] = &[
         NATS,
         "Success needs a mean of the newest rewards of at least this, nats.",
     ),
-    at_any_time("success.window", Bounds::AtLeast(1), "How many of the newest rewards are averaged."),
+    at_any_time(
+        "success.window",
+        Bounds::Whole { from: 1, to: 1000 },
+        "How many of the newest rewards are averaged.",
+    ),
     at_any_time(
         "success.hold_s",
-        NOT_NEGATIVE,
+        SECONDS,
         "How long the mean must stay above the threshold, seconds of header time.",
     ),
     at_any_time(
         "success.min_frames",
-        Bounds::AtLeast(1),
+        Bounds::Whole { from: 1, to: 100_000 },
         "Frames an episode must have before success can be called.",
     ),
     at_start_up("reset.service", Bounds::Free, "Service to call on success; empty: publish only."),
@@ -179,19 +192,15 @@ pub const DECLARATIONS: &[Declaration] = &[
     ),
     at_start_up(
         "reset.retries",
-        ANY_WHOLE,
+        Bounds::Whole { from: 0, to: 1000 },
         "How often to try again when the service is absent or refuses; one that does not answer is never called again.",
     ),
     at_start_up(
         "reset.timeout_s",
-        ABOVE_0,
+        ABOVE_0_S,
         "How long to wait for the reset service, and then for its answer, seconds.",
     ),
-    at_any_time(
-        "reset.settle_s",
-        NOT_NEGATIVE,
-        "Pause between the reset's answer and the next episode, seconds.",
-    ),
+    at_any_time("reset.settle_s", SECONDS, "Pause between the reset's answer and the next episode, seconds."),
 ];
 
 const fn at_any_time(name: &'static str, bounds: Bounds, description: &'static str) -> Declaration {
@@ -238,16 +247,17 @@ mod tests {
     #[test]
     fn bounds_say_what_does_not_fit() {
         let refused = |bounds: Bounds, value: Value| bounds.check(&value).unwrap_err();
-        assert_eq!(refused(ABOVE_0, 0.0.into()), "0 is not above 0");
-        assert_eq!(refused(NOT_NEGATIVE, (-1.5).into()), "-1.5 is not at least 0");
-        assert_eq!(refused(NATS, 0.5.into()), "0.5 is not at most 0");
-        assert_eq!(refused(ABOVE_0, f64::NAN.into()), "NaN is not above 0");
-        assert_eq!(refused(NATS, f64::NEG_INFINITY.into()), "-inf is not at most 0");
-        assert_eq!(refused(Bounds::AtLeast(1), 0.into()), "0 is not at least 1");
-        let rate = Bounds::Number { from: 0.0, to: 1000.0, open: true };
-        assert_eq!(refused(rate, 1001.into()), "1001 is not above 0 and at most 1000");
-        for (bounds, value) in [(NATS, 0.0), (NOT_NEGATIVE, 0.0), (rate, 1000.0), (Bounds::AtLeast(1), 1.0)] {
+        assert_eq!(refused(ABOVE_0_S, 0.0.into()), "0 is not above 0 and at most 86400");
+        assert_eq!(refused(SECONDS, (-1.5).into()), "-1.5 is not from 0 to 86400");
+        assert_eq!(refused(NATS, 0.5.into()), "0.5 is not from -1000 to 0");
+        assert_eq!(refused(ABOVE_0_S, f64::NAN.into()), "NaN is not above 0 and at most 86400");
+        assert_eq!(refused(NATS, f64::NEG_INFINITY.into()), "-inf is not from -1000 to 0");
+        let few = Bounds::Whole { from: 1, to: 9 };
+        assert_eq!(refused(few, 0.into()), "0 is not from 1 to 9");
+        assert_eq!(refused(few, 10.into()), "10 is not from 1 to 9");
+        for (bounds, value) in [(NATS, 0.0), (SECONDS, 0.0), (ABOVE_0_S, DAY_S), (NATS, LEAST_NATS)] {
             assert_eq!(bounds.check(&value.into()), Ok(()));
         }
+        assert_eq!((few.check(&1.into()), few.check(&9.into())), (Ok(()), Ok(())));
     }
 }

@@ -181,9 +181,9 @@ fn described(parameters: &Parameters, name: &str) -> ParameterDescriptor {
                 descriptor.floating_point_range =
                     vec![FloatingPointRange { from_value: from, to_value: to, step: 0.0 }];
             }
-            Bounds::AtLeast(least) => {
-                let from_value = i64::try_from(least).unwrap_or(i64::MAX);
-                descriptor.integer_range = vec![IntegerRange { from_value, to_value: i64::MAX, step: 1 }];
+            Bounds::Whole { from, to } => {
+                let [from_value, to_value] = [from, to].map(|end| i64::try_from(end).unwrap_or(i64::MAX));
+                descriptor.integer_range = vec![IntegerRange { from_value, to_value, step: 1 }];
             }
             Bounds::Free | Bounds::Choice(_) => {}
         }

@@ -258,7 +258,7 @@ mod tests {
             (
                 "success.hold_s",
                 ParameterValue::Double(-1.0),
-                "parameter success.hold_s: -1 is not at least 0",
+                "parameter success.hold_s: -1 is not from 0 to 86400",
             ),
             ("success.hold_s", ParameterValue::Bool(true), "parameter success.hold_s: true is not a number"),
             ("progress.scale", ParameterValue::String("percent".into()), "percent"),

@@ -114,9 +114,9 @@ def test_descriptors_show_ranges_and_what_is_read_only(start_node, peer):
     names = ["success.hold_s", "success.threshold_nats", "success.window", "sampling.rate_hz", "use_sim_time"]
     hold, threshold, window, rate, sim_time = peer.result(peer.parameters().describe_parameters(names)).descriptors
     (seconds,) = hold.floating_point_range
-    assert (hold.type, seconds.from_value, hold.read_only) == (ParameterType.PARAMETER_DOUBLE, 0.0, False)
+    assert (hold.type, seconds.from_value, seconds.to_value, hold.read_only) == (ParameterType.PARAMETER_DOUBLE, 0.0, 86400.0, False)
     assert threshold.floating_point_range[0].to_value == 0.0
-    assert (window.type, window.integer_range[0].from_value) == (ParameterType.PARAMETER_INTEGER, 1)
+    assert (window.type, window.integer_range[0].from_value, window.integer_range[0].to_value) == (ParameterType.PARAMETER_INTEGER, 1, 1000)
     assert rate.read_only and rate.additional_constraints == "above 0 and at most 1000"
     assert sim_time.read_only and sim_time.type == ParameterType.PARAMETER_BOOL
 
@@ -139,7 +139,7 @@ def test_parameters_are_set_while_the_node_runs_or_refused_with_a_reason(start_n
     assert value("success.hold_s") == 2.0
     for name, wrong, reason in [
         ("instruction", " ", "empty"),
-        ("success.hold_s", -1.0, "-1 is not at least 0"),
+        ("success.hold_s", -1.0, "-1 is not from 0 to 86400"),
         ("success.hold_s", [1.0], "is not a number"),
         ("sampling.rate_hz", 4.0, "needs a restart"),
         ("succes.window", 5, 'did you mean "success.window"?'),
