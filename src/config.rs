@@ -35,6 +35,8 @@ pub struct Config {
     pub fusion: Fusion,
     pub image: Image,
     pub sampling: Sampling,
+    pub scoring: Scoring,
+    pub bias: Bias,
     pub episode: Episode,
     pub progress: Progress,
     pub success: Success,
@@ -70,6 +72,28 @@ pub struct Image {
 pub struct Sampling {
     /// Frames a second of header time that the model sees.
     pub rate_hz: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scoring {
+    /// Every so many samples are scored; 0: only on request.
+    pub every: usize,
+}
+
+/// What is set against the length bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BiasControl {
+    Off,
+    /// The first frame, repeated, is scored beside the episode.
+    Static,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bias {
+    pub control: BiasControl,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -148,6 +172,8 @@ impl Default for Config {
             fusion: Fusion::Mean,
             image: Image::default(),
             sampling: Sampling::default(),
+            scoring: Scoring::default(),
+            bias: Bias::default(),
             episode: Episode::default(),
             progress: Progress::default(),
             success: Success::default(),
@@ -171,6 +197,18 @@ impl Default for Image {
 impl Default for Sampling {
     fn default() -> Self {
         Self { rate_hz: 2.0 }
+    }
+}
+
+impl Default for Scoring {
+    fn default() -> Self {
+        Self { every: 1 }
+    }
+}
+
+impl Default for Bias {
+    fn default() -> Self {
+        Self { control: BiasControl::Off }
     }
 }
 
@@ -300,7 +338,7 @@ impl Config {
     }
 
     pub fn episode_limits(&self) -> EpisodeLimits {
-        EpisodeLimits { max_duration_s: self.episode.max_duration_s }
+        EpisodeLimits { max_duration_s: self.episode.max_duration_s, score_every: self.scoring.every }
     }
 
     pub fn progress_settings(&self) -> ProgressSettings {

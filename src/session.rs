@@ -87,6 +87,8 @@ pub enum Refusal {
     Running(u64),
     #[error("no episode is running")]
     NotRunning,
+    #[error("the running episode has no frame yet")]
+    NoFrames,
 }
 
 pub struct Session {
@@ -246,6 +248,7 @@ impl Session {
                 self.cameras[camera].account.drop_frames(DropReason::InferenceFailed, frames);
                 self.last_error = Some(error.to_string());
             }
+            EngineEvent::Appended { camera, frames } => self.cameras[camera].account.coalesced += frames,
             EngineEvent::Discarded { camera, frames, reason } => {
                 self.cameras[camera].account.drop_frames(reason, frames);
             }
@@ -298,6 +301,18 @@ impl Session {
             self.end(EndReason::Requested);
         }
         Ok(self.start())
+    }
+
+    /// Someone asks for a score of the frames that are there.
+    pub fn score_now(&mut self) -> Result<u64, Refusal> {
+        let episode_id = self.running.as_ref().ok_or(Refusal::NotRunning)?.episode_id;
+        let before = self.effects.len();
+        for camera in &mut self.cameras {
+            if let Applied::Request(request) = camera.buffer.apply(EpisodeEvent::ScoreNow) {
+                self.effects.push(Effect::Submit(request));
+            }
+        }
+        if self.effects.len() == before { Err(Refusal::NoFrames) } else { Ok(episode_id) }
     }
 
     /// Someone sets the instruction.

@@ -138,6 +138,16 @@ pub const DECLARATIONS: &[Declaration] = &[
         "Frames that the model sees in a second of header time, Hz.",
     ),
     at_any_time(
+        "scoring.every",
+        Bounds::Whole { from: 0, to: 1000 },
+        "Every so many samples are scored, all are seen; 0: only when ~/score_now asks.",
+    ),
+    at_start_up(
+        "bias.control",
+        Bounds::Choice(&["off", "static"]),
+        "static: the first frame, repeated, is scored beside the episode, and what it gains by length alone is taken off.",
+    ),
+    at_any_time(
         "episode.auto_start",
         Bounds::Free,
         "Begin the first episode at start-up and the next one after each reset.",

@@ -11,6 +11,8 @@ pub enum EpisodeEvent {
     Frame(Frame),
     /// A new instruction. It stands behind the video, so the frames stay; the newest prefix is asked again.
     Instruction(Arc<str>),
+    /// Score the frames that are there, whatever the schedule.
+    ScoreNow,
     /// Ends the episode.
     End,
 }
@@ -51,6 +53,8 @@ pub struct PrefixRequest {
     pub camera: usize,
     pub episode_id: u64,
     pub instruction: Arc<str>,
+    /// Whether this prefix is to be scored, or its frame only remembered.
+    pub score: bool,
     /// The frame that this request adds; `None` asks again about the frames that are there.
     pub new_frame: Option<Frame>,
     /// Time of the prefix's newest frame, seconds since the episode's first frame.
@@ -78,11 +82,13 @@ pub enum Applied {
     Done,
 }
 
-/// Bounds on one episode.
+/// Bounds on one episode, and which of its prefixes are scored.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EpisodeLimits {
     /// Longest episode in seconds of header time.
     pub max_duration_s: f64,
+    /// Prefixes of a multiple of this many frames are scored; 0: only those that someone asks for.
+    pub score_every: usize,
 }
 
 /// One camera's episode as a state machine: idle, or running with an id and a growing prefix.
@@ -160,6 +166,7 @@ impl EpisodeBuffer {
                 self.instruction = instruction;
                 self.ask_again()
             }
+            EpisodeEvent::ScoreNow => self.ask_again(),
             EpisodeEvent::Frame(frame) => self.frame(frame),
         }
     }
@@ -175,6 +182,7 @@ impl EpisodeBuffer {
                 camera: self.camera,
                 episode_id: self.episodes_started,
                 instruction: self.instruction.clone(),
+                score: true,
                 new_frame: None,
                 time_s: seconds_between(first_ns, stamp_ns),
                 frames,
@@ -214,6 +222,7 @@ impl EpisodeBuffer {
             camera: self.camera,
             episode_id: self.episodes_started,
             instruction: self.instruction.clone(),
+            score: running.frames.checked_rem(self.limits.score_every) == Some(0),
             time_s,
             frames: running.frames,
             stamp_ns: frame.stamp_ns,
@@ -233,7 +242,11 @@ mod tests {
     use ::image::RgbImage;
 
     fn buffer() -> EpisodeBuffer {
-        let limits = EpisodeLimits { max_duration_s: 10.0 };
+        scoring_every(1)
+    }
+
+    fn scoring_every(score_every: usize) -> EpisodeBuffer {
+        let limits = EpisodeLimits { max_duration_s: 10.0, score_every };
         EpisodeBuffer::new(0, Sampler::new(2.0).unwrap(), limits, "lift the cup".into())
     }
 
@@ -270,6 +283,25 @@ mod tests {
         let second = request(buffer.apply(frame(0.5, 8)));
         assert_eq!((second.frames, second.time_s, second.stamp_ns), (2, 0.5, 5_500_000_000));
         assert_eq!(buffer.frames(), 2);
+    }
+
+    #[test]
+    fn every_frame_is_handed_on_and_every_kth_prefix_scored() {
+        let scored = |every| -> Vec<bool> {
+            let mut buffer = scoring_every(every);
+            buffer.apply(EpisodeEvent::Start);
+            let mut one = |i: i32| request(buffer.apply(frame(f64::from(i) * 0.5, 8))).score;
+            (0..6).map(&mut one).collect()
+        };
+        assert_eq!(scored(1), [true; 6]);
+        assert_eq!(scored(3), [false, false, true, false, false, true]);
+        assert_eq!(scored(0), [false; 6]);
+        let mut buffer = scoring_every(0);
+        buffer.apply(EpisodeEvent::Start);
+        assert!(matches!(buffer.apply(EpisodeEvent::ScoreNow), Applied::Done), "there is no frame yet");
+        request(buffer.apply(frame(0.0, 8)));
+        let asked = request(buffer.apply(EpisodeEvent::ScoreNow));
+        assert!(asked.score && asked.new_frame.is_none());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::{Config, ConfigError};
-use crate::engine::PrefixScore;
+use crate::engine::{Control, PrefixScore};
 use crate::episode::{EpisodeBuffer, FrameAccount};
 use crate::reward::{Fusion, ProgressTracker};
 use crate::vlm::LogProbs;
@@ -69,12 +69,24 @@ pub(super) fn fuse(cameras: &mut [Camera], fusion: Fusion, completing: &PrefixSc
         scores.iter().map(|score| (score.log_probs.log_prob_true, score.log_probs.log_prob_false)).collect();
     // What cannot be fused is no number, which no rule takes for a success.
     let (log_prob_true, log_prob_false) = fusion.fuse(&pairs).unwrap_or((f64::NAN, f64::NAN));
+    let controls: Option<Vec<Control>> = scores.iter().map(|score| score.control).collect();
+    let control = controls.map(|controls| {
+        let fuse = |of: fn(&Control) -> f64| {
+            let values: Vec<_> = controls.iter().map(|control| (of(control), 0.0)).collect();
+            fusion.fuse(&values).map_or(f64::NAN, |(fused, _)| fused)
+        };
+        Control {
+            log_prob_true: fuse(|one| one.log_prob_true),
+            corrected_nats: fuse(|one| one.corrected_nats),
+        }
+    });
     let fused = PrefixScore {
         frames: scores.iter().map(|score| score.frames).min().unwrap_or_default(),
         time_s: scores.iter().map(|score| score.time_s).fold(f64::INFINITY, f64::min),
         latency: scores.iter().map(|score| score.latency).max().unwrap_or_default(),
         inference: scores.iter().map(|score| score.inference).sum(),
         log_probs: LogProbs { log_prob_true, log_prob_false },
+        control,
         ..completing.clone()
     };
     for camera in cameras {

@@ -81,6 +81,7 @@ impl Bench {
                 frame_id: request.frame_id,
                 frame: request.new_frame,
                 log_probs: LogProbs { log_prob_true: self.reward, log_prob_false: -0.5 },
+                control: None,
                 latency: Duration::from_millis(3),
                 inference: Duration::from_millis(2),
             },
