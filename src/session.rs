@@ -455,7 +455,7 @@ impl Session {
         self.cameras[score.camera].note(&score);
         if self.cameras.len() > 1 {
             let camera = &mut self.cameras[score.camera];
-            let progress = camera.tracker.push(score.log_probs.log_prob_true);
+            let progress = camera.tracker.push(score.corrected_nats());
             self.effects.push(Effect::CameraProgress(ProgressReport { score: score.clone(), progress }));
         }
         if let Some(fused) = cameras::fuse(&mut self.cameras, self.fusion, &score) {
@@ -466,8 +466,8 @@ impl Session {
     /// What all cameras say together.
     fn judge(&mut self, score: PrefixScore) {
         let Some(running) = &mut self.running else { return };
-        let log_prob_true = score.log_probs.log_prob_true;
-        let progress = self.tracker.push(log_prob_true);
+        let log_prob_true = score.judged_nats();
+        let progress = self.tracker.push(score.corrected_nats());
         running.add(&score, progress);
         let (time_s, frames) = (score.time_s, score.frames);
         self.verdict = self.detector.push(SuccessReading { log_prob_true, time_s, frames });

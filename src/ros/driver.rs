@@ -234,7 +234,7 @@ impl Driver {
                 }
             }
             EngineEvent::Scored { ref score, .. } => self.overlay.scored(score),
-            EngineEvent::Discarded { .. } => {}
+            EngineEvent::Appended { .. } | EngineEvent::Discarded { .. } => {}
         }
         self.session.engine(event);
         Ok(())

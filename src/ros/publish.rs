@@ -107,6 +107,8 @@ fn progress_msg(ProgressReport { score, progress }: &ProgressReport) -> msg::Pro
         instruction: score.instruction.to_string(),
         log_prob_true: score.log_probs.log_prob_true,
         log_prob_false: score.log_probs.log_prob_false,
+        control: score.control.map_or(f64::NAN, |control| control.log_prob_true),
+        corrected: score.corrected_nats(),
         progress: *progress,
         frames: count(score.frames),
         episode_time: seconds_msg(score.time_s),

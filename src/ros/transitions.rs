@@ -19,8 +19,8 @@ use super::graph::Listening;
 use super::lifecycle::{Outcome, State, Transition};
 use super::lifecycle_services::{ChangeRequest, event, lock, respond};
 use super::time::stamp_to_ns;
-use crate::config::{CameraSource, Config, ConfigError};
-use crate::engine::Engine;
+use crate::config::{BiasControl, CameraSource, Config, ConfigError};
+use crate::engine::{Engine, EngineSettings};
 use crate::episode::DropReason;
 use crate::hub::{HubSettings, ModelSource, Progress};
 use crate::instruction::InstructionRule;
@@ -257,7 +257,9 @@ fn spawn_engine(config: &Config, inputs: Inputs, leaving: Arc<AtomicBool>) -> Re
         let report = |share: f64| told.tell(|| format!("loading {model}: {:.0} %", 100.0 * share));
         Qwen3Vl::load_reporting(&options, &report)
     };
-    Ok(Engine::spawn(load, ENGINE_QUEUE, move |event| inputs.send(Input::Engine(event)))?)
+    let settings =
+        EngineSettings { capacity: ENGINE_QUEUE, static_control: config.bias.control == BiasControl::Static };
+    Ok(Engine::spawn(load, settings, move |event| inputs.send(Input::Engine(event)))?)
 }
 
 fn folder(model: &str, told: &Telling, leaving: &AtomicBool) -> Result<PathBuf, VlmError> {
