@@ -8,5 +8,5 @@ mod sampler;
 
 pub use account::{DropReason, FrameAccount};
 pub use buffer::{Applied, EndReason, EpisodeBuffer, EpisodeEvent, EpisodeLimits, PrefixRequest};
-pub use frame::Frame;
+pub use frame::{CameraFrame, Frame};
 pub use sampler::{Admission, Sampler, SamplerError};

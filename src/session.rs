@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use crate::config::{Config, ConfigError};
 use crate::engine::{EngineEvent, PrefixScore};
-use crate::episode::{Applied, DropReason, EndReason, EpisodeEvent, Frame, FrameAccount, PrefixRequest};
+use crate::episode::{
+    Applied, CameraFrame, DropReason, EndReason, EpisodeEvent, FrameAccount, PrefixRequest,
+};
+use crate::image::ImageError;
 use crate::instruction::{InstructionError, InstructionRule};
 use crate::reward::{Fusion, ProgressTracker, SuccessDetector, SuccessReading, Verdict};
 
@@ -183,12 +186,15 @@ impl Session {
     }
 
     /// A frame from one of the cameras.
-    pub fn frame(&mut self, camera: usize, frame: Frame) {
+    ///
+    /// # Errors
+    /// Why its image cannot be used; that is counted.
+    pub fn frame(&mut self, camera: usize, frame: CameraFrame) -> Result<(), ImageError> {
         self.cameras[camera].account.offered += 1;
-        self.take(camera, frame);
+        self.take(camera, frame)
     }
 
-    fn take(&mut self, index: usize, frame: Frame) {
+    fn take(&mut self, index: usize, frame: CameraFrame) -> Result<(), ImageError> {
         let camera = &mut self.cameras[index];
         match camera.buffer.apply(EpisodeEvent::Frame(frame)) {
             Applied::Request(request) => {
@@ -199,6 +205,10 @@ impl Session {
             }
             Applied::Skipped => camera.account.skipped += 1,
             Applied::Dropped(reason) => camera.account.drop_frames(reason, 1),
+            Applied::Undecodable(error) => {
+                camera.account.drop_frames(DropReason::Undecodable, 1);
+                return Err(error);
+            }
             Applied::TooLong => {
                 camera.account.drop_frames(DropReason::EpisodeEnded, 1);
                 self.end(EndReason::MaxDuration);
@@ -211,10 +221,11 @@ impl Session {
             Applied::TimeJump(frame) => {
                 self.end(EndReason::TimeJump);
                 self.start();
-                self.take(index, frame);
+                return self.take(index, frame);
             }
             Applied::Done => {}
         }
+        Ok(())
     }
 
     /// Images of a camera that never became frames, for a reason.

@@ -1,14 +1,15 @@
 use std::sync::Arc;
 
-use super::{Admission, DropReason, Frame, Sampler};
+use super::{Admission, CameraFrame, DropReason, Frame, Sampler};
+use crate::image::ImageError;
 
 /// What happens to an episode from outside.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum EpisodeEvent {
     /// Begins a new episode, ending the one that runs; its first frame is the next one that comes.
     Start,
     /// A camera frame.
-    Frame(Frame),
+    Frame(CameraFrame),
     /// A new instruction. It stands behind the video, so the frames stay; the newest prefix is asked again.
     Instruction(Arc<str>),
     /// Score the frames that are there, whatever the schedule.
@@ -74,10 +75,12 @@ pub enum Applied {
     /// The frame lies between two samples.
     Skipped,
     Dropped(DropReason),
+    /// The frame was due, and its image cannot be used; it is as if it had not come.
+    Undecodable(ImageError),
     /// The frame lies past the longest episode allowed; it is dropped and the episode has ended.
     TooLong,
     /// The camera's clock was set back, to this frame; the episode has ended.
-    TimeJump(Frame),
+    TimeJump(CameraFrame),
     /// The event changed the state and asks for nothing.
     Done,
 }
@@ -192,24 +195,38 @@ impl EpisodeBuffer {
         }
     }
 
-    fn frame(&mut self, frame: Frame) -> Applied {
+    fn frame(&mut self, frame: CameraFrame) -> Applied {
         let Some(running) = &mut self.running else {
             return Applied::Dropped(DropReason::NoEpisode);
         };
-        let size = frame.rgb.dimensions();
-        if running.first.as_ref().is_some_and(|first| first.size != size) {
+        let episode_size = running.first.as_ref().map(|first| first.size);
+        if frame.size.zip(episode_size).is_some_and(|(size, first)| size != first) {
             return Applied::Dropped(DropReason::SizeChanged);
         }
-        match self.sampler.admit(frame.stamp_ns) {
+        // A frame that turns out to be of no use must not use up the place in the schedule that it was due for.
+        let mut sampler = self.sampler.clone();
+        match sampler.admit(frame.stamp_ns) {
             Admission::Duplicate => return Applied::Dropped(DropReason::Duplicate),
             Admission::OutOfOrder => return Applied::Dropped(DropReason::OutOfOrder),
             Admission::TimeJump => {
                 self.running = None;
                 return Applied::TimeJump(frame);
             }
-            Admission::Skip => return Applied::Skipped,
+            Admission::Skip => {
+                self.sampler = sampler;
+                return Applied::Skipped;
+            }
             Admission::Take => {}
         }
+        let frame = match frame.decode() {
+            Ok(frame) => frame,
+            Err(error) => return Applied::Undecodable(error),
+        };
+        let size = frame.rgb.dimensions();
+        if episode_size.is_some_and(|first| size != first) {
+            return Applied::Dropped(DropReason::SizeChanged);
+        }
+        self.sampler = sampler;
         let first = running.first.get_or_insert(First { stamp_ns: frame.stamp_ns, size });
         let time_s = seconds_between(first.stamp_ns, frame.stamp_ns);
         if time_s > self.limits.max_duration_s {
@@ -251,11 +268,12 @@ mod tests {
     }
 
     fn frame(time_s: f64, width: u32) -> EpisodeEvent {
-        EpisodeEvent::Frame(Frame {
+        let frame = Frame {
             stamp_ns: 5_000_000_000 + (time_s * 1e9) as i64,
             frame_id: "camera".into(),
             rgb: Arc::new(RgbImage::new(width, 4)),
-        })
+        };
+        EpisodeEvent::Frame(frame.into())
     }
 
     fn request(applied: Applied) -> PrefixRequest {
@@ -311,6 +329,29 @@ mod tests {
         request(buffer.apply(frame(0.0, 8)));
         assert!(matches!(buffer.apply(frame(0.5, 16)), Applied::Dropped(DropReason::SizeChanged)));
         assert_eq!(request(buffer.apply(frame(0.5, 8))).frames, 2);
+    }
+
+    /// A frame whose size shows only when it is decoded.
+    fn undecoded(
+        time_s: f64,
+        decode: impl FnOnce() -> Result<RgbImage, ImageError> + Send + 'static,
+    ) -> EpisodeEvent {
+        let stamp_ns = 5_000_000_000 + (time_s * 1e9) as i64;
+        EpisodeEvent::Frame(CameraFrame::new(stamp_ns, "camera".into(), None, decode))
+    }
+
+    #[test]
+    fn only_samples_are_decoded_and_one_that_cannot_be_leaves_its_place_to_the_next() {
+        let mut buffer = buffer();
+        buffer.apply(EpisodeEvent::Start);
+        let broken = || Err(ImageError::Empty { width: 0, height: 0 });
+        assert!(matches!(buffer.apply(undecoded(0.0, broken)), Applied::Undecodable(_)));
+        assert_eq!(request(buffer.apply(undecoded(0.1, || Ok(RgbImage::new(8, 4))))).time_s, 0.0);
+        assert!(matches!(buffer.apply(undecoded(0.2, || panic!("not to be decoded"))), Applied::Skipped));
+        assert!(matches!(buffer.apply(undecoded(0.6, broken)), Applied::Undecodable(_)));
+        let small = || Ok(RgbImage::new(4, 4));
+        assert!(matches!(buffer.apply(undecoded(0.65, small)), Applied::Dropped(DropReason::SizeChanged)));
+        assert_eq!(request(buffer.apply(frame(0.7, 8))).frames, 2);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use r2r::Node;
 
-use super::camera::{self, Subscription};
+use super::camera::{self, OpenCamera, Subscription};
 use super::diagnostics::ModelState;
 use super::driver::{Driver, Input, Inputs};
 use super::error::NodeError;
@@ -214,7 +214,7 @@ impl Driver {
 
     /// Listens to no camera and scores nothing any more.
     pub fn go_quiet(&mut self) {
-        self.close_cameras(DropReason::Deactivated);
+        self.close_cameras();
         self.session.deactivate();
         if let Some(reset) = self.resetting.take() {
             reset.abort();
@@ -224,11 +224,9 @@ impl Driver {
         }
     }
 
-    /// Ends the subscriptions; what waited to be decoded is counted as dropped.
-    pub fn close_cameras(&mut self, reason: DropReason) {
-        for (number, camera) in self.cameras.drain(..).enumerate() {
-            self.session.frames_lost(number, reason, camera.close());
-        }
+    /// Ends the subscriptions.
+    pub fn close_cameras(&mut self) {
+        self.cameras.drain(..).for_each(OpenCamera::close);
     }
 }
 

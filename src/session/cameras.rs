@@ -40,6 +40,11 @@ impl Camera {
         config.cameras.iter().enumerate().map(camera).collect()
     }
 
+    /// Frames of the running episode that the model was given.
+    pub fn samples(&self) -> usize {
+        self.buffer.frames()
+    }
+
     /// Where its frames went.
     pub fn account(&self) -> &FrameAccount {
         &self.account

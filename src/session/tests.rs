@@ -1,6 +1,8 @@
 use super::*;
 use std::time::Duration;
 
+use crate::episode::Frame;
+
 use crate::vlm::{InstructionCheck, LogProbs, VlmError};
 use ::image::RgbImage;
 
@@ -56,7 +58,7 @@ impl Bench {
             frame_id: "camera".into(),
             rgb: Arc::new(RgbImage::new(4, 4)),
         };
-        self.session.frame(camera, frame);
+        self.session.frame(camera, frame.into()).unwrap();
         self.settle();
     }
 
