@@ -305,12 +305,12 @@ impl Config {
 
     pub fn progress_settings(&self) -> ProgressSettings {
         let Progress { scale, goal_nats, min_span_nats } = self.progress;
-        ProgressSettings { scale, goal_nats, min_span_nats }
+        ProgressSettings { scale, goal_nats, min_span_nats, ..ProgressSettings::default() }
     }
 
     pub fn success_settings(&self) -> SuccessSettings {
         let Success { threshold_nats, window, hold_s, min_frames } = self.success;
-        SuccessSettings { threshold_nats, window, hold_s, min_frames }
+        SuccessSettings { hold_s, min_frames, ..SuccessSettings::unguarded(threshold_nats, window) }
     }
 
     /// `processor.max_pixels`, `None` for the checkpoint's own.

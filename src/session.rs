@@ -10,7 +10,7 @@ use crate::config::{Config, ConfigError};
 use crate::engine::{EngineEvent, PrefixScore};
 use crate::episode::{Applied, DropReason, EndReason, EpisodeEvent, Frame, FrameAccount, PrefixRequest};
 use crate::instruction::{InstructionError, InstructionRule};
-use crate::reward::{Fusion, ProgressTracker, SuccessDetector, SuccessReading, Verdict};
+use crate::reward::{Fusion, ProgressReading, ProgressTracker, SuccessDetector, SuccessReading, Verdict};
 
 mod cameras;
 mod latency;
@@ -311,6 +311,7 @@ impl Session {
         self.forget_rewards();
         if let Some(running) = &mut self.running {
             running.ask(instruction.clone());
+            self.detector.instruction_changed();
         }
         for camera in &mut self.cameras {
             let asked = camera.buffer.apply(EpisodeEvent::Instruction(instruction.clone()));
@@ -335,7 +336,7 @@ impl Session {
             camera.tracker.configure(config.progress_settings());
         }
         if self.detector.settings() != config.success_settings() {
-            self.detector = SuccessDetector::new(config.success_settings());
+            self.detector.configure(config.success_settings());
             self.threshold_nats = config.success.threshold_nats;
             self.verdict = Verdict::Gathering;
         }
@@ -440,7 +441,7 @@ impl Session {
         self.cameras[score.camera].note(&score);
         if self.cameras.len() > 1 {
             let camera = &mut self.cameras[score.camera];
-            let progress = camera.tracker.push(score.log_probs.log_prob_true);
+            let progress = camera.tracker.push(reading_of(&score));
             self.effects.push(Effect::CameraProgress(ProgressReport { score: score.clone(), progress }));
         }
         if let Some(fused) = cameras::fuse(&mut self.cameras, self.fusion, &score) {
@@ -451,11 +452,17 @@ impl Session {
     /// What all cameras say together.
     fn judge(&mut self, score: PrefixScore) {
         let Some(running) = &mut self.running else { return };
-        let log_prob_true = score.log_probs.log_prob_true;
-        let progress = self.tracker.push(log_prob_true);
+        let reading = reading_of(&score);
+        let progress = self.tracker.push(reading);
         running.add(&score, progress);
-        let (time_s, frames) = (score.time_s, score.frames);
-        self.verdict = self.detector.push(SuccessReading { log_prob_true, time_s, frames });
+        self.verdict = self.detector.push(SuccessReading {
+            judged: reading.judged(),
+            time_s: score.time_s,
+            frames: score.frames,
+            age_s: score.latency.as_secs_f64(),
+            change: f64::NAN,
+            spread_nats: 0.0,
+        });
         let success = match self.verdict {
             Verdict::Success { mean_nats } => {
                 Some(SuccessReport { score: score.clone(), mean_nats, threshold_nats: self.threshold_nats })
@@ -482,6 +489,10 @@ impl Session {
         self.phase = Phase::Resetting;
         self.effects.push(Effect::CallReset(self.ticket()));
     }
+}
+
+fn reading_of(score: &PrefixScore) -> ProgressReading {
+    ProgressReading::plain(score.log_probs.log_prob_true, score.log_probs.log_prob_false)
 }
 
 #[cfg(test)]
