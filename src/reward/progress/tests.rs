@@ -113,6 +113,15 @@ fn the_scene_that_does_not_change_makes_no_progress() {
 }
 
 #[test]
+fn what_is_corrected_counts_from_the_first_reading_on() {
+    let reading =
+        |log_prob_true, corrected| ProgressReading { log_prob_true, log_prob_false: -0.1, corrected };
+    let mut tracker = ProgressTracker::new(RUNNING);
+    // From −9 to −8 of a span of 2; the reward itself has not moved.
+    assert_eq!([tracker.push(reading(-8.0, -9.0)), tracker.push(reading(-8.0, -8.0))], [0.0, 0.5]);
+}
+
+#[test]
 fn later_readings_never_change_earlier_values() {
     let whole = [-5.0, -3.0, f64::NAN, -9.0, -1.0, -0.5, -7.0];
     for settings in [GOAL, RUNNING, CALIBRATED, PROBABILITY] {

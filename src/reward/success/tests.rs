@@ -64,6 +64,13 @@ fn is_called_when_the_mean_has_held() {
 }
 
 #[test]
+fn a_mean_at_the_threshold_has_reached_it() {
+    let got = verdicts(UNGUARDED, &[-3.0, -3.0, -3.0, -1.0, -1.0, -1.0, -1.25, -1.0]);
+    // (−1 − 1 − 1)/3, then (−1 − 1 − 1.25)/3 twice.
+    assert_eq!(got[5..], ["success", "below_threshold", "below_threshold"]);
+}
+
+#[test]
 fn one_spike_is_not_enough() {
     // (−3 − 3 − 0.01)/3 is below −1 at every place of the spike.
     let got = verdicts(SETTINGS, &[-3.0, -3.0, -3.0, -0.01, -3.0, -3.0, -3.0]);
