@@ -1,13 +1,18 @@
-//! From log-probabilities to what a robot and a person use: progress, success, VOC. Pure f64 arithmetic.
+//! From log-probabilities to what a robot and a person use: progress, success, failure, VOC. Pure f64 arithmetic.
 
+mod failure;
 mod fusion;
 mod log_prob;
 mod progress;
 mod success;
 mod voc;
 
+pub use failure::{Failure, FailureDetector, FailureSettings};
 pub use fusion::Fusion;
 pub use log_prob::log_softmax_at;
-pub use progress::{ProgressScale, ProgressSettings, ProgressTracker};
-pub use success::{SuccessDetector, SuccessReading, SuccessSettings, Verdict};
+pub use progress::{
+    ProgressMode, ProgressReading, ProgressScale, ProgressSettings, ProgressTracker, TypicalRewards,
+    episode_progress,
+};
+pub use success::{Staleness, SuccessDetector, SuccessReading, SuccessSettings, Verdict};
 pub use voc::voc;

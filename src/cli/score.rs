@@ -13,7 +13,7 @@ use super::model;
 use super::report::{PrefixRow, Report};
 use crate::config::Config;
 use crate::instruction::InstructionRule;
-use crate::reward::{ProgressTracker, SuccessDetector, SuccessReading, voc};
+use crate::reward::{ProgressReading, ProgressTracker, SuccessDetector, SuccessReading, voc};
 use crate::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
 use crate::vlm::{LogProbs, VideoVlm};
 
@@ -186,9 +186,17 @@ fn report(
         .zip(scores)
         .map(|(&length, &LogProbs { log_prob_true, log_prob_false })| {
             let time_s = frames[length - 1].time_s;
-            let verdict = success.push(SuccessReading { log_prob_true, time_s, frames: length });
+            let reading = ProgressReading::plain(log_prob_true, log_prob_false);
+            let verdict = success.push(SuccessReading {
+                judged: reading.judged(),
+                time_s,
+                frames: length,
+                age_s: 0.0,
+                change: f64::NAN,
+                spread_nats: 0.0,
+            });
             succeeded |= verdict.is_success();
-            let progress = progress.push(log_prob_true);
+            let progress = progress.push(reading);
             PrefixRow { frames: length, time_s, log_prob_true, log_prob_false, progress }
         })
         .collect();

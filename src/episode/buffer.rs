@@ -26,6 +26,8 @@ pub enum EndReason {
     MaxDuration,
     /// Someone asked for its end, or for the start of another.
     Requested,
+    /// It led nowhere: no progress for `failure.stuck_s`.
+    Stuck,
     /// The camera's clock was set back.
     TimeJump,
     /// The node was deactivated.
@@ -40,6 +42,7 @@ impl EndReason {
             Self::Success => "success",
             Self::MaxDuration => "max_duration",
             Self::Requested => "requested",
+            Self::Stuck => "stuck",
             Self::TimeJump => "time_jump",
             Self::Deactivated => "deactivated",
             Self::Shutdown => "shutdown",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, ConfigError};
 use crate::engine::{Control, PrefixScore};
-use crate::episode::{EpisodeBuffer, FrameAccount};
+use crate::episode::{ChangeMeter, EpisodeBuffer, EpisodeEvent, FrameAccount};
 use crate::reward::{Fusion, ProgressTracker};
 use crate::vlm::LogProbs;
 
@@ -14,6 +14,7 @@ pub struct Camera {
     pub(super) buffer: EpisodeBuffer,
     pub(super) account: FrameAccount,
     pub(super) tracker: ProgressTracker,
+    pub(super) change: ChangeMeter,
     /// The newest score of the running episode and its present instruction.
     newest: Option<PrefixScore>,
     /// Whether that score is not yet part of a fusion.
@@ -33,6 +34,7 @@ impl Camera {
                 ),
                 account: FrameAccount::default(),
                 tracker: ProgressTracker::new(config.progress_settings()),
+                change: ChangeMeter::new(),
                 newest: None,
                 fresh: false,
             })
@@ -48,6 +50,11 @@ impl Camera {
     /// Where its frames went.
     pub fn account(&self) -> &FrameAccount {
         &self.account
+    }
+
+    pub(super) fn start(&mut self) {
+        self.buffer.apply(EpisodeEvent::Start);
+        self.change.reset();
     }
 
     pub(super) fn forget_scores(&mut self) {
@@ -98,4 +105,15 @@ pub(super) fn fuse(cameras: &mut [Camera], fusion: Fusion, completing: &PrefixSc
         camera.fresh = false;
     }
     Some(fused)
+}
+
+/// The largest change of the picture since the episode began, 8-bit levels, of the camera that has seen least of it.
+pub(super) fn least_change(cameras: &[Camera]) -> f64 {
+    cameras.iter().map(|camera| camera.change.newest().largest).fold(f64::INFINITY, f64::min)
+}
+
+/// How far the cameras' newest judged rewards lie apart, nats; 0 for one camera.
+pub(super) fn spread_nats(cameras: &[Camera]) -> f64 {
+    let judged = || cameras.iter().filter_map(|camera| Some(camera.newest.as_ref()?.judged_nats()));
+    judged().fold(f64::NEG_INFINITY, f64::max) - judged().fold(f64::INFINITY, f64::min)
 }
