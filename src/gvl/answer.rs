@@ -40,10 +40,10 @@ fn labels(text: &str) -> Vec<Label> {
         if text[..start].ends_with(char::is_alphanumeric) {
             continue;
         }
-        let number = skip(text, start + word.len(), |byte| matches!(byte, b' ' | b'#' | b'[' | b'*'));
+        let number = skip(text, start + word.len(), |byte| matches!(byte, b' ' | b'#' | b'[' | b'{' | b'*'));
         let end = skip(text, number, |byte| byte.is_ascii_digit());
         let Ok(frame) = text[number..end].parse() else { continue };
-        let behind = text[end..].trim_start_matches([' ', '*', ']', ')', '"']);
+        let behind = text[end..].trim_start_matches([' ', '*', ']', '}', ')', '"']);
         let opens = behind.starts_with([':', '-', '–', '—', '|', '=']);
         if opens || starts_line(text, start) {
             found.push(Label { at: start..end, frame: Some(frame) });
@@ -95,7 +95,7 @@ fn percents(text: &str) -> impl Iterator<Item = Percent> {
             let start = from + text[from..].find(|c: char| c.is_ascii_digit())?;
             let end = end_of_number(text, start);
             from = end;
-            let behind = text[end..].trim_start_matches([' ', '*']);
+            let behind = text[end..].trim_start_matches([' ', '*', '}']);
             let word = behind.strip_prefix("percent").is_some_and(|rest| !rest.starts_with("age"));
             if let Ok(number) = text[start..end].replace(',', ".").parse::<f64>()
                 && (word || behind.starts_with('%'))
@@ -151,6 +151,11 @@ mod tests {
         assert_eq!(read(described, 2), [Some(0.2), Some(0.05)]);
         let marked = "1. **Frame 1:** 10% completion. The gripper is 50% open.\n- **Frame 2** \n\n Task completion: **30%**";
         assert_eq!(read(marked, 2), [Some(0.1), Some(0.3)]);
+        // The prompt's own braces, copied.
+        assert_eq!(
+            read("Frame {1}: Task Completion Percentages:{40}% Frame {2}: {5} %", 2),
+            [Some(0.4), Some(0.05)]
+        );
         assert_eq!(read("FRAME 1 - 10 percent; frame #2 = 20,5%", 2), [Some(0.1), Some(0.205)]);
         assert_eq!(read("| Frame 1 | 10% |\n| Frame 2 | 70% |", 2), [Some(0.1), Some(0.7)]);
         assert_eq!(read("画面：Frame 1: 完成 — 35%\nFrame 2 → 40%", 2), [Some(0.35), Some(0.4)]);
