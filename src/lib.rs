@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod episode;
+pub mod gvl;
 pub mod hub;
 pub mod image;
 pub mod instruction;
