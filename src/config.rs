@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
 use crate::episode::{EpisodeLimits, Sampler, SamplerError};
-use crate::reward::{Fusion, ProgressScale, ProgressSettings, SuccessSettings};
+use crate::reward::{
+    FailureSettings, Fusion, ProgressMode, ProgressScale, ProgressSettings, SuccessSettings,
+};
 
 mod cameras;
 mod declarations;
 
+pub use crate::reward::BiasControl;
 pub use cameras::{CameraSource, Transport};
 pub use declarations::{Bounds, Change, DECLARATIONS, Declaration, declaration, pattern};
 
@@ -35,9 +38,12 @@ pub struct Config {
     pub fusion: Fusion,
     pub image: Image,
     pub sampling: Sampling,
+    pub scoring: Scoring,
+    pub bias: Bias,
     pub episode: Episode,
     pub progress: Progress,
     pub success: Success,
+    pub failure: Failure,
     pub reset: Reset,
 }
 
@@ -74,6 +80,19 @@ pub struct Sampling {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+pub struct Scoring {
+    /// Every so many samples are scored; 0: only on request.
+    pub every: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bias {
+    pub control: BiasControl,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Episode {
     /// Begin the first episode at start-up, and the next one after each reset.
     pub auto_start: bool,
@@ -86,6 +105,7 @@ pub struct Episode {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Progress {
+    pub mode: ProgressMode,
     pub scale: ProgressScale,
     /// The `log p(" True")` that counts as done, nats.
     pub goal_nats: f64,
@@ -104,6 +124,27 @@ pub struct Success {
     pub hold_s: f64,
     /// Frames an episode must have before success can be called.
     pub min_frames: usize,
+    /// How much the picture must have changed since the episode began, 8-bit levels; 0: not at all.
+    pub min_change: f64,
+    /// How late a score may come, seconds; 0: however late.
+    pub max_age_s: f64,
+    /// How much header time may lie between two scores, seconds; 0: any.
+    pub max_gap_s: f64,
+    /// How far the cameras' rewards may lie apart, nats; 0: any distance.
+    pub max_spread_nats: f64,
+    /// How long after a change of the instruction success is not called, seconds of header time; 0: no pause.
+    pub after_instruction_s: f64,
+    /// Whoever begins an episode by hand vouches that its task is not done yet.
+    pub trust_manual_start: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Failure {
+    /// For how long progress may stand still before the episode has failed, seconds of header time; 0: for ever.
+    pub stuck_s: f64,
+    /// By how much progress must rise in that time, 0 to 1.
+    pub min_gain: f64,
 }
 
 /// What the robot's reset service is.
@@ -128,6 +169,8 @@ pub struct Reset {
     pub service_type: ResetType,
     /// Also call it when an episode became too long.
     pub on_timeout: bool,
+    /// Also call it when an episode has failed.
+    pub on_failure: bool,
     /// How often to try again when the service is absent or refuses; one that does not answer is not called again.
     pub retries: u32,
     /// How long to wait for the service and for its answer, seconds.
@@ -148,9 +191,12 @@ impl Default for Config {
             fusion: Fusion::Mean,
             image: Image::default(),
             sampling: Sampling::default(),
+            scoring: Scoring::default(),
+            bias: Bias::default(),
             episode: Episode::default(),
             progress: Progress::default(),
             success: Success::default(),
+            failure: Failure::default(),
             reset: Reset::default(),
         }
     }
@@ -174,6 +220,18 @@ impl Default for Sampling {
     }
 }
 
+impl Default for Scoring {
+    fn default() -> Self {
+        Self { every: 1 }
+    }
+}
+
+impl Default for Bias {
+    fn default() -> Self {
+        Self { control: BiasControl::Off }
+    }
+}
+
 impl Default for Episode {
     fn default() -> Self {
         Self { auto_start: true, max_duration_s: 120.0, signal_topic: String::new() }
@@ -182,13 +240,43 @@ impl Default for Episode {
 
 impl Default for Progress {
     fn default() -> Self {
-        Self { scale: ProgressScale::Nats, goal_nats: -1.0, min_span_nats: 0.5 }
+        let ProgressSettings { mode, scale, goal_nats, min_span_nats, .. } = ProgressSettings::default();
+        Self { mode, scale, goal_nats, min_span_nats }
     }
 }
 
 impl Default for Success {
     fn default() -> Self {
-        Self { threshold_nats: -1.0, window: 3, hold_s: 1.0, min_frames: 6 }
+        let SuccessSettings {
+            threshold_nats,
+            window,
+            hold_s,
+            min_frames,
+            min_change,
+            max_age_s,
+            max_gap_s,
+            max_spread_nats,
+            after_instruction_s,
+        } = SuccessSettings::default();
+        Self {
+            threshold_nats,
+            window,
+            hold_s,
+            min_frames,
+            min_change,
+            max_age_s,
+            max_gap_s,
+            max_spread_nats,
+            after_instruction_s,
+            trust_manual_start: false,
+        }
+    }
+}
+
+impl Default for Failure {
+    fn default() -> Self {
+        let FailureSettings { stuck_s, min_gain } = FailureSettings::default();
+        Self { stuck_s, min_gain }
     }
 }
 
@@ -198,6 +286,7 @@ impl Default for Reset {
             service: String::new(),
             service_type: ResetType::Trigger,
             on_timeout: false,
+            on_failure: false,
             retries: 0,
             timeout_s: 5.0,
             settle_s: 1.0,
@@ -300,17 +389,43 @@ impl Config {
     }
 
     pub fn episode_limits(&self) -> EpisodeLimits {
-        EpisodeLimits { max_duration_s: self.episode.max_duration_s }
+        EpisodeLimits { max_duration_s: self.episode.max_duration_s, score_every: self.scoring.every }
     }
 
     pub fn progress_settings(&self) -> ProgressSettings {
-        let Progress { scale, goal_nats, min_span_nats } = self.progress;
-        ProgressSettings { scale, goal_nats, min_span_nats }
+        let Progress { mode, scale, goal_nats, min_span_nats } = self.progress;
+        ProgressSettings { mode, scale, goal_nats, min_span_nats, typical: None }
     }
 
     pub fn success_settings(&self) -> SuccessSettings {
-        let Success { threshold_nats, window, hold_s, min_frames } = self.success;
-        SuccessSettings { threshold_nats, window, hold_s, min_frames }
+        let Success {
+            threshold_nats,
+            window,
+            hold_s,
+            min_frames,
+            min_change,
+            max_age_s,
+            max_gap_s,
+            max_spread_nats,
+            after_instruction_s,
+            trust_manual_start: _,
+        } = self.success;
+        SuccessSettings {
+            threshold_nats,
+            window,
+            hold_s,
+            min_frames,
+            min_change,
+            max_age_s,
+            max_gap_s,
+            max_spread_nats,
+            after_instruction_s,
+        }
+    }
+
+    pub fn failure_settings(&self) -> FailureSettings {
+        let Failure { stuck_s, min_gain } = self.failure;
+        FailureSettings { stuck_s, min_gain }
     }
 
     /// `processor.max_pixels`, `None` for the checkpoint's own.

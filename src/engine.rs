@@ -13,6 +13,10 @@ use std::time::{Duration, Instant};
 use crate::episode::{DropReason, Frame, PrefixRequest};
 use crate::vlm::{InstructionCheck, LogProbs, ModelInfo, VideoVlm, VlmError};
 
+mod view;
+
+use view::View;
+
 /// A scored prefix of an episode.
 #[derive(Debug, Clone)]
 pub struct PrefixScore {
@@ -30,10 +34,44 @@ pub struct PrefixScore {
     pub frame: Option<Frame>,
     /// Nats, ≤ 0.
     pub log_probs: LogProbs,
+    /// What an unchanged scene would have been given, with [`EngineSettings::static_control`].
+    pub control: Option<Control>,
     /// From the submission of the newest request to its score.
     pub latency: Duration,
     /// What of it was inference, over all frames of the batch.
     pub inference: Duration,
+}
+
+/// The same question about as many frames at the same times that all show the first: what of a reward is owed to the
+/// mere length of the video (TOPReward's static videos, arXiv 2602.19313, limitations).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Control {
+    /// The control's reward c_t, nats.
+    pub log_prob_true: f64,
+    /// The reward s_t without what the control has gained since the first frame: s_t - (c_t - c_1), nats, at most 0. An
+    /// unchanged scene keeps its first reward.
+    pub corrected_nats: f64,
+}
+
+impl PrefixScore {
+    /// The reward that progress goes by: corrected where there is a control.
+    pub fn corrected_nats(&self) -> f64 {
+        self.control.map_or(self.log_probs.log_prob_true, |control| control.corrected_nats)
+    }
+
+    /// The reward that success goes by: a control can only make it harder.
+    pub fn judged_nats(&self) -> f64 {
+        self.log_probs.log_prob_true.min(self.corrected_nats())
+    }
+}
+
+/// How the engine works.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineSettings {
+    /// Requests that may wait.
+    pub capacity: usize,
+    /// Score an unchanged scene beside each episode.
+    pub static_control: bool,
 }
 
 /// What the engine reports, in the order of its work.
@@ -46,6 +84,11 @@ pub enum EngineEvent {
     Scored {
         score: PrefixScore,
         new_frames: u64,
+    },
+    /// Frames that the model has seen and that were not to be scored.
+    Appended {
+        camera: usize,
+        frames: u64,
     },
     /// A batch failed: its `frames` are not scored, the engine goes on.
     Failed {
@@ -100,19 +143,19 @@ enum Work {
 type Waiting = (PrefixRequest, Instant);
 
 impl Engine {
-    /// Starts the thread, which loads the model and then works off the queue of at most `capacity` requests. `sink`
-    /// is called on that thread and should only pass the event on.
-    pub fn spawn<V, L, S>(load: L, capacity: usize, mut sink: S) -> std::io::Result<Self>
+    /// Starts the thread, which loads the model and then works off the queue. `sink` is called on that thread and
+    /// should only pass the event on.
+    pub fn spawn<V, L, S>(load: L, settings: EngineSettings, mut sink: S) -> std::io::Result<Self>
     where
         V: VideoVlm,
         L: FnOnce() -> Result<V, VlmError> + Send + 'static,
         S: FnMut(EngineEvent) + Send + 'static,
     {
-        let queue = Mutex::new(Queue { capacity, ..Queue::default() });
+        let queue = Mutex::new(Queue { capacity: settings.capacity, ..Queue::default() });
         let shared = Arc::new(Shared { queue, changed: Condvar::new() });
         let on_thread = shared.clone();
         let thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
-            let work = AssertUnwindSafe(|| load_and_work(load, &on_thread, &mut sink));
+            let work = AssertUnwindSafe(|| load_and_work(load, settings, &on_thread, &mut sink));
             if let Err(panic) = catch_unwind(work) {
                 sink(EngineEvent::Died(panic_text(panic.as_ref())));
             }
@@ -198,6 +241,7 @@ impl Shared {
 
 fn load_and_work<V: VideoVlm>(
     load: impl FnOnce() -> Result<V, VlmError>,
+    settings: EngineSettings,
     shared: &Shared,
     sink: &mut impl FnMut(EngineEvent),
 ) {
@@ -209,7 +253,7 @@ fn load_and_work<V: VideoVlm>(
     let mut episode = Episode { id: 0, cameras: BTreeMap::new() };
     loop {
         match shared.next() {
-            Work::Batch(batch) => work_off(&model, &mut episode, batch, sink),
+            Work::Batch(batch) => work_off(&model, settings, &mut episode, batch, sink),
             Work::Forget => episode.cameras.clear(),
             Work::Stop => break,
         }
@@ -225,15 +269,10 @@ struct Episode<E> {
     cameras: BTreeMap<usize, View<E>>,
 }
 
-/// What one camera has shown of it.
-struct View<E> {
-    episode: E,
-    frames: usize,
-}
-
 /// Scores the newest episode of a batch, camera by camera; requests of replaced episodes are discarded.
 fn work_off<V: VideoVlm>(
     model: &V,
+    settings: EngineSettings,
     episode: &mut Episode<V::Episode>,
     batch: Vec<Waiting>,
     sink: &mut impl FnMut(EngineEvent),
@@ -247,47 +286,11 @@ fn work_off<V: VideoVlm>(
         *episode = Episode { id: newest, cameras: BTreeMap::new() };
     }
     for (camera, requests) in by_camera(wanted) {
-        let view =
-            episode.cameras.entry(camera).or_insert_with(|| View { episode: model.new_episode(), frames: 0 });
-        sink(score_newest(model, view, requests));
-    }
-}
-
-/// Appends the frames of these requests (all of one camera) and scores its newest prefix.
-fn score_newest<V: VideoVlm>(model: &V, view: &mut View<V::Episode>, requests: Vec<Waiting>) -> EngineEvent {
-    let started = Instant::now();
-    let new_frames = new_frames(&requests);
-    let Some((newest, submitted)) = requests.last().cloned() else {
-        return EngineEvent::Discarded { camera: 0, frames: 0, reason: DropReason::EpisodeEnded };
-    };
-    let result = requests
-        .iter()
-        .filter_map(|(request, _)| Some((request.new_frame.as_ref()?, request.time_s)))
-        .try_for_each(|(frame, time_s)| {
-            model.append(&mut view.episode, &frame.rgb, time_s)?;
-            view.frames += 1;
-            Ok(())
-        })
-        .and_then(|()| model.score(&mut view.episode, &newest.instruction));
-    let PrefixRequest { camera, episode_id, instruction, new_frame, time_s, stamp_ns, frame_id, .. } = newest;
-    match result {
-        Err(error) => EngineEvent::Failed { camera, episode_id, frames: new_frames, error },
-        Ok(log_probs) => EngineEvent::Scored {
-            new_frames,
-            score: PrefixScore {
-                camera,
-                episode_id,
-                instruction,
-                frames: view.frames,
-                time_s,
-                stamp_ns,
-                frame_id,
-                frame: new_frame,
-                log_probs,
-                latency: submitted.elapsed(),
-                inference: started.elapsed(),
-            },
-        },
+        let view = episode
+            .cameras
+            .entry(camera)
+            .or_insert_with(|| View::new(model.new_episode(), settings.static_control));
+        view.work_off(model, camera, requests, sink);
     }
 }
 
@@ -327,6 +330,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     const PATIENCE: Duration = Duration::from_secs(20);
+    const SETTINGS: EngineSettings = EngineSettings { capacity: 4, static_control: false };
 
     fn request(episode_id: u64, index: usize) -> PrefixRequest {
         let frame =
@@ -335,6 +339,7 @@ mod tests {
             camera: 0,
             episode_id,
             instruction: "lift".into(),
+            score: true,
             time_s: index as f64 * 0.5,
             frames: index + 1,
             stamp_ns: frame.stamp_ns,
@@ -361,7 +366,7 @@ mod tests {
                 Ok(LogProbs { log_prob_true: -(frames as f64), log_prob_false: -0.1 })
             }))
         };
-        let engine = Engine::spawn(load, 4, move |event| drop(events_in.send(event))).unwrap();
+        let engine = Engine::spawn(load, SETTINGS, move |event| drop(events_in.send(event))).unwrap();
         assert!(matches!(events.recv_timeout(PATIENCE).unwrap(), EngineEvent::Ready(..)));
         (engine, events, begun, leave)
     }
@@ -466,6 +471,47 @@ mod tests {
     }
 
     #[test]
+    fn frames_that_are_not_to_be_scored_are_seen_all_the_same() {
+        let (engine, events, begun, leave) = gated();
+        engine.submit(request(1, 0)).unwrap();
+        begun.recv_timeout(PATIENCE).unwrap();
+        for (index, score) in [(1, false), (2, true), (3, false)] {
+            engine.submit(PrefixRequest { score, ..request(1, index) }).unwrap();
+        }
+        leave.send(()).unwrap();
+        scored(events.recv_timeout(PATIENCE).unwrap());
+        // The prefix of three frames is scored, although a fourth is there.
+        assert_eq!(begun.recv_timeout(PATIENCE).unwrap(), 3);
+        leave.send(()).unwrap();
+        let (score, new_frames) = scored(events.recv_timeout(PATIENCE).unwrap());
+        assert_eq!((score.frames, score.time_s, new_frames), (3, 1.0, 2));
+        let appended = events.recv_timeout(PATIENCE).unwrap();
+        assert!(matches!(appended, EngineEvent::Appended { camera: 0, frames: 1 }), "{appended:?}");
+    }
+
+    #[test]
+    fn a_control_takes_away_what_length_alone_has_given() {
+        let (events_in, events) = channel();
+        // The longer the video the higher the reward, by a fifth a frame, whatever it shows.
+        let load = || {
+            Ok(ScriptedVlm::new(Duration::ZERO, |frames, _| {
+                Ok(LogProbs { log_prob_true: -5.0 + 0.2 * frames as f64, log_prob_false: -0.1 })
+            }))
+        };
+        let settings = EngineSettings { capacity: 9, static_control: true };
+        let engine = Engine::spawn(load, settings, move |event| drop(events_in.send(event))).unwrap();
+        events.recv_timeout(PATIENCE).unwrap();
+        for index in 0..4 {
+            engine.submit(request(1, index)).unwrap();
+            let (score, _) = scored(events.recv_timeout(PATIENCE).unwrap());
+            let control = score.control.unwrap();
+            assert_eq!(control.log_prob_true, score.log_probs.log_prob_true);
+            assert!((control.corrected_nats + 4.8).abs() < 1e-12, "the first frame's reward: {control:?}");
+            assert_eq!(score.judged_nats(), score.corrected_nats().min(score.log_probs.log_prob_true));
+        }
+    }
+
+    #[test]
     fn a_failure_is_reported_and_the_engine_goes_on() {
         let (engine, events, _begun, leave) = gated();
         engine.submit(PrefixRequest { instruction: "fail".into(), ..request(1, 0) }).unwrap();
@@ -498,7 +544,7 @@ mod tests {
                 reason: "no such folder".into(),
             })
         };
-        let _engine = Engine::spawn(load, 4, move |event| drop(events_in.send(event))).unwrap();
+        let _engine = Engine::spawn(load, SETTINGS, move |event| drop(events_in.send(event))).unwrap();
         assert!(matches!(events.recv_timeout(PATIENCE).unwrap(), EngineEvent::LoadFailed(_)));
     }
 }

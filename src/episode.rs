@@ -3,10 +3,12 @@
 
 mod account;
 mod buffer;
+mod change;
 mod frame;
 mod sampler;
 
 pub use account::{DropReason, FrameAccount};
 pub use buffer::{Applied, EndReason, EpisodeBuffer, EpisodeEvent, EpisodeLimits, PrefixRequest};
-pub use frame::Frame;
+pub use change::{Change, ChangeMeter};
+pub use frame::{CameraFrame, Frame};
 pub use sampler::{Admission, Sampler, SamplerError};

@@ -6,7 +6,7 @@ mod encoding;
 mod raw;
 
 pub use compressed::decode_compressed;
-pub use raw::{ImageView, decode_raw};
+pub use raw::{ImageView, check_raw, decode_raw};
 
 /// Why an image cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

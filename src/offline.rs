@@ -1,12 +1,14 @@
 //! Scores finished episodes: frames in, curves out. The model is asked exactly as it is live, frame by frame on the
 //! episode's cache, so the same frames give the same scores.
 
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use ::image::RgbImage;
 
-use crate::reward::{SuccessDetector, SuccessReading, SuccessSettings};
+use crate::episode::ChangeMeter;
+use crate::reward::{ProgressReading, SuccessDetector, SuccessReading, SuccessSettings};
 use crate::vlm::{LogProbs, VideoVlm, VlmError};
 
 /// A frame that the model will see.
@@ -28,6 +30,16 @@ pub struct CurvePoint {
     pub log_prob_true: f64,
     /// Nats, ≤ 0.
     pub log_prob_false: f64,
+    /// How much the picture has changed at most since the first frame, 8-bit levels.
+    pub change: f64,
+}
+
+/// What the model says while nothing happens: the first frame, repeated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Control {
+    /// The reward of the first frame alone, nats.
+    pub start_nats: f64,
+    pub curve: Vec<CurvePoint>,
 }
 
 /// Which prefixes are scored.
@@ -107,54 +119,122 @@ pub fn score_prefixes<V: VideoVlm>(
     scoring: Scoring<'_>,
     scored: &mut dyn FnMut(),
 ) -> Result<Vec<Vec<CurvePoint>>, OfflineError> {
+    let times_s: Vec<f64> = frames.iter().map(|frame| frame.time_s).collect();
+    let changes = changes(frames);
+    let append = |episode: &mut V::Episode, places: Range<usize>| {
+        frames[places].iter().try_for_each(|frame| model.append(episode, &frame.rgb, frame.time_s))
+    };
+    let mut curves = ask(model, &times_s, scoring, || Ok(model.new_episode()), append, scored)?;
+    for point in curves.iter_mut().flatten() {
+        point.change = changes[point.frames - 1];
+    }
+    Ok(curves)
+}
+
+/// Scores the control of an episode that begins with this frame: one for each instruction, over the given times.
+/// `scored` is told after each prefix.
+///
+/// # Errors
+/// The first prefix that the model refuses.
+pub fn score_control<V: VideoVlm>(
+    model: &V,
+    first: &SampledFrame,
+    times_s: &[f64],
+    scoring: Scoring<'_>,
+    scored: &mut dyn FnMut(),
+) -> Result<Vec<Control>, OfflineError> {
+    let begin = || {
+        let mut episode = model.new_episode();
+        model.append(&mut episode, &first.rgb, first.time_s)?;
+        model.begin_control(&mut episode)
+    };
+    let append = |control: &mut V::Episode, places: Range<usize>| {
+        // The control has seen the first frame once when it begins.
+        let repeated = &times_s[places.start.max(1)..places.end.max(1)];
+        repeated.iter().try_for_each(|time_s| model.append_first_again(control, *time_s))
+    };
+    let start = Scoring { lengths: &[1], ..scoring };
+    let starts = ask(model, times_s, start, begin, append, &mut || {})?;
+    let curves = ask(model, times_s, scoring, begin, append, scored)?;
+    let pair = |(start, curve): (Vec<CurvePoint>, Vec<CurvePoint>)| {
+        let start_nats = start.first()?.log_prob_true;
+        Some(Control { start_nats, curve })
+    };
+    Ok(starts.into_iter().zip(curves).filter_map(pair).collect())
+}
+
+/// Asks about each length: `append` brings an episode that `begin` began to it.
+fn ask<V: VideoVlm>(
+    model: &V,
+    times_s: &[f64],
+    scoring: Scoring<'_>,
+    begin: impl Fn() -> Result<V::Episode, VlmError>,
+    append: impl Fn(&mut V::Episode, Range<usize>) -> Result<(), VlmError>,
+    scored: &mut dyn FnMut(),
+) -> Result<Vec<Vec<CurvePoint>>, OfflineError> {
     let mut curves = vec![Vec::with_capacity(scoring.lengths.len()); scoring.instructions.len()];
-    let mut episode = model.new_episode();
+    let mut episode = None;
     let mut appended = 0;
-    for &length in scoring.lengths {
-        let Some(newest) = length.checked_sub(1).and_then(|last| frames.get(last)) else { continue };
+    for &frames in scoring.lengths {
+        let Some(&time_s) = frames.checked_sub(1).and_then(|last| times_s.get(last)) else { continue };
+        let failed = |source| OfflineError { frames, time_s, source };
         if !scoring.cache {
-            episode = model.new_episode();
-            appended = 0;
+            (episode, appended) = (None, 0);
         }
-        let failed = |source| OfflineError { frames: length, time_s: newest.time_s, source };
-        for frame in &frames[appended..length] {
-            model.append(&mut episode, &frame.rgb, frame.time_s).map_err(failed)?;
-        }
-        appended = length;
+        let mut running = match episode.take() {
+            Some(running) => running,
+            None => begin().map_err(failed)?,
+        };
+        append(&mut running, appended..frames).map_err(failed)?;
+        appended = frames;
         for (curve, instruction) in curves.iter_mut().zip(scoring.instructions) {
             let LogProbs { log_prob_true, log_prob_false } =
-                model.score(&mut episode, instruction).map_err(failed)?;
-            curve.push(CurvePoint { frames: length, time_s: newest.time_s, log_prob_true, log_prob_false });
+                model.score(&mut running, instruction).map_err(failed)?;
+            curve.push(CurvePoint { frames, time_s, log_prob_true, log_prob_false, change: 0.0 });
         }
+        episode = Some(running);
         scored();
     }
     Ok(curves)
 }
 
-/// The episode with its first frame in place of every other: what the model says while nothing happens.
-pub fn static_frames(frames: &[SampledFrame]) -> Vec<SampledFrame> {
-    let first = frames.first().map(|frame| frame.rgb.clone());
-    let repeat = |frame: &SampledFrame| first.clone().map(|rgb| SampledFrame { rgb, time_s: frame.time_s });
-    frames.iter().filter_map(repeat).collect()
+/// How much the picture has changed at most up to each frame.
+fn changes(frames: &[SampledFrame]) -> Vec<f64> {
+    let mut meter = ChangeMeter::new();
+    frames.iter().map(|frame| meter.push(&frame.rgb).largest).collect()
 }
 
-/// The rewards with the climb of the control taken out, s_t − (c_t − c_1), but never above the reward itself: a
-/// control that falls must not lift a reward over a threshold. Both curves are of the same prefixes.
-pub fn judged(curve: &[CurvePoint], control: &[CurvePoint]) -> Vec<CurvePoint> {
-    let Some(first) = control.first() else { return curve.to_vec() };
-    let lower = |(point, control): (&CurvePoint, &CurvePoint)| {
-        let corrected = point.log_prob_true - (control.log_prob_true - first.log_prob_true);
-        CurvePoint { log_prob_true: point.log_prob_true.min(corrected), ..*point }
+/// The rewards without the control's climb, s_t − (c_t − c_1), nats, at most 0. Both curves are of the same prefixes;
+/// without a control they are the rewards.
+pub fn readings(curve: &[CurvePoint], control: Option<&Control>) -> Vec<ProgressReading> {
+    let reading = |(index, point): (usize, &CurvePoint)| {
+        let CurvePoint { log_prob_true, log_prob_false, .. } = *point;
+        let climb = control.and_then(|control| {
+            control.curve.get(index).map(|point| point.log_prob_true - control.start_nats)
+        });
+        let corrected = climb.map_or(log_prob_true, |climb| (log_prob_true - climb).min(0.0));
+        ProgressReading { log_prob_true, log_prob_false, corrected }
     };
-    curve.iter().zip(control).map(lower).collect()
+    curve.iter().enumerate().map(reading).collect()
 }
 
-/// The place in the curve at which success would be called.
+/// The curve by which success is judged: the rewards or, where they are lower, those without the control's climb.
+pub fn judged(curve: &[CurvePoint], control: Option<&Control>) -> Vec<CurvePoint> {
+    let lower = |(point, reading): (&CurvePoint, ProgressReading)| CurvePoint {
+        log_prob_true: reading.judged(),
+        ..*point
+    };
+    curve.iter().zip(readings(curve, control)).map(lower).collect()
+}
+
+/// The place in the curve at which success would be called. Offline no score comes late, and there is one camera.
 pub fn first_success(curve: &[CurvePoint], settings: SuccessSettings) -> Option<usize> {
     let mut detector = SuccessDetector::new(settings);
     curve.iter().position(|point| {
-        let &CurvePoint { log_prob_true, time_s, frames, .. } = point;
-        detector.push(SuccessReading { log_prob_true, time_s, frames }).is_success()
+        let &CurvePoint { log_prob_true, time_s, frames, change, .. } = point;
+        let reading =
+            SuccessReading { judged: log_prob_true, time_s, frames, age_s: 0.0, change, spread_nats: 0.0 };
+        detector.push(reading).is_success()
     })
 }
 
@@ -175,6 +255,7 @@ mod tests {
             time_s: i as f64 * 0.5,
             log_prob_true,
             log_prob_false: -1.0,
+            change: 0.0,
         };
         rewards.iter().enumerate().map(point).collect()
     }
@@ -240,29 +321,63 @@ mod tests {
     }
 
     #[test]
-    fn the_static_video_keeps_the_times_and_the_first_frame() {
-        let repeated = static_frames(&frames(3));
-        let seen: Vec<_> = repeated.iter().map(|f| (f.rgb.get_pixel(0, 0).0[0], f.time_s)).collect();
-        assert_eq!(seen, [(0, 0.0), (0, 0.5), (0, 1.0)]);
-        assert!(static_frames(&[]).is_empty());
+    fn the_control_is_of_the_first_frame_over_the_same_times() {
+        for cache in [true, false] {
+            let script = |frames: usize, _: &str| {
+                Ok(LogProbs { log_prob_true: -9.0 + frames as f64, log_prob_false: -1.0 })
+            };
+            let model = ScriptedVlm::new(Duration::ZERO, script);
+            let scoring = Scoring { instructions: &["lift"], lengths: &[2, 3], cache };
+            let first = &frames(1)[0];
+            let found = score_control(&model, first, &[0.0, 0.5, 1.0], scoring, &mut || {}).unwrap();
+            assert_eq!((found[0].start_nats, rewards(&found[0].curve)), (-8.0, vec![-7.0, -6.0]));
+            assert_eq!(model.scored.lock().unwrap()[2].0, [0.0, 0.5, 1.0]);
+        }
     }
 
     #[test]
     fn the_controls_climb_is_taken_out_and_nothing_is_put_in() {
         // The control climbs by 1, then falls to 1 below its start.
-        let judged = judged(&curve(&[-4.0, -2.0, -2.0]), &curve(&[-5.0, -4.0, -6.0]));
-        assert_eq!(rewards(&judged), [-4.0, -3.0, -2.0]);
-        assert_eq!(rewards(&super::judged(&curve(&[-4.0]), &[])), [-4.0]);
+        let control = Control { start_nats: -5.0, curve: curve(&[-5.0, -4.0, -6.0]) };
+        let found = judged(&curve(&[-4.0, -2.0, -2.0]), Some(&control));
+        assert_eq!(rewards(&found), [-4.0, -3.0, -2.0]);
+        assert_eq!(rewards(&judged(&curve(&[-4.0]), None)), [-4.0]);
         // An unchanged scene stays where it began.
-        let still = curve(&[-5.0, -4.0, -3.5]);
-        assert_eq!(rewards(&super::judged(&still, &still)), [-5.0; 3]);
+        let still = Control { start_nats: -5.0, curve: curve(&[-5.0, -4.0, -3.5]) };
+        assert_eq!(rewards(&judged(&still.curve, Some(&still))), [-5.0; 3]);
+        // What falls out of a control is progress, but no probability above 1.
+        let falling = Control { start_nats: -1.0, curve: curve(&[-3.0]) };
+        assert_eq!(readings(&curve(&[-1.0]), Some(&falling))[0].corrected, 0.0);
+    }
+
+    #[test]
+    fn the_change_of_the_picture_is_measured() {
+        let picture = |level: u8, x: u32| {
+            let mut rgb = RgbImage::new(64, 48);
+            (0..16).for_each(|y| rgb.put_pixel(x, y, ::image::Rgb([level; 3])));
+            Arc::new(rgb)
+        };
+        let frames = [(0, 0), (255, 40), (0, 0)].map(|(level, x)| picture(level, x));
+        let frames: Vec<SampledFrame> =
+            frames.into_iter().map(|rgb| SampledFrame { rgb, time_s: 0.0 }).collect();
+        let script = |_: usize, _: &str| Ok(LogProbs { log_prob_true: -1.0, log_prob_false: -1.0 });
+        let model = ScriptedVlm::new(Duration::ZERO, script);
+        let scoring = Scoring { instructions: &["lift"], lengths: &[1, 2, 3], cache: true };
+        let curves = score_prefixes(&model, &frames, scoring, &mut || {}).unwrap();
+        let changes: Vec<f64> = curves[0].iter().map(|point| point.change).collect();
+        assert_eq!(changes[0], 0.0);
+        // A column of 16 white pixels: 255 · 16 of 64 · 48.
+        assert!((changes[1] - 255.0 * 16.0 / (64.0 * 48.0)).abs() < 1e-3, "{changes:?}");
+        assert_eq!(changes[2], changes[1], "the largest so far");
     }
 
     #[test]
     fn success_is_called_where_the_detector_calls_it() {
-        let settings = SuccessSettings { threshold_nats: -1.0, window: 2, hold_s: 0.5, min_frames: 1 };
+        let settings = SuccessSettings { hold_s: 0.5, ..SuccessSettings::unguarded(-1.0, 2) };
         // Means from the second on: -3, -1.6, -0.2, -0.2: above at 1.5 s, held for half a second at 2 s.
         assert_eq!(first_success(&curve(&[-3.0, -3.0, -0.2, -0.2, -0.2, -0.2]), settings), Some(4));
         assert_eq!(first_success(&curve(&[-3.0, -3.0, -3.0]), settings), None);
+        let moving = SuccessSettings { min_change: 1.0, ..settings };
+        assert_eq!(first_success(&curve(&[-3.0, -3.0, -0.2, -0.2, -0.2, -0.2]), moving), None);
     }
 }

@@ -1,6 +1,7 @@
-//! From log-probabilities to what a robot and a person use: progress, success, VOC. Pure f64 arithmetic.
+//! From log-probabilities to what a robot and a person use: progress, success, failure, VOC. Pure f64 arithmetic.
 
 mod calibration;
+mod failure;
 mod fusion;
 mod log_prob;
 mod progress;
@@ -12,11 +13,15 @@ pub use calibration::{
     BiasControl, CalibratedModel, CalibratedSuccess, Calibration, CalibrationError, CalibrationMismatch,
     Difference, EpisodeCounts, InUse, VERSION as CALIBRATION_VERSION,
 };
+pub use failure::{Failure, FailureDetector, FailureSettings};
 pub use fusion::Fusion;
 pub use log_prob::log_softmax_at;
-pub use progress::{ProgressScale, ProgressSettings, ProgressTracker};
+pub use progress::{
+    ProgressMode, ProgressReading, ProgressScale, ProgressSettings, ProgressTracker, TypicalRewards,
+    episode_progress,
+};
 pub use roc::{
     Bootstrap, Estimate, NoThreshold, Random, RocPoint, Threshold, auc, quantile, roc, threshold_for,
 };
-pub use success::{SuccessDetector, SuccessReading, SuccessSettings, Verdict};
+pub use success::{Staleness, SuccessDetector, SuccessReading, SuccessSettings, Verdict};
 pub use voc::voc;

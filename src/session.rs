@@ -8,9 +8,15 @@ use std::sync::Arc;
 
 use crate::config::{Config, ConfigError};
 use crate::engine::{EngineEvent, PrefixScore};
-use crate::episode::{Applied, DropReason, EndReason, EpisodeEvent, Frame, FrameAccount, PrefixRequest};
+use crate::episode::{
+    Applied, CameraFrame, DropReason, EndReason, EpisodeEvent, FrameAccount, PrefixRequest,
+};
+use crate::image::ImageError;
 use crate::instruction::{InstructionError, InstructionRule};
-use crate::reward::{Fusion, ProgressTracker, SuccessDetector, SuccessReading, Verdict};
+use crate::reward::{
+    FailureDetector, Fusion, ProgressReading, ProgressTracker, SuccessDetector, SuccessReading, Verdict,
+};
+use crate::vlm::LogProbs;
 
 mod cameras;
 mod latency;
@@ -87,6 +93,8 @@ pub enum Refusal {
     Running(u64),
     #[error("no episode is running")]
     NotRunning,
+    #[error("the running episode has no frame yet")]
+    NoFrames,
 }
 
 pub struct Session {
@@ -101,6 +109,9 @@ pub struct Session {
     auto_start: bool,
     resets: bool,
     resets_on_timeout: bool,
+    resets_on_failure: bool,
+    trusts_manual_start: bool,
+    failures: FailureDetector,
     phase: Phase,
     running: Option<EpisodeReport>,
     latencies: Latencies,
@@ -125,6 +136,9 @@ impl Session {
             auto_start: config.episode.auto_start,
             resets: !config.reset.service.is_empty(),
             resets_on_timeout: config.reset.on_timeout,
+            resets_on_failure: config.reset.on_failure,
+            trusts_manual_start: config.success.trust_manual_start,
+            failures: FailureDetector::new(config.failure_settings()),
             phase: Phase::Inactive,
             running: None,
             latencies: Latencies::default(),
@@ -181,38 +195,45 @@ impl Session {
     }
 
     /// A frame from one of the cameras.
-    pub fn frame(&mut self, camera: usize, frame: Frame) {
+    ///
+    /// # Errors
+    /// Why its image cannot be used; that is counted.
+    pub fn frame(&mut self, camera: usize, frame: CameraFrame) -> Result<(), ImageError> {
         self.cameras[camera].account.offered += 1;
-        self.take(camera, frame);
+        self.take(camera, frame)
     }
 
-    fn take(&mut self, index: usize, frame: Frame) {
+    fn take(&mut self, index: usize, frame: CameraFrame) -> Result<(), ImageError> {
         let camera = &mut self.cameras[index];
         match camera.buffer.apply(EpisodeEvent::Frame(frame)) {
             Applied::Request(request) => {
                 if let Some(running) = &mut self.running {
                     running.frames += 1;
                 }
+                if let Some(frame) = &request.new_frame {
+                    camera.change.push(&frame.rgb);
+                }
                 self.effects.push(Effect::Submit(request));
             }
             Applied::Skipped => camera.account.skipped += 1,
             Applied::Dropped(reason) => camera.account.drop_frames(reason, 1),
+            Applied::Undecodable(error) => {
+                camera.account.drop_frames(DropReason::Undecodable, 1);
+                return Err(error);
+            }
             Applied::TooLong => {
                 camera.account.drop_frames(DropReason::EpisodeEnded, 1);
                 self.end(EndReason::MaxDuration);
-                if self.resets && self.resets_on_timeout {
-                    self.reset();
-                } else {
-                    self.begin_if_wanted();
-                }
+                self.go_on(self.resets_on_timeout);
             }
             Applied::TimeJump(frame) => {
                 self.end(EndReason::TimeJump);
                 self.start();
-                self.take(index, frame);
+                return self.take(index, frame);
             }
             Applied::Done => {}
         }
+        Ok(())
     }
 
     /// Images of a camera that never became frames, for a reason.
@@ -246,6 +267,7 @@ impl Session {
                 self.cameras[camera].account.drop_frames(DropReason::InferenceFailed, frames);
                 self.last_error = Some(error.to_string());
             }
+            EngineEvent::Appended { camera, frames } => self.cameras[camera].account.coalesced += frames,
             EngineEvent::Discarded { camera, frames, reason } => {
                 self.cameras[camera].account.drop_frames(reason, frames);
             }
@@ -280,7 +302,7 @@ impl Session {
             return Err(Refusal::Running(running.episode_id));
         }
         self.may_start()?;
-        Ok(self.start())
+        Ok(self.start_by_hand())
     }
 
     /// Someone asks for the running episode's end.
@@ -297,7 +319,28 @@ impl Session {
         if self.running.is_some() {
             self.end(EndReason::Requested);
         }
-        Ok(self.start())
+        Ok(self.start_by_hand())
+    }
+
+    /// Whoever begins an episode by hand may vouch that its task is not done yet.
+    fn start_by_hand(&mut self) -> u64 {
+        let episode_id = self.start();
+        if self.trusts_manual_start {
+            self.detector.declare_open();
+        }
+        episode_id
+    }
+
+    /// Someone asks for a score of the frames that are there.
+    pub fn score_now(&mut self) -> Result<u64, Refusal> {
+        let episode_id = self.running.as_ref().ok_or(Refusal::NotRunning)?.episode_id;
+        let before = self.effects.len();
+        for camera in &mut self.cameras {
+            if let Applied::Request(request) = camera.buffer.apply(EpisodeEvent::ScoreNow) {
+                self.effects.push(Effect::Submit(request));
+            }
+        }
+        if self.effects.len() == before { Err(Refusal::NoFrames) } else { Ok(episode_id) }
     }
 
     /// Someone sets the instruction.
@@ -311,6 +354,7 @@ impl Session {
         self.forget_rewards();
         if let Some(running) = &mut self.running {
             running.ask(instruction.clone());
+            self.detector.instruction_changed();
         }
         for camera in &mut self.cameras {
             let asked = camera.buffer.apply(EpisodeEvent::Instruction(instruction.clone()));
@@ -329,13 +373,16 @@ impl Session {
     pub fn configure(&mut self, config: &Config) {
         self.auto_start = config.episode.auto_start;
         self.resets_on_timeout = config.reset.on_timeout;
+        self.resets_on_failure = config.reset.on_failure;
+        self.trusts_manual_start = config.success.trust_manual_start;
+        self.failures.configure(config.failure_settings());
         self.tracker.configure(config.progress_settings());
         for camera in &mut self.cameras {
             camera.buffer.set_limits(config.episode_limits());
             camera.tracker.configure(config.progress_settings());
         }
         if self.detector.settings() != config.success_settings() {
-            self.detector = SuccessDetector::new(config.success_settings());
+            self.detector.configure(config.success_settings());
             self.threshold_nats = config.success.threshold_nats;
             self.verdict = Verdict::Gathering;
         }
@@ -392,7 +439,7 @@ impl Session {
 
     fn start(&mut self) -> u64 {
         for camera in &mut self.cameras {
-            camera.buffer.apply(EpisodeEvent::Start);
+            camera.start();
         }
         self.forget_rewards();
         self.last_error = None;
@@ -419,6 +466,7 @@ impl Session {
             camera.forget_scores();
         }
         self.tracker.reset();
+        self.failures.reset();
         self.detector.reset();
         self.verdict = Verdict::Gathering;
     }
@@ -440,8 +488,9 @@ impl Session {
         self.cameras[score.camera].note(&score);
         if self.cameras.len() > 1 {
             let camera = &mut self.cameras[score.camera];
-            let progress = camera.tracker.push(score.log_probs.log_prob_true);
-            self.effects.push(Effect::CameraProgress(ProgressReport { score: score.clone(), progress }));
+            let progress = camera.tracker.push(reading_of(&score));
+            let report = ProgressReport { score: score.clone(), progress, verdict: self.verdict };
+            self.effects.push(Effect::CameraProgress(report));
         }
         if let Some(fused) = cameras::fuse(&mut self.cameras, self.fusion, &score) {
             self.judge(fused);
@@ -451,21 +500,31 @@ impl Session {
     /// What all cameras say together.
     fn judge(&mut self, score: PrefixScore) {
         let Some(running) = &mut self.running else { return };
-        let log_prob_true = score.log_probs.log_prob_true;
-        let progress = self.tracker.push(log_prob_true);
-        running.add(&score, progress);
-        let (time_s, frames) = (score.time_s, score.frames);
-        self.verdict = self.detector.push(SuccessReading { log_prob_true, time_s, frames });
+        let reading = reading_of(&score);
+        let progress = self.tracker.push(reading);
+        self.verdict = self.detector.push(SuccessReading {
+            judged: reading.judged(),
+            time_s: score.time_s,
+            frames: score.frames,
+            age_s: score.latency.as_secs_f64(),
+            change: cameras::least_change(&self.cameras),
+            spread_nats: cameras::spread_nats(&self.cameras),
+        });
+        let failure = self.failures.push(score.time_s, progress);
+        running.add(ProgressReport { score: score.clone(), progress, verdict: self.verdict });
         let success = match self.verdict {
             Verdict::Success { mean_nats } => {
                 Some(SuccessReport { score: score.clone(), mean_nats, threshold_nats: self.threshold_nats })
             }
             _ => None,
         };
-        self.effects.push(Effect::Progress(ProgressReport { score, progress }));
+        self.effects.push(Effect::Progress(ProgressReport { score, progress, verdict: self.verdict }));
         if let Some(success) = success {
             self.effects.push(Effect::Success(success));
             self.succeeded();
+        } else if failure.is_some() {
+            self.end(EndReason::Stuck);
+            self.go_on(self.resets_on_failure);
         }
     }
 
@@ -478,10 +537,24 @@ impl Session {
         }
     }
 
+    /// After an episode that did not succeed.
+    fn go_on(&mut self, resets: bool) {
+        if self.resets && resets {
+            self.reset();
+        } else {
+            self.begin_if_wanted();
+        }
+    }
+
     fn reset(&mut self) {
         self.phase = Phase::Resetting;
         self.effects.push(Effect::CallReset(self.ticket()));
     }
+}
+
+fn reading_of(score: &PrefixScore) -> ProgressReading {
+    let LogProbs { log_prob_true, log_prob_false } = score.log_probs;
+    ProgressReading { log_prob_true, log_prob_false, corrected: score.corrected_nats() }
 }
 
 #[cfg(test)]

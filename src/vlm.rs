@@ -96,6 +96,13 @@ pub trait VideoVlm {
     /// Adds the next frame; `time_s` is seconds since the episode's first frame and never decreases.
     fn append(&self, episode: &mut Self::Episode, rgb: &RgbImage, time_s: f64) -> Result<(), VlmError>;
 
+    /// A new episode that has seen the first frame of this one, which must have seen exactly that frame. With
+    /// [`VideoVlm::append_first_again`] it becomes the control of an unchanged scene. Nothing is computed twice.
+    fn begin_control(&self, episode: &mut Self::Episode) -> Result<Self::Episode, VlmError>;
+
+    /// Adds the control's first frame once more; `time_s` as for [`VideoVlm::append`].
+    fn append_first_again(&self, control: &mut Self::Episode, time_s: f64) -> Result<(), VlmError>;
+
     /// Scores all frames appended so far against the instruction. Leaves the episode as it was.
     fn score(&self, episode: &mut Self::Episode, instruction: &str) -> Result<LogProbs, VlmError>;
 

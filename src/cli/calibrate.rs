@@ -13,7 +13,7 @@ use super::dataset::{self, Examination};
 use super::report::print;
 use super::settings::{ScoringArgs, success_rule};
 use crate::evaluation::{Entry, Manifest, end_score, peak_score};
-use crate::offline::{Prefixes, judged};
+use crate::offline::judged;
 use crate::reward::{
     BiasControl, Bootstrap, CALIBRATION_VERSION, CalibratedModel, Calibration, EpisodeCounts, Estimate,
     RocPoint, SuccessSettings, Threshold, quantile, roc, threshold_for,
@@ -36,9 +36,6 @@ pub struct CalibrateArgs {
     /// Let it hold for every instruction, not only for those of the data set.
     #[arg(long)]
     any_instruction: bool,
-    /// Score every prefix, N evenly spaced ones, or every K-th.
-    #[arg(long, value_name = "all|N|every:K", default_value = "all")]
-    prefixes: Prefixes,
     #[command(flatten)]
     scoring: ScoringArgs,
 }
@@ -59,9 +56,9 @@ pub fn run(args: &CalibrateArgs) -> Result<Outcome> {
     let model = args.scoring.load(&args.model, &config)?;
     let examination = Examination {
         sample_fps: config.sampling.rate_hz,
-        prefixes: args.prefixes,
+        prefixes: args.scoring.prefixes(&config),
         cache: !args.scoring.no_cache,
-        control: args.scoring.bias_control == BiasControl::Static,
+        control: config.bias.control == BiasControl::Static,
         static_samples: 0,
         wrong: false,
     };
@@ -86,7 +83,7 @@ pub fn run(args: &CalibrateArgs) -> Result<Outcome> {
         chat_template: info.chat_template,
         max_pixels: info.max_pixels,
         sampling_rate_hz: config.sampling.rate_hz,
-        bias_control: args.scoring.bias_control,
+        bias_control: config.bias.control,
         success: success_rule(&config),
         date: utc_date(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
         episodes: EpisodeCounts { successes: successes.len(), failures: failures.len() },
@@ -118,7 +115,7 @@ fn score(
 ) -> Result<Scored> {
     let frames = dataset::read_frames(entry, examination.sample_fps)?;
     let curves = dataset::curves(model, entry, &frames, examination)?;
-    let curve = judged(&curves.reward, &curves.control);
+    let curve = judged(&curves.reward, curves.control.as_ref());
     let too_short = || {
         let SuccessSettings { window, hold_s, min_frames, .. } = settings;
         format!(

@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use super::{bar, frames};
 use crate::evaluation::{Curves, Entry, LineError, Manifest};
 use crate::instruction::InstructionRule;
-use crate::offline::{CurvePoint, Prefixes, SampledFrame, Scoring, score_prefixes, static_frames};
+use crate::offline::{Control, Prefixes, SampledFrame, Scoring, score_control, score_prefixes};
 use crate::vlm::VideoVlm;
 
 /// How the episodes of a data set are scored.
@@ -102,28 +102,26 @@ pub fn curves(
     let lengths = examination.prefixes.lengths(frames.len());
     let scoring = Scoring { instructions: &instructions, lengths: &lengths, cache: examination.cache };
     let mut real = score_prefixes(model, frames, scoring, &mut || {})?.into_iter();
-    let mut control = match examination.control {
-        true => control_curves(model, frames, scoring, examination)?,
-        false => vec![Vec::new(); instructions.len()],
-    }
-    .into_iter();
-    let (reward, own_control) = real.next().zip(control.next()).context("no curve")?;
-    Ok(Curves { reward, control: own_control, wrong: real.next().zip(control.next()) })
+    let controls =
+        if examination.control { controls(model, frames, scoring, examination)? } else { Vec::new() };
+    let mut controls = controls.into_iter();
+    let (reward, control) = (real.next().context("no curve")?, controls.next());
+    Ok(Curves { reward, control, wrong: real.next().map(|wrong| (wrong, controls.next())) })
 }
 
-fn control_curves(
+fn controls(
     model: &impl VideoVlm,
     frames: &[SampledFrame],
     scoring: Scoring<'_>,
     examination: &Examination,
-) -> Result<Vec<Vec<CurvePoint>>> {
-    let mut repeated = static_frames(frames);
+) -> Result<Vec<Control>> {
+    let Some(first) = frames.first() else { return Ok(Vec::new()) };
+    let mut times_s: Vec<f64> = frames.iter().map(|frame| frame.time_s).collect();
     let mut lengths = scoring.lengths.to_vec();
-    while let Some(last) = repeated.last().filter(|_| repeated.len() < examination.static_samples) {
-        let time_s = last.time_s + 1.0 / examination.sample_fps;
-        repeated.push(SampledFrame { rgb: last.rgb.clone(), time_s });
-        lengths.push(repeated.len());
+    while times_s.len() < examination.static_samples {
+        times_s.push(times_s[times_s.len() - 1] + 1.0 / examination.sample_fps);
+        lengths.push(times_s.len());
     }
     let scoring = Scoring { lengths: &lengths, ..scoring };
-    score_prefixes(model, &repeated, scoring, &mut || {}).context("the first frame repeated")
+    score_control(model, first, &times_s, scoring, &mut || {}).context("the first frame repeated")
 }

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::evaluation::{
     CurveMeasures, Curves, Entry, EpisodeMeasures, Labelled, LineError, Manifest, Summary, overall_and_groups,
 };
-use crate::offline::{CurvePoint, Prefixes};
+use crate::offline::CurvePoint;
 use crate::reward::{BiasControl, Bootstrap, SuccessSettings};
 use crate::vlm::VideoVlm;
 use crate::vlm::qwen3_vl::Qwen3Vl;
@@ -37,9 +37,6 @@ pub struct EvalArgs {
     /// How the episodes are scored.
     #[arg(long, value_enum, default_value = "topreward")]
     method: Method,
-    /// Score every prefix, N evenly spaced ones, or every K-th.
-    #[arg(long, value_name = "all|N|every:K", default_value = "all")]
-    prefixes: Prefixes,
     /// Go on with the repeated first frame up to N samples.
     #[arg(long, value_name = "N", default_value_t = 0)]
     static_samples: usize,
@@ -150,7 +147,7 @@ struct Point {
     reward: f64,
     false_reward: f64,
     corrected: f64,
-    control: f64,
+    control: Option<f64>,
     wrong: Option<f64>,
 }
 
@@ -167,7 +164,7 @@ pub fn run(args: &EvalArgs) -> Result<Outcome> {
     }
     let model = args.scoring.load(name, &config)?;
     if let Some(file) = &args.calibration {
-        let in_use = args.scoring.in_use(&model, &config, None);
+        let in_use = ScoringArgs::in_use(&model, &config, None);
         calibrate(file, &in_use, &mut config)?;
     }
     let (episodes, errors) = dataset::for_each(&manifest, |entry| examine(args, &config, &model, entry))?;
@@ -197,12 +194,12 @@ fn write(file: &Path, text: &str) -> Result<()> {
 
 fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> Result<Examined> {
     if let Some(file) = &args.calibration {
-        let in_use = args.scoring.in_use(model, config, Some(&entry.instruction));
+        let in_use = ScoringArgs::in_use(model, config, Some(&entry.instruction));
         calibrate(file, &in_use, &mut config.clone())?;
     }
     let examination = Examination {
         sample_fps: config.sampling.rate_hz,
-        prefixes: args.prefixes,
+        prefixes: args.scoring.prefixes(config),
         cache: !args.scoring.no_cache,
         control: true,
         static_samples: args.static_samples,
@@ -216,7 +213,7 @@ fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> 
     let measures = EpisodeMeasures::of(&curves, settings).context("the episode has no frames")?;
     let thumbnails = match args.html {
         Some(_) => {
-            let judged = measures.judged_by(args.scoring.bias_control);
+            let judged = measures.judged_by(config.bias.control);
             thumbnail::of(&frames, &curves.reward, judged.called_at_s)?
         }
         None => Vec::new(),
@@ -239,14 +236,14 @@ fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> 
 
 fn points(curves: &Curves) -> Vec<Point> {
     let wrong = curves.wrong.as_ref().map(|(wrong, _)| wrong);
-    let corrected = curves.corrected();
+    let (corrected, control) = (curves.corrected(), curves.control.as_ref());
     let point = |(index, point): (usize, &CurvePoint)| Point {
         frames: point.frames,
         time_s: point.time_s,
         reward: point.log_prob_true,
         false_reward: point.log_prob_false,
         corrected: corrected[index].log_prob_true,
-        control: curves.control[index].log_prob_true,
+        control: control.and_then(|control| control.curve.get(index)).map(|point| point.log_prob_true),
         wrong: wrong.map(|wrong| wrong[index].log_prob_true),
     };
     curves.reward.iter().enumerate().map(point).collect()
@@ -270,7 +267,7 @@ fn evaluation(
         })
         .collect();
     let bootstrap = Bootstrap { seed: args.seed, ..Bootstrap::default() };
-    let SuccessSettings { threshold_nats, window, hold_s, min_frames } = config.success_settings();
+    let SuccessSettings { threshold_nats, window, hold_s, min_frames, .. } = config.success_settings();
     let calibration = args.calibration.as_ref().map(|file| file.display().to_string());
     let info = model.info();
     Evaluation {
@@ -286,7 +283,7 @@ fn evaluation(
             window,
             hold_s,
             min_frames,
-            bias_control: args.scoring.bias_control,
+            bias_control: config.bias.control,
             calibration,
         },
         seed: args.seed,

@@ -11,9 +11,10 @@ use super::{bar, frames};
 use crate::config::Config;
 use crate::instruction::InstructionRule;
 use crate::offline::{
-    CurvePoint, Prefixes, SampledFrame, Scoring, first_success, judged, score_prefixes, static_frames,
+    Control, CurvePoint, SampledFrame, Scoring, first_success, judged, readings, score_control,
+    score_prefixes,
 };
-use crate::reward::{BiasControl, ProgressTracker, voc};
+use crate::reward::{BiasControl, Calibration, ProgressSettings, ProgressTracker, TypicalRewards, voc};
 use crate::vlm::VideoVlm;
 
 #[derive(Debug, Args)]
@@ -34,9 +35,6 @@ pub struct ScoreArgs {
     /// What the robot is to do.
     #[arg(long, value_name = "TEXT")]
     instruction: String,
-    /// Score every prefix, N evenly spaced ones, or every K-th.
-    #[arg(long, value_name = "all|N|every:K", default_value = "all")]
-    prefixes: Prefixes,
     /// File of `topreward calibrate` to take the success threshold from.
     #[arg(long, value_name = "FILE")]
     calibration: Option<PathBuf>,
@@ -54,18 +52,23 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     let model = args.scoring.load(&args.model, &config)?;
     let rule = InstructionRule { model: Some(model.instruction_check()) };
     let instruction = rule.accept(&args.instruction)?;
-    if let Some(file) = &args.calibration {
-        let in_use = args.scoring.in_use(&model, &config, Some(&instruction));
-        calibrate(file, &in_use, &mut config)?;
-    }
-    let scores = score(args, &model, &frames, &instruction)?;
-    report(args, &config, &instruction, &scores).print(args.json)
+    let calibration = match &args.calibration {
+        Some(file) => {
+            let in_use = ScoringArgs::in_use(&model, &config, Some(&instruction));
+            Some(calibrate(file, &in_use, &mut config)?)
+        }
+        None => None,
+    };
+    let controlled = config.bias.control == BiasControl::Static;
+    let lengths = args.scoring.prefixes(&config).lengths(frames.len());
+    let scores = score(args, &model, &frames, &instruction, &lengths, controlled)?;
+    report(args, &config, calibration.as_ref(), &instruction, &scores).print(args.json)
 }
 
 /// The rewards, and what success is judged by.
 struct Scores {
     curve: Vec<CurvePoint>,
-    control: Option<Vec<CurvePoint>>,
+    control: Option<Control>,
 }
 
 fn score(
@@ -73,17 +76,20 @@ fn score(
     model: &impl VideoVlm,
     frames: &[SampledFrame],
     instruction: &str,
+    lengths: &[usize],
+    controlled: bool,
 ) -> Result<Scores> {
-    let lengths = args.prefixes.lengths(frames.len());
-    let controlled = args.scoring.bias_control == BiasControl::Static;
     let passes = if controlled { 2 } else { 1 };
     let bar = bar::bar("scoring", "prefixes", lengths.len() * passes);
-    let scoring = Scoring { instructions: &[instruction], lengths: &lengths, cache: !args.scoring.no_cache };
+    let scoring = Scoring { instructions: &[instruction], lengths, cache: !args.scoring.no_cache };
     let mut scored = || bar.inc(1);
     let curve = score_prefixes(model, frames, scoring, &mut scored)?.pop().context("no curve")?;
-    let control = match controlled {
-        true => score_prefixes(model, &static_frames(frames), scoring, &mut scored)?.pop(),
-        false => None,
+    let control = match frames.first().filter(|_| controlled) {
+        Some(first) => {
+            let times_s: Vec<f64> = frames.iter().map(|frame| frame.time_s).collect();
+            score_control(model, first, &times_s, scoring, &mut scored)?.pop()
+        }
+        None => None,
     };
     bar.finish_and_clear();
     Ok(Scores { curve, control })
@@ -97,18 +103,27 @@ fn read_frames(args: &ScoreArgs, sample_fps: f64) -> Result<Vec<SampledFrame>> {
     }
 }
 
-fn report(args: &ScoreArgs, config: &Config, instruction: &str, scores: &Scores) -> Report {
+fn report(
+    args: &ScoreArgs,
+    config: &Config,
+    calibration: Option<&Calibration>,
+    instruction: &str,
+    scores: &Scores,
+) -> Report {
     let Scores { curve, control } = scores;
-    let judged = judged(curve, control.as_deref().unwrap_or_default());
-    let mut progress = ProgressTracker::new(config.progress_settings());
+    let judged = judged(curve, control.as_ref());
+    let readings = readings(curve, control.as_ref());
+    let typical = calibration
+        .map(|found| TypicalRewards { first_nats: found.first_nats, final_nats: found.final_nats });
+    let mut progress = ProgressTracker::new(ProgressSettings { typical, ..config.progress_settings() });
     let row = |(index, point): (usize, &CurvePoint)| PrefixRow {
         frames: point.frames,
         time_s: point.time_s,
         log_prob_true: point.log_prob_true,
         log_prob_false: point.log_prob_false,
-        control: control.as_ref().map(|control| control[index].log_prob_true),
+        control: control.as_ref().map(|control| control.curve[index].log_prob_true),
         judged: control.as_ref().map(|_| judged[index].log_prob_true),
-        progress: progress.push(judged[index].log_prob_true),
+        progress: progress.push(readings[index]),
     };
     let rewards: Vec<f64> = curve.iter().map(|point| point.log_prob_true).collect();
     Report {

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::model;
 use crate::config::Config;
+use crate::offline::Prefixes;
 use crate::reward::{BiasControl, CalibratedSuccess, Calibration, InUse};
 use crate::vlm::VideoVlm;
 use crate::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
@@ -16,15 +17,18 @@ pub struct ScoringArgs {
     /// Frames a second that the model sees [default: 2, or the parameter file's].
     #[arg(long, value_name = "F")]
     pub sample_fps: Option<f64>,
+    /// Score every prefix, N evenly spaced ones, or every K-th [default: all, or the parameter file's scoring.every].
+    #[arg(long, value_name = "all|N|every:K")]
+    pub prefixes: Option<Prefixes>,
     /// Put the question inside the chat template.
     #[arg(long)]
     pub chat_template: bool,
     /// Most pixels of one frame after the resize [default: the checkpoint's video budget over 64 frames].
     #[arg(long, value_name = "N")]
     pub max_pixels: Option<usize>,
-    /// static: success is judged without the climb that the first frame, repeated, makes by itself.
-    #[arg(long, value_name = "off|static", default_value = "off")]
-    pub bias_control: BiasControl,
+    /// static: success is judged without the climb of the first frame repeated [default: off, or the parameter file's].
+    #[arg(long, value_name = "off|static")]
+    pub bias_control: Option<BiasControl>,
     /// ROS 2 parameter file to take the other settings from (progress, success).
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -46,9 +50,19 @@ impl ScoringArgs {
         if let Some(rate_hz) = self.sample_fps {
             config.sampling.rate_hz = rate_hz;
         }
+        config.bias.control = self.bias_control.unwrap_or(config.bias.control);
         config.model.chat_template |= self.chat_template;
         config.validate()?;
         Ok(config)
+    }
+
+    /// Which prefixes are scored.
+    pub fn prefixes(&self, config: &Config) -> Prefixes {
+        self.prefixes.unwrap_or(match config.scoring.every {
+            // On request only: offline that is now.
+            0 | 1 => Prefixes::All,
+            every => Prefixes::Every(every),
+        })
     }
 
     /// Fetches the model if it is named by an id, and loads it.
@@ -65,19 +79,14 @@ impl ScoringArgs {
     }
 
     /// What a calibration must have been made for, to be used with this model and configuration.
-    pub fn in_use<'a>(
-        &self,
-        model: &'a impl VideoVlm,
-        config: &Config,
-        instruction: Option<&'a str>,
-    ) -> InUse<'a> {
+    pub fn in_use<'a>(model: &'a impl VideoVlm, config: &Config, instruction: Option<&'a str>) -> InUse<'a> {
         let info = model.info();
         InUse {
             fingerprint: &info.fingerprint,
             chat_template: info.chat_template,
             max_pixels: info.max_pixels,
             sampling_rate_hz: config.sampling.rate_hz,
-            bias_control: self.bias_control,
+            bias_control: config.bias.control,
             success: success_rule(config),
             instruction,
         }

@@ -138,6 +138,16 @@ pub const DECLARATIONS: &[Declaration] = &[
         "Frames that the model sees in a second of header time, Hz.",
     ),
     at_any_time(
+        "scoring.every",
+        Bounds::Whole { from: 0, to: 1000 },
+        "Every so many samples are scored, all are seen; 0: only when ~/score_now asks.",
+    ),
+    at_start_up(
+        "bias.control",
+        Bounds::Choice(&["off", "static"]),
+        "static: the first frame, repeated, is scored beside the episode, and what it gains by length alone is taken off.",
+    ),
+    at_any_time(
         "episode.auto_start",
         Bounds::Free,
         "Begin the first episode at start-up and the next one after each reset.",
@@ -147,6 +157,11 @@ pub const DECLARATIONS: &[Declaration] = &[
         "episode.signal_topic",
         Bounds::Free,
         "std_msgs/String topic on which a recorder says record, save, delete or exit; empty: none.",
+    ),
+    at_any_time(
+        "progress.mode",
+        Bounds::Choice(&["goal", "probability", "running", "calibrated"]),
+        "Between what progress runs: the episode's first reward and goal_nats, p(True) of p(True) + p(False), the first reward and the highest so far, or the typical rewards of a calibration.",
     ),
     at_any_time(
         "progress.scale",
@@ -179,6 +194,42 @@ pub const DECLARATIONS: &[Declaration] = &[
         Bounds::Whole { from: 1, to: 100_000 },
         "Frames an episode must have before success can be called.",
     ),
+    at_any_time(
+        "success.min_change",
+        Bounds::Number { from: 0.0, to: 255.0, open: false },
+        "How much the picture must have changed since the episode began, 8-bit levels of a small grey picture; 0: off.",
+    ),
+    at_any_time("success.max_age_s", SECONDS, "How late a score may come after its frame, seconds; 0: off."),
+    at_any_time(
+        "success.max_gap_s",
+        SECONDS,
+        "How much header time may lie between two scores, seconds; 0: off.",
+    ),
+    at_any_time(
+        "success.max_spread_nats",
+        Bounds::Number { from: 0.0, to: -LEAST_NATS, open: false },
+        "How far the rewards of several cameras may lie apart, nats; 0: off.",
+    ),
+    at_any_time(
+        "success.after_instruction_s",
+        SECONDS,
+        "How long after a change of the instruction success is not called, seconds of header time; 0: off.",
+    ),
+    at_any_time(
+        "success.trust_manual_start",
+        Bounds::Free,
+        "Who calls ~/start_episode or ~/reset_episode vouches that the task is not done: success need not be seen to be missing first.",
+    ),
+    at_any_time(
+        "failure.stuck_s",
+        SECONDS,
+        "For how long progress may stand still before the episode has failed, seconds of header time; 0: for ever.",
+    ),
+    at_any_time(
+        "failure.min_gain",
+        Bounds::Number { from: 0.0, to: 1.0, open: true },
+        "By how much progress must rise in that time, 0 to 1.",
+    ),
     at_start_up("reset.service", Bounds::Free, "Service to call on success; empty: publish only."),
     at_start_up(
         "reset.type",
@@ -189,6 +240,11 @@ pub const DECLARATIONS: &[Declaration] = &[
         "reset.on_timeout",
         Bounds::Free,
         "Also call it when an episode became longer than episode.max_duration_s.",
+    ),
+    at_any_time(
+        "reset.on_failure",
+        Bounds::Free,
+        "Also call it when an episode has failed (failure.stuck_s).",
     ),
     at_start_up(
         "reset.retries",

@@ -1,16 +1,19 @@
 use std::sync::Arc;
 
-use super::{Admission, DropReason, Frame, Sampler};
+use super::{Admission, CameraFrame, DropReason, Frame, Sampler};
+use crate::image::ImageError;
 
 /// What happens to an episode from outside.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum EpisodeEvent {
     /// Begins a new episode, ending the one that runs; its first frame is the next one that comes.
     Start,
     /// A camera frame.
-    Frame(Frame),
+    Frame(CameraFrame),
     /// A new instruction. It stands behind the video, so the frames stay; the newest prefix is asked again.
     Instruction(Arc<str>),
+    /// Score the frames that are there, whatever the schedule.
+    ScoreNow,
     /// Ends the episode.
     End,
 }
@@ -23,6 +26,8 @@ pub enum EndReason {
     MaxDuration,
     /// Someone asked for its end, or for the start of another.
     Requested,
+    /// It led nowhere: no progress for `failure.stuck_s`.
+    Stuck,
     /// The camera's clock was set back.
     TimeJump,
     /// The node was deactivated.
@@ -37,6 +42,7 @@ impl EndReason {
             Self::Success => "success",
             Self::MaxDuration => "max_duration",
             Self::Requested => "requested",
+            Self::Stuck => "stuck",
             Self::TimeJump => "time_jump",
             Self::Deactivated => "deactivated",
             Self::Shutdown => "shutdown",
@@ -51,6 +57,8 @@ pub struct PrefixRequest {
     pub camera: usize,
     pub episode_id: u64,
     pub instruction: Arc<str>,
+    /// Whether this prefix is to be scored, or its frame only remembered.
+    pub score: bool,
     /// The frame that this request adds; `None` asks again about the frames that are there.
     pub new_frame: Option<Frame>,
     /// Time of the prefix's newest frame, seconds since the episode's first frame.
@@ -70,19 +78,23 @@ pub enum Applied {
     /// The frame lies between two samples.
     Skipped,
     Dropped(DropReason),
+    /// The frame was due, and its image cannot be used; it is as if it had not come.
+    Undecodable(ImageError),
     /// The frame lies past the longest episode allowed; it is dropped and the episode has ended.
     TooLong,
     /// The camera's clock was set back, to this frame; the episode has ended.
-    TimeJump(Frame),
+    TimeJump(CameraFrame),
     /// The event changed the state and asks for nothing.
     Done,
 }
 
-/// Bounds on one episode.
+/// Bounds on one episode, and which of its prefixes are scored.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EpisodeLimits {
     /// Longest episode in seconds of header time.
     pub max_duration_s: f64,
+    /// Prefixes of a multiple of this many frames are scored; 0: only those that someone asks for.
+    pub score_every: usize,
 }
 
 /// One camera's episode as a state machine: idle, or running with an id and a growing prefix.
@@ -160,6 +172,7 @@ impl EpisodeBuffer {
                 self.instruction = instruction;
                 self.ask_again()
             }
+            EpisodeEvent::ScoreNow => self.ask_again(),
             EpisodeEvent::Frame(frame) => self.frame(frame),
         }
     }
@@ -175,6 +188,7 @@ impl EpisodeBuffer {
                 camera: self.camera,
                 episode_id: self.episodes_started,
                 instruction: self.instruction.clone(),
+                score: true,
                 new_frame: None,
                 time_s: seconds_between(first_ns, stamp_ns),
                 frames,
@@ -184,24 +198,38 @@ impl EpisodeBuffer {
         }
     }
 
-    fn frame(&mut self, frame: Frame) -> Applied {
+    fn frame(&mut self, frame: CameraFrame) -> Applied {
         let Some(running) = &mut self.running else {
             return Applied::Dropped(DropReason::NoEpisode);
         };
-        let size = frame.rgb.dimensions();
-        if running.first.as_ref().is_some_and(|first| first.size != size) {
+        let episode_size = running.first.as_ref().map(|first| first.size);
+        if frame.size.zip(episode_size).is_some_and(|(size, first)| size != first) {
             return Applied::Dropped(DropReason::SizeChanged);
         }
-        match self.sampler.admit(frame.stamp_ns) {
+        // A frame that turns out to be of no use must not use up the place in the schedule that it was due for.
+        let mut sampler = self.sampler.clone();
+        match sampler.admit(frame.stamp_ns) {
             Admission::Duplicate => return Applied::Dropped(DropReason::Duplicate),
             Admission::OutOfOrder => return Applied::Dropped(DropReason::OutOfOrder),
             Admission::TimeJump => {
                 self.running = None;
                 return Applied::TimeJump(frame);
             }
-            Admission::Skip => return Applied::Skipped,
+            Admission::Skip => {
+                self.sampler = sampler;
+                return Applied::Skipped;
+            }
             Admission::Take => {}
         }
+        let frame = match frame.decode() {
+            Ok(frame) => frame,
+            Err(error) => return Applied::Undecodable(error),
+        };
+        let size = frame.rgb.dimensions();
+        if episode_size.is_some_and(|first| size != first) {
+            return Applied::Dropped(DropReason::SizeChanged);
+        }
+        self.sampler = sampler;
         let first = running.first.get_or_insert(First { stamp_ns: frame.stamp_ns, size });
         let time_s = seconds_between(first.stamp_ns, frame.stamp_ns);
         if time_s > self.limits.max_duration_s {
@@ -214,6 +242,7 @@ impl EpisodeBuffer {
             camera: self.camera,
             episode_id: self.episodes_started,
             instruction: self.instruction.clone(),
+            score: running.frames.checked_rem(self.limits.score_every) == Some(0),
             time_s,
             frames: running.frames,
             stamp_ns: frame.stamp_ns,
@@ -233,16 +262,21 @@ mod tests {
     use ::image::RgbImage;
 
     fn buffer() -> EpisodeBuffer {
-        let limits = EpisodeLimits { max_duration_s: 10.0 };
+        scoring_every(1)
+    }
+
+    fn scoring_every(score_every: usize) -> EpisodeBuffer {
+        let limits = EpisodeLimits { max_duration_s: 10.0, score_every };
         EpisodeBuffer::new(0, Sampler::new(2.0).unwrap(), limits, "lift the cup".into())
     }
 
     fn frame(time_s: f64, width: u32) -> EpisodeEvent {
-        EpisodeEvent::Frame(Frame {
+        let frame = Frame {
             stamp_ns: 5_000_000_000 + (time_s * 1e9) as i64,
             frame_id: "camera".into(),
             rgb: Arc::new(RgbImage::new(width, 4)),
-        })
+        };
+        EpisodeEvent::Frame(frame.into())
     }
 
     fn request(applied: Applied) -> PrefixRequest {
@@ -273,12 +307,54 @@ mod tests {
     }
 
     #[test]
+    fn every_frame_is_handed_on_and_every_kth_prefix_scored() {
+        let scored = |every| -> Vec<bool> {
+            let mut buffer = scoring_every(every);
+            buffer.apply(EpisodeEvent::Start);
+            let mut one = |i: i32| request(buffer.apply(frame(f64::from(i) * 0.5, 8))).score;
+            (0..6).map(&mut one).collect()
+        };
+        assert_eq!(scored(1), [true; 6]);
+        assert_eq!(scored(3), [false, false, true, false, false, true]);
+        assert_eq!(scored(0), [false; 6]);
+        let mut buffer = scoring_every(0);
+        buffer.apply(EpisodeEvent::Start);
+        assert!(matches!(buffer.apply(EpisodeEvent::ScoreNow), Applied::Done), "there is no frame yet");
+        request(buffer.apply(frame(0.0, 8)));
+        let asked = request(buffer.apply(EpisodeEvent::ScoreNow));
+        assert!(asked.score && asked.new_frame.is_none());
+    }
+
+    #[test]
     fn another_size_is_dropped_and_does_not_disturb_the_schedule() {
         let mut buffer = buffer();
         buffer.apply(EpisodeEvent::Start);
         request(buffer.apply(frame(0.0, 8)));
         assert!(matches!(buffer.apply(frame(0.5, 16)), Applied::Dropped(DropReason::SizeChanged)));
         assert_eq!(request(buffer.apply(frame(0.5, 8))).frames, 2);
+    }
+
+    /// A frame whose size shows only when it is decoded.
+    fn undecoded(
+        time_s: f64,
+        decode: impl FnOnce() -> Result<RgbImage, ImageError> + Send + 'static,
+    ) -> EpisodeEvent {
+        let stamp_ns = 5_000_000_000 + (time_s * 1e9) as i64;
+        EpisodeEvent::Frame(CameraFrame::new(stamp_ns, "camera".into(), None, decode))
+    }
+
+    #[test]
+    fn only_samples_are_decoded_and_one_that_cannot_be_leaves_its_place_to_the_next() {
+        let mut buffer = buffer();
+        buffer.apply(EpisodeEvent::Start);
+        let broken = || Err(ImageError::Empty { width: 0, height: 0 });
+        assert!(matches!(buffer.apply(undecoded(0.0, broken)), Applied::Undecodable(_)));
+        assert_eq!(request(buffer.apply(undecoded(0.1, || Ok(RgbImage::new(8, 4))))).time_s, 0.0);
+        assert!(matches!(buffer.apply(undecoded(0.2, || panic!("not to be decoded"))), Applied::Skipped));
+        assert!(matches!(buffer.apply(undecoded(0.6, broken)), Applied::Undecodable(_)));
+        let small = || Ok(RgbImage::new(4, 4));
+        assert!(matches!(buffer.apply(undecoded(0.65, small)), Applied::Dropped(DropReason::SizeChanged)));
+        assert_eq!(request(buffer.apply(frame(0.7, 8))).frames, 2);
     }
 
     #[test]

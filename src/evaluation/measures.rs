@@ -2,23 +2,23 @@
 
 use serde::Serialize;
 
-use crate::offline::{CurvePoint, first_success, judged};
+use crate::offline::{Control, CurvePoint, first_success, judged};
 use crate::reward::{BiasControl, SuccessSettings, voc};
 
 /// All curves of one episode, over the same prefixes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curves {
     pub reward: Vec<CurvePoint>,
-    /// The first frame repeated: as long as the reward's, or longer.
-    pub control: Vec<CurvePoint>,
+    /// As long as the reward's curve, or longer.
+    pub control: Option<Control>,
     /// The same frames under an instruction that was not carried out, and its control.
-    pub wrong: Option<(Vec<CurvePoint>, Vec<CurvePoint>)>,
+    pub wrong: Option<(Vec<CurvePoint>, Option<Control>)>,
 }
 
 impl Curves {
-    /// The rewards without the control's climb.
+    /// The rewards or, where they are lower, those without the control's climb.
     pub fn corrected(&self) -> Vec<CurvePoint> {
-        judged(&self.reward, &self.control)
+        judged(&self.reward, self.control.as_ref())
     }
 }
 
@@ -69,16 +69,16 @@ pub struct EpisodeMeasures {
 }
 
 impl EpisodeMeasures {
-    /// `None` without points.
+    /// `None` without points or without a control.
     pub fn of(curves: &Curves, settings: SuccessSettings) -> Option<Self> {
         let measures = |curve: &[CurvePoint]| CurveMeasures::of(curve, settings);
         let wrong = curves.wrong.as_ref();
         Some(Self {
             reward: measures(&curves.reward)?,
             corrected: measures(&curves.corrected())?,
-            control: measures(&curves.control)?,
+            control: measures(&curves.control.as_ref()?.curve)?,
             wrong: wrong.and_then(|(wrong, _)| measures(wrong)),
-            wrong_corrected: wrong.and_then(|(wrong, control)| measures(&judged(wrong, control))),
+            wrong_corrected: wrong.and_then(|(wrong, control)| measures(&judged(wrong, control.as_ref()))),
         })
     }
 
@@ -96,21 +96,34 @@ pub fn end_score(curve: &[CurvePoint], window: usize) -> Option<f64> {
     means(curve, window).pop().map(|(_, mean)| mean)
 }
 
-/// The highest threshold at which success would be called at any time: the best mean of `window` rewards that holds
-/// for `hold_s` and rests on `min_frames`, nats. `None` for an episode too short for success to be called.
+/// The highest threshold at which success would be called at any time, nats: the best mean of `window` rewards that
+/// holds for `hold_s` without a gap and rests on enough frames and change. `None` for an episode in which success
+/// cannot be called at all.
 ///
 /// "Already true at the start" is left out: it can only call fewer.
 pub fn peak_score(curve: &[CurvePoint], settings: SuccessSettings) -> Option<f64> {
-    let means = means(curve, settings.window);
-    let held = |(end, (point, _)): (usize, &(CurvePoint, f64))| {
-        if point.frames < settings.min_frames {
-            return None;
+    let SuccessSettings { window, hold_s, min_frames, min_change, max_gap_s, .. } = settings;
+    let mut best: Option<f64> = None;
+    // Means since the last gap.
+    let mut run: Vec<(f64, f64)> = Vec::new();
+    let mut last_s = None;
+    for (point, mean) in means(curve, window) {
+        let gap_s = point.time_s - last_s.replace(point.time_s).unwrap_or(point.time_s);
+        if max_gap_s > 0.0 && gap_s > max_gap_s {
+            run.clear();
+            continue;
         }
-        let begin =
-            means[..=end].iter().rposition(|(since, _)| point.time_s - since.time_s >= settings.hold_s)?;
-        Some(means[begin..=end].iter().map(|(_, mean)| *mean).fold(f64::INFINITY, f64::min))
-    };
-    means.iter().enumerate().filter_map(held).max_by(f64::total_cmp)
+        run.push((point.time_s, mean));
+        if point.frames < min_frames || point.change < min_change {
+            continue;
+        }
+        let Some(begin) = run.iter().rposition(|(since_s, _)| point.time_s - since_s >= hold_s) else {
+            continue;
+        };
+        let held = run[begin..].iter().map(|(_, mean)| *mean).fold(f64::INFINITY, f64::min);
+        best = Some(best.map_or(held, |best| best.max(held)));
+    }
+    best
 }
 
 /// The mean of the `window` rewards up to each point that has that many.
@@ -133,12 +146,17 @@ mod tests {
             time_s: i as f64 * 0.5,
             log_prob_true,
             log_prob_false: -1.0,
+            change: 9.0,
         };
         rewards.iter().enumerate().map(point).collect()
     }
 
     const SETTINGS: SuccessSettings =
-        SuccessSettings { threshold_nats: -1.0, window: 2, hold_s: 0.5, min_frames: 3 };
+        SuccessSettings { hold_s: 0.5, min_frames: 3, ..SuccessSettings::unguarded(-1.0, 2) };
+
+    fn control(rewards: &[f64]) -> Option<Control> {
+        Some(Control { start_nats: rewards[0], curve: curve(rewards) })
+    }
 
     #[test]
     fn the_end_score_is_the_mean_of_the_last_rewards() {
@@ -159,6 +177,22 @@ mod tests {
     }
 
     #[test]
+    fn the_peak_needs_change_and_knows_gaps() {
+        let mut found = curve(&[-4.0, -1.0, -1.0, -1.0, -1.0]);
+        assert_eq!(peak_score(&found, SuccessSettings { min_change: 10.0, ..SETTINGS }), None);
+        // Three seconds are missing before the last point: nothing holds across them, and none behind them.
+        found[4].time_s += 3.0;
+        found[3].log_prob_true = -2.0;
+        // Means -2.5, -1, -1.5: the last two hold for half a second.
+        let gaps = SuccessSettings { max_gap_s: 2.0, ..SETTINGS };
+        assert_eq!(peak_score(&found, gaps), Some(-1.5));
+        found[2].time_s += 9.0;
+        found[3].time_s += 9.0;
+        found[4].time_s += 9.0;
+        assert_eq!(peak_score(&found, gaps), None);
+    }
+
+    #[test]
     fn the_peak_is_where_the_detector_begins_to_call() {
         let found = curve(&[-4.0, -3.5, -2.0, -0.5, -0.75, -0.25, -3.0, -0.5]);
         for settings in [SETTINGS, SuccessSettings { window: 3, hold_s: 1.0, min_frames: 5, ..SETTINGS }] {
@@ -174,8 +208,8 @@ mod tests {
     fn an_episode_is_measured_with_and_without_its_control() {
         let curves = Curves {
             reward: curve(&[-4.0, -2.0, -1.0, 0.0]),
-            control: curve(&[-4.0, -3.0, -3.0, -3.0]),
-            wrong: Some((curve(&[-5.0, -5.0, -4.0, -6.0]), curve(&[-5.0; 4]))),
+            control: control(&[-4.0, -3.0, -3.0, -3.0]),
+            wrong: Some((curve(&[-5.0, -5.0, -4.0, -6.0]), control(&[-5.0; 4]))),
         };
         let found = EpisodeMeasures::of(&curves, SETTINGS).unwrap();
         assert_eq!(
@@ -188,9 +222,9 @@ mod tests {
         assert_eq!(found.wrong_corrected.unwrap().end_nats, Some(-5.0));
         // Means -3, -1.5, -0.5: never above -1 for half a second.
         assert_eq!(found.reward.called_at_s, None);
-        let still = Curves { reward: curve(&[-1.0; 3]), control: curve(&[-1.0; 3]), wrong: None };
+        let still = Curves { reward: curve(&[-1.0; 3]), control: control(&[-1.0; 3]), wrong: None };
         assert_eq!(EpisodeMeasures::of(&still, SETTINGS).unwrap().reward.voc, None);
-        let empty = Curves { reward: Vec::new(), control: Vec::new(), wrong: None };
+        let empty = Curves { reward: Vec::new(), control: None, wrong: None };
         assert_eq!(EpisodeMeasures::of(&empty, SETTINGS), None);
     }
 }

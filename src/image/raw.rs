@@ -63,6 +63,11 @@ pub fn decode_raw(view: ImageView<'_>) -> Result<RgbImage, ImageError> {
     }
 }
 
+/// Whether [`decode_raw`] could decode this; as good as free.
+pub fn check_raw(view: ImageView<'_>) -> Result<(), ImageError> {
+    check(&view, Encoding::parse(view.encoding)?)
+}
+
 /// Whether the data can hold such an image.
 fn check(view: &ImageView<'_>, encoding: Encoding) -> Result<(), ImageError> {
     let &ImageView { width, height, step, data, .. } = view;

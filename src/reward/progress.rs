@@ -1,5 +1,19 @@
 use serde::{Deserialize, Serialize};
 
+/// Between which rewards live progress runs from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProgressMode {
+    /// From the episode's first reward to `goal_nats`.
+    Goal,
+    /// Between nothing: it is p(" True") / (p(" True") + p(" False")), of the rewards as they are.
+    Probability,
+    /// From the episode's first reward to the highest seen so far.
+    Running,
+    /// From the typical first to the typical final reward of earlier successes.
+    Calibrated,
+}
+
 /// On which scale progress is linear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -11,105 +25,142 @@ pub enum ProgressScale {
     Probability,
 }
 
+/// Typical rewards of earlier successful episodes, nats.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TypicalRewards {
+    pub first_nats: f64,
+    pub final_nats: f64,
+}
+
 /// Settings of [`ProgressTracker`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ProgressSettings {
+    pub mode: ProgressMode,
+    /// For every mode but [`ProgressMode::Probability`].
     pub scale: ProgressScale,
-    /// The `log p(" True")` in nats that counts as done (progress 1).
+    /// The `log p(" True")` in nats that counts as done: progress 1 in [`ProgressMode::Goal`].
     pub goal_nats: f64,
-    /// Least distance in nats from start to goal, for episodes that begin near the goal.
+    /// Least distance in nats from progress 0 to progress 1 in [`ProgressMode::Goal`] and [`ProgressMode::Running`],
+    /// for episodes that begin near the goal and for noise at the start.
     pub min_span_nats: f64,
+    /// What [`ProgressMode::Calibrated`] runs between; without it, or where the final reward is not the higher one,
+    /// there is no progress in that mode.
+    pub typical: Option<TypicalRewards>,
+}
+
+impl Default for ProgressSettings {
+    fn default() -> Self {
+        let (mode, scale) = (ProgressMode::Goal, ProgressScale::Nats);
+        Self { mode, scale, goal_nats: -1.0, min_span_nats: 0.5, typical: None }
+    }
+}
+
+/// One scored prefix, as progress needs it. All in nats.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ProgressReading {
+    pub log_prob_true: f64,
+    pub log_prob_false: f64,
+    /// The reward without what it owes to the video's mere length: `log_prob_true` less the climb of the static
+    /// control since the episode began. The same as `log_prob_true` where there is no control.
+    pub corrected: f64,
+}
+
+impl ProgressReading {
+    /// A reading without a control.
+    pub fn plain(log_prob_true: f64, log_prob_false: f64) -> Self {
+        Self { log_prob_true, log_prob_false, corrected: log_prob_true }
+    }
+
+    /// What success looks at: the lower of the reward and the corrected reward. No number if either is none.
+    pub fn judged(self) -> f64 {
+        // `f64::min` alone would take the number of a pair with a NaN.
+        let comparable = self.log_prob_true.partial_cmp(&self.corrected).is_some();
+        if comparable { self.log_prob_true.min(self.corrected) } else { f64::NAN }
+    }
 }
 
 /// Live progress, 0 to 1, from the past alone.
 ///
-/// The episode's first reward is the start, `goal_nats` the end, progress is the place between them. The peers'
-/// min–max over the finished episode cannot be had live, and stretches the noise of an idle robot to a full climb;
-/// here a robot whose reward stays where it began stays at 0.
+/// The peers' min–max over the finished episode cannot be had live, and stretches the noise of an idle robot to a full
+/// climb; here a robot whose corrected reward stays where it began stays at 0 in [`ProgressMode::Goal`] and
+/// [`ProgressMode::Running`]. In both the episode's first reward is the zero, not the lowest one seen: after a setback
+/// the way back to where the episode began is no progress, and counted from the lowest reward it could reach 1.
 #[derive(Debug, Clone)]
 pub struct ProgressTracker {
     settings: ProgressSettings,
-    start_nats: Option<f64>,
+    seen: Option<Seen>,
+}
+
+/// Corrected rewards of the episode so far, nats.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    first: f64,
+    highest: f64,
 }
 
 impl ProgressTracker {
     pub fn new(settings: ProgressSettings) -> Self {
-        Self { settings, start_nats: None }
+        Self { settings, seen: None }
     }
 
-    /// Goes on with other settings; where the episode began is kept.
+    /// Goes on with other settings; what has been seen of the episode is kept.
     pub fn configure(&mut self, settings: ProgressSettings) {
         self.settings = settings;
     }
 
     /// Forgets the episode.
     pub fn reset(&mut self) {
-        self.start_nats = None;
+        self.seen = None;
     }
 
-    /// Progress after a prefix with reward `log_prob_true` (nats, ≤ 0).
-    pub fn push(&mut self, log_prob_true: f64) -> f64 {
-        let ProgressSettings { scale, goal_nats, min_span_nats } = self.settings;
-        let start_nats = *self.start_nats.get_or_insert(log_prob_true);
-        let start_nats = start_nats.min(goal_nats - min_span_nats);
-        let on_scale = |nats: f64| match scale {
+    /// Progress after a prefix. A reading that is no number gives 0 and leaves no trace.
+    pub fn push(&mut self, reading: ProgressReading) -> f64 {
+        let ProgressReading { log_prob_true, log_prob_false, corrected } = reading;
+        if ![log_prob_true, log_prob_false, corrected].iter().all(|nats| nats.is_finite()) {
+            return 0.0;
+        }
+        let seen = self.seen.get_or_insert(Seen { first: corrected, highest: corrected });
+        seen.highest = seen.highest.max(corrected);
+        let Seen { first, highest } = *seen;
+        let ProgressSettings { mode, goal_nats, min_span_nats, typical, .. } = self.settings;
+        let (start, end) = match mode {
+            ProgressMode::Goal => (first.min(goal_nats - min_span_nats), goal_nats),
+            ProgressMode::Running => (first, highest.max(first + min_span_nats)),
+            ProgressMode::Probability => return 1.0 / (1.0 + (log_prob_false - log_prob_true).exp()),
+            ProgressMode::Calibrated => match typical {
+                Some(TypicalRewards { first_nats, final_nats }) => (first_nats, final_nats),
+                None => return 0.0,
+            },
+        };
+        self.between(start, end, corrected)
+    }
+
+    /// The place of `reward` between two others (nats), on the scale of the settings.
+    fn between(&self, start: f64, end: f64, reward: f64) -> f64 {
+        let on_scale = |nats: f64| match self.settings.scale {
             ProgressScale::Nats => nats,
             ProgressScale::Probability => nats.exp(),
         };
-        let (start, goal) = (on_scale(start_nats), on_scale(goal_nats));
-        ((on_scale(log_prob_true) - start) / (goal - start)).clamp(0.0, 1.0)
+        let (start, end) = (on_scale(start), on_scale(end));
+        // Also where probabilities are too small for a difference, or an end is no number.
+        if end > start { ((on_scale(reward) - start) / (end - start)).clamp(0.0, 1.0) } else { 0.0 }
     }
+}
+
+/// Progress of a finished episode, 0 to 1: min–max over its rewards (TOPReward, arXiv 2602.19313). Offline only: it
+/// knows the end.
+///
+/// A constant curve is 0 throughout, where the peers have 1: nothing was gained, so an idle robot is not at the goal
+/// and, in TOP-AWR, its actions earn nothing. A reward that is no number is 0 and moves neither end.
+pub fn episode_progress(rewards: &[f64]) -> Vec<f64> {
+    let finite = || rewards.iter().copied().filter(|reward| reward.is_finite());
+    let min = finite().fold(f64::INFINITY, f64::min);
+    let max = finite().fold(f64::NEG_INFINITY, f64::max);
+    let place = |&reward: &f64| {
+        if reward.is_finite() && max > min { (reward - min) / (max - min) } else { 0.0 }
+    };
+    rewards.iter().map(place).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn curve(scale: ProgressScale, rewards: &[f64]) -> Vec<f64> {
-        let settings = ProgressSettings { scale, goal_nats: -1.0, min_span_nats: 0.5 };
-        let mut tracker = ProgressTracker::new(settings);
-        rewards.iter().map(|&s| tracker.push(s)).collect()
-    }
-
-    #[test]
-    fn runs_from_the_first_reward_to_the_goal() {
-        assert_eq!(curve(ProgressScale::Nats, &[-5.0, -3.0, -1.0, -0.2, -6.0]), [0.0, 0.5, 1.0, 1.0, 0.0]);
-    }
-
-    #[test]
-    fn is_linear_in_probability_when_told() {
-        let p = |probability: f64| probability.ln();
-        let settings =
-            ProgressSettings { scale: ProgressScale::Probability, goal_nats: p(0.9), min_span_nats: 0.1 };
-        let mut tracker = ProgressTracker::new(settings);
-        for (probability, expected) in [(0.1, 0.0), (0.5, 0.5), (0.7, 0.75), (0.95, 1.0)] {
-            assert!((tracker.push(p(probability)) - expected).abs() < 1e-12);
-        }
-    }
-
-    #[test]
-    fn an_idle_robot_makes_none() {
-        assert!(curve(ProgressScale::Nats, &[-4.0, -4.01, -4.0, -4.02]).iter().all(|&p| p == 0.0));
-    }
-
-    #[test]
-    fn a_start_at_the_goal_does_not_divide_by_nothing() {
-        // The start is held min_span below the goal: −1.5.
-        assert_eq!(curve(ProgressScale::Nats, &[-1.0, -1.25, -2.0, -0.5]), [1.0, 0.5, 0.0, 1.0]);
-    }
-
-    #[test]
-    fn never_looks_ahead() {
-        let whole = curve(ProgressScale::Nats, &[-5.0, -3.0, -9.0, -1.0]);
-        assert_eq!(curve(ProgressScale::Nats, &[-5.0, -3.0]), whole[..2]);
-    }
-
-    #[test]
-    fn forgets_on_reset() {
-        let settings = ProgressSettings { scale: ProgressScale::Nats, goal_nats: -1.0, min_span_nats: 0.5 };
-        let mut tracker = ProgressTracker::new(settings);
-        tracker.push(-5.0);
-        tracker.reset();
-        assert_eq!(tracker.push(-3.0), 0.0);
-    }
-}
+mod tests;

@@ -1,87 +1,122 @@
-/// Settings of [`SuccessDetector`].
+mod verdict;
+
+pub use verdict::{Staleness, Verdict};
+
+/// Settings of [`SuccessDetector`]. The rule is the paper's: threshold and window. All others are guards, which can only
+/// hold a success back.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SuccessSettings {
     /// The mean of the last [`Self::window`] rewards must reach this, nats.
     pub threshold_nats: f64,
     /// How many of the newest rewards are averaged (TOPReward, arXiv 2602.19313: 3).
     pub window: usize,
-    /// For how many seconds of header time the mean must stay there.
+    /// For how many seconds of header time the mean must stay there; 0: for no time.
     pub hold_s: f64,
-    /// Frames the prefix must have before success can be called.
+    /// Frames the prefix must have before success can be called; 0: any.
     pub min_frames: usize,
+    /// How much the picture must have changed since the episode began, in 8-bit levels; 0: not at all.
+    pub min_change: f64,
+    /// How old a frame may be when its score comes, seconds; 0: any age.
+    pub max_age_s: f64,
+    /// How much header time may lie between two readings, seconds; 0: any.
+    pub max_gap_s: f64,
+    /// How far the cameras' newest rewards may lie apart, nats; 0: any distance.
+    pub max_spread_nats: f64,
+    /// How many seconds of header time must have passed since the instruction was changed in the running episode;
+    /// 0: none.
+    pub after_instruction_s: f64,
+}
+
+impl SuccessSettings {
+    /// The paper's rule alone: every guard that has a setting is off. "True from the start" has none: see
+    /// [`SuccessDetector::declare_open`].
+    pub const fn unguarded(threshold_nats: f64, window: usize) -> Self {
+        Self {
+            threshold_nats,
+            window,
+            hold_s: 0.0,
+            min_frames: 0,
+            min_change: 0.0,
+            max_age_s: 0.0,
+            max_gap_s: 0.0,
+            max_spread_nats: 0.0,
+            after_instruction_s: 0.0,
+        }
+    }
+}
+
+impl Default for SuccessSettings {
+    fn default() -> Self {
+        Self {
+            hold_s: 1.0,
+            min_frames: 6,
+            min_change: 1.0,
+            max_age_s: 10.0,
+            max_gap_s: 10.0,
+            max_spread_nats: 3.0,
+            after_instruction_s: 2.0,
+            ..Self::unguarded(-1.0, 3)
+        }
+    }
 }
 
 /// One scored prefix, as the detector needs it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SuccessReading {
-    pub log_prob_true: f64,
-    /// Seconds since the episode's first frame.
+    /// The reward that success is judged by, nats.
+    pub judged: f64,
+    /// Seconds since the episode's first frame, by the headers.
     pub time_s: f64,
     /// Frames in the prefix.
     pub frames: usize,
+    /// Seconds from the frame's stamp to its score.
+    pub age_s: f64,
+    /// The largest change of the picture since the episode began, 8-bit levels; no number where it is not measured, which
+    /// the guard takes for none.
+    pub change: f64,
+    /// How far the cameras' newest rewards lie apart, nats; 0 for one camera.
+    pub spread_nats: f64,
 }
 
-/// What the detector says after a reading. Only [`Verdict::Success`] may move a robot.
+/// Whether the instruction was changed in the running episode, and when.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Verdict {
-    /// Fewer than `window` rewards so far.
-    Gathering,
-    /// The mean lies below the threshold.
-    Below { mean_nats: f64 },
-    /// The mean has been above the threshold ever since it could be taken: the task looked done before the robot
-    /// did anything. Not a success.
-    TrueFromTheStart { mean_nats: f64 },
-    /// Above the threshold, but with too few frames.
-    TooFewFrames { mean_nats: f64 },
-    /// Above the threshold, not yet for long enough.
-    Holding { mean_nats: f64, held_s: f64 },
-    /// Held for long enough. Given at every reading from then on until the mean falls below the threshold.
-    Success { mean_nats: f64 },
-}
-
-impl Verdict {
-    pub fn is_success(self) -> bool {
-        matches!(self, Self::Success { .. })
-    }
-
-    /// The mean of the last `window` rewards, once there are that many.
-    pub fn mean_nats(self) -> Option<f64> {
-        match self {
-            Self::Gathering => None,
-            Self::Below { mean_nats }
-            | Self::TrueFromTheStart { mean_nats }
-            | Self::TooFewFrames { mean_nats }
-            | Self::Holding { mean_nats, .. }
-            | Self::Success { mean_nats } => Some(mean_nats),
-        }
-    }
-
-    /// The name used in messages and diagnostics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Gathering => "gathering",
-            Self::Below { .. } => "below_threshold",
-            Self::TrueFromTheStart { .. } => "true_from_the_start",
-            Self::TooFewFrames { .. } => "too_few_frames",
-            Self::Holding { .. } => "holding",
-            Self::Success { .. } => "success",
-        }
-    }
+enum InstructionChange {
+    None,
+    /// Before any reading of the new one.
+    JustNow,
+    /// At this time of the episode, seconds.
+    At(f64),
 }
 
 /// Decides when an episode has succeeded: the mean of the last rewards reaches a threshold *after having been below
-/// it*, stays there, and rests on enough frames.
+/// it*, stays there, and nothing speaks against believing it.
+///
+/// Guards that come and go (a stale camera, cameras that disagree) begin the hold anew; those that are met once for the
+/// rest of the episode (change of the picture, frames, time since the instruction) let it run. Where several hold a
+/// success back, the one that needs most is named: first that the task must fall, then those that begin the hold anew,
+/// then the rest, each in the order of [`Verdict`].
 #[derive(Debug, Clone)]
 pub struct SuccessDetector {
     settings: SuccessSettings,
     newest: Vec<f64>,
     was_below: bool,
+    declared_open: bool,
     above_since_s: Option<f64>,
+    last_time_s: Option<f64>,
+    instruction: InstructionChange,
 }
 
 impl SuccessDetector {
     pub fn new(settings: SuccessSettings) -> Self {
-        Self { settings, newest: Vec::new(), was_below: false, above_since_s: None }
+        Self {
+            settings,
+            newest: Vec::new(),
+            was_below: false,
+            declared_open: false,
+            above_since_s: None,
+            last_time_s: None,
+            instruction: InstructionChange::None,
+        }
     }
 
     pub fn settings(&self) -> SuccessSettings {
@@ -93,119 +128,123 @@ impl SuccessDetector {
         *self = Self::new(self.settings);
     }
 
+    /// Looks for success anew by other settings, as at the episode's start; a declaration does not outlive this.
+    pub fn configure(&mut self, settings: SuccessSettings) {
+        let instruction = self.instruction;
+        *self = Self { instruction, ..Self::new(settings) };
+    }
+
+    /// The instruction was changed in the running episode. Rewards of two instructions cannot be compared, so success is
+    /// looked for as at the episode's start, and a declaration of the old task is void. The time since the change
+    /// counts from the next reading, which must be of the new instruction.
+    pub fn instruction_changed(&mut self) {
+        *self = Self { instruction: InstructionChange::JustNow, ..Self::new(self.settings) };
+    }
+
+    /// Someone vouches that the task of this episode is not done yet, however it looks: success no longer needs that it
+    /// first look undone. For the running episode and its present instruction and settings only.
+    pub fn declare_open(&mut self) {
+        self.declared_open = true;
+    }
+
+    // Every comparison is written so that what is no number holds back.
     pub fn push(&mut self, reading: SuccessReading) -> Verdict {
-        let SuccessSettings { threshold_nats, window, hold_s, min_frames } = self.settings;
-        self.newest.push(reading.log_prob_true);
-        if self.newest.len() > window {
-            self.newest.remove(0);
-        }
-        if self.newest.len() < window {
-            return Verdict::Gathering;
-        }
-        let mean_nats = self.newest.iter().sum::<f64>() / window as f64;
-        // Written so that a mean that is no number counts as below.
+        let since_instruction_s = self.since_instruction(reading.time_s);
+        let stale = self.staleness(&reading);
+        self.last_time_s = Some(reading.time_s);
+        let Some(mean_nats) = self.mean_with(reading.judged) else { return Verdict::Gathering };
+        let SuccessSettings { threshold_nats, max_spread_nats, .. } = self.settings;
         let above = mean_nats >= threshold_nats;
         if !above {
             self.was_below = true;
             self.above_since_s = None;
-            return Verdict::Below { mean_nats };
+            return Verdict::Below { mean_nats, threshold_nats };
         }
-        if !self.was_below {
+        if !self.was_below && !self.declared_open {
             return Verdict::TrueFromTheStart { mean_nats };
         }
+        if let Some(cause) = stale {
+            self.above_since_s = None;
+            return Verdict::StaleCamera { mean_nats, cause };
+        }
+        let spread_nats = reading.spread_nats;
+        if exceeds(spread_nats, max_spread_nats) {
+            self.above_since_s = None;
+            return Verdict::CamerasDisagree { mean_nats, spread_nats, max_spread_nats };
+        }
         let held_s = reading.time_s - *self.above_since_s.get_or_insert(reading.time_s);
-        if reading.frames < min_frames {
-            Verdict::TooFewFrames { mean_nats }
-        } else if held_s < hold_s {
-            Verdict::Holding { mean_nats, held_s }
+        self.not_yet(&reading, mean_nats, since_instruction_s, held_s)
+    }
+
+    /// The guards that wait for something to be reached, then success.
+    fn not_yet(
+        &self,
+        reading: &SuccessReading,
+        mean_nats: f64,
+        since_instruction_s: Option<f64>,
+        held_s: f64,
+    ) -> Verdict {
+        let SuccessSettings { hold_s, min_frames, min_change, after_instruction_s, .. } = self.settings;
+        let SuccessReading { change, frames, .. } = *reading;
+        if let Some(since_s) = since_instruction_s
+            && falls_short(since_s, after_instruction_s)
+        {
+            Verdict::InstructionChanged { mean_nats, since_s, after_instruction_s }
+        } else if falls_short(change, min_change) {
+            Verdict::UnchangedVideo { mean_nats, change, min_change }
+        } else if frames < min_frames {
+            Verdict::TooFewFrames { mean_nats, frames, min_frames }
+        } else if falls_short(held_s, hold_s) {
+            Verdict::Holding { mean_nats, held_s, hold_s }
         } else {
             Verdict::Success { mean_nats }
         }
     }
+
+    fn mean_with(&mut self, judged: f64) -> Option<f64> {
+        let window = self.settings.window;
+        self.newest.push(judged);
+        if self.newest.len() > window {
+            self.newest.remove(0);
+        }
+        (self.newest.len() == window).then(|| self.newest.iter().sum::<f64>() / window as f64)
+    }
+
+    fn since_instruction(&mut self, time_s: f64) -> Option<f64> {
+        match self.instruction {
+            InstructionChange::None => None,
+            InstructionChange::At(changed_s) => Some(time_s - changed_s),
+            InstructionChange::JustNow => {
+                self.instruction = InstructionChange::At(time_s);
+                Some(0.0)
+            }
+        }
+    }
+
+    fn staleness(&self, reading: &SuccessReading) -> Option<Staleness> {
+        let SuccessSettings { max_age_s, max_gap_s, .. } = self.settings;
+        let (age_s, gap_s) = (reading.age_s, reading.time_s - self.last_time_s.unwrap_or(reading.time_s));
+        if exceeds(age_s, max_age_s) {
+            Some(Staleness::Age { age_s, max_age_s })
+        } else if exceeds(gap_s, max_gap_s) {
+            Some(Staleness::Gap { gap_s, max_gap_s })
+        } else {
+            None
+        }
+    }
+}
+
+/// Whether a value lies above a limit, of which 0 is none. What is no number does.
+fn exceeds(value: f64, limit: f64) -> bool {
+    let within = value <= limit;
+    limit != 0.0 && !within
+}
+
+/// Whether a value does not reach a least one, of which 0 is none. What is no number does not.
+fn falls_short(value: f64, least: f64) -> bool {
+    let reached = value >= least;
+    least != 0.0 && !reached
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SETTINGS: SuccessSettings =
-        SuccessSettings { threshold_nats: -1.0, window: 3, hold_s: 1.0, min_frames: 4 };
-
-    /// One reading every half second, one frame each.
-    fn verdicts(settings: SuccessSettings, rewards: &[f64]) -> Vec<&'static str> {
-        let mut detector = SuccessDetector::new(settings);
-        (rewards.iter().enumerate())
-            .map(|(i, &log_prob_true)| {
-                let reading = SuccessReading { log_prob_true, time_s: i as f64 * 0.5, frames: i + 1 };
-                detector.push(reading).as_str()
-            })
-            .collect()
-    }
-
-    #[test]
-    fn is_called_when_the_mean_has_held() {
-        // Means from the third on: −3, −2.1667, −1.3333, −0.5, −0.5, −0.5: above since the sixth reading (2.5 s).
-        let got = verdicts(SETTINGS, &[-3.0, -3.0, -3.0, -0.5, -0.5, -0.5, -0.5, -0.5]);
-        let expected = [
-            "gathering",
-            "gathering",
-            "below_threshold",
-            "below_threshold",
-            "below_threshold",
-            "holding",
-            "holding",
-            "success",
-        ];
-        assert_eq!(got, expected);
-    }
-
-    #[test]
-    fn one_spike_is_not_enough() {
-        // (−3 − 3 − 0.01)/3 is below −1 at every place of the spike.
-        let got = verdicts(SETTINGS, &[-3.0, -3.0, -3.0, -0.01, -3.0, -3.0, -3.0]);
-        assert!(!got.contains(&"success") && !got.contains(&"holding"), "{got:?}");
-    }
-
-    #[test]
-    fn a_fall_below_starts_the_hold_again() {
-        let rewards = [-3.0, -3.0, -3.0, -0.5, -0.5, -0.5, -3.0, -0.5, -0.5, -0.5, -0.5, -0.5];
-        let got = verdicts(SETTINGS, &rewards);
-        assert_eq!(got[5], "holding");
-        assert_eq!(got[6..9], ["below_threshold"; 3]);
-        assert_eq!(got[9..], ["holding", "holding", "success"]);
-    }
-
-    #[test]
-    fn true_from_the_start_is_no_success() {
-        let got = verdicts(SETTINGS, &[-0.2; 10]);
-        assert_eq!(got[2..], ["true_from_the_start"; 8]);
-    }
-
-    #[test]
-    fn few_frames_are_no_success() {
-        let settings = SuccessSettings { min_frames: 9, hold_s: 0.0, ..SETTINGS };
-        let got = verdicts(settings, &[-3.0, -3.0, -3.0, -0.1, -0.1, -0.1, -0.1, -0.1, -0.1]);
-        assert_eq!(got[5..], ["too_few_frames", "too_few_frames", "too_few_frames", "success"]);
-    }
-
-    #[test]
-    fn no_number_is_no_success() {
-        let settings = SuccessSettings { hold_s: 0.0, min_frames: 1, ..SETTINGS };
-        let got = verdicts(settings, &[-3.0, -3.0, -3.0, f64::NAN, f64::NAN, f64::NAN]);
-        assert_eq!(got[3..], ["below_threshold"; 3]);
-    }
-
-    #[test]
-    fn reset_forgets_that_it_was_below() {
-        let mut detector = SuccessDetector::new(SETTINGS);
-        let reading = |log_prob_true| SuccessReading { log_prob_true, time_s: 0.0, frames: 9 };
-        for _ in 0..3 {
-            detector.push(reading(-3.0));
-        }
-        detector.reset();
-        for _ in 0..2 {
-            assert_eq!(detector.push(reading(-0.1)), Verdict::Gathering);
-        }
-        assert!(matches!(detector.push(reading(-0.1)), Verdict::TrueFromTheStart { .. }));
-    }
-}
+mod tests;

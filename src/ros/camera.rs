@@ -1,8 +1,6 @@
-//! From the subscription to frames: one task only takes messages out of r2r's short queue, a thread of its own decodes
-//! them. Neither waits for inference.
+//! From the subscription to frames: a task takes messages out of r2r's short queue and hands them on, undecoded.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
 use r2r::sensor_msgs::msg::{CompressedImage, Image};
@@ -13,6 +11,9 @@ use super::driver::{Input, Inputs, Tasks};
 use super::image_msg::CameraMessage;
 use crate::config::{CameraSource, Transport};
 use crate::episode::DropReason;
+
+/// Messages that may wait for the driver: a second of a 30 Hz camera.
+const CAPACITY: usize = 30;
 
 /// The message type of a transport, as the graph writes it.
 pub fn message_type(transport: Transport) -> &'static str {
@@ -38,7 +39,7 @@ impl Subscription {
         })
     }
 
-    /// Starts the tasks that take and decode the messages of this camera, by its number.
+    /// Starts the task that takes the messages of this camera, by its number.
     pub fn open(self, camera: usize, inputs: &Inputs, tasks: &mut Tasks) -> OpenCamera {
         match self {
             Self::Raw(messages) => open(messages, camera, inputs, tasks),
@@ -49,15 +50,13 @@ impl Subscription {
 
 /// A camera that is listened to.
 pub struct OpenCamera {
-    inbox: Arc<dyn Close>,
     drain: AbortHandle,
 }
 
 impl OpenCamera {
-    /// Ends the subscription and the decoding; how many messages were still waiting.
-    pub fn close(self) -> u64 {
+    /// Ends the subscription.
+    pub fn close(self) {
         self.drain.abort();
-        self.inbox.close()
     }
 }
 
@@ -67,137 +66,61 @@ fn open<M: CameraMessage + WrappedTypesupport>(
     inputs: &Inputs,
     tasks: &mut Tasks,
 ) -> OpenCamera {
-    let inbox = Inbox::<M>::new();
-    let (for_drain, for_decoding) = (inbox.clone(), inbox.clone());
-    let (drain_inputs, decode_inputs) = (inputs.clone(), inputs.clone());
+    let inputs = inputs.clone();
     let drain = tasks.spawn(async move {
-        drain(messages, camera, for_drain, drain_inputs).await;
+        drain(messages, camera, inputs).await;
         Some("a camera's subscription")
     });
-    tasks.spawn_blocking(move || {
-        decode(camera, &for_decoding, &decode_inputs);
-        None // it ends when the inbox is closed
-    });
-    OpenCamera { inbox, drain }
+    OpenCamera { drain }
 }
 
-/// Messages that may wait to be decoded: a second of a 30 Hz camera.
-const CAPACITY: usize = 30;
-
-/// Messages that wait to be decoded; when there are too many, the oldest makes room.
-struct Inbox<M> {
-    state: Mutex<State<M>>,
-    arrived: Condvar,
-}
-
-struct State<M> {
-    waiting: VecDeque<M>,
-    closed: bool,
-}
-
-impl<M> Inbox<M> {
-    fn new() -> Arc<Self> {
-        let state = State { waiting: VecDeque::with_capacity(CAPACITY), closed: false };
-        Arc::new(Self { state: Mutex::new(state), arrived: Condvar::new() })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<M>> {
-        // Nothing panics while it holds the lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds a message; gives back the one that is lost for it.
-    fn push(&self, message: M) -> Option<M> {
-        let mut state = self.lock();
-        if state.closed {
-            return None;
-        }
-        let displaced = if state.waiting.len() == CAPACITY { state.waiting.pop_front() } else { None };
-        state.waiting.push_back(message);
-        drop(state);
-        self.arrived.notify_one();
-        displaced
-    }
-
-    /// Waits for the next message; `None` when the inbox is closed.
-    fn pop(&self) -> Option<M> {
-        let mut state = self.lock();
-        while state.waiting.is_empty() && !state.closed {
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        if state.closed { None } else { state.waiting.pop_front() }
-    }
-
-    /// Ends [`Inbox::pop`]; gives back how many messages were still waiting.
-    fn close(&self) -> u64 {
-        let mut state = self.lock();
-        state.closed = true;
-        let left = state.waiting.len() as u64;
-        state.waiting.clear();
-        drop(state);
-        self.arrived.notify_all();
-        left
-    }
-}
-
-/// Ends the decoding when the node ends; independent of the message type.
-trait Close: Send + Sync {
-    /// How many messages were still waiting.
-    fn close(&self) -> u64;
-}
-
-impl<M: Send> Close for Inbox<M> {
-    fn close(&self) -> u64 {
-        Inbox::close(self)
-    }
-}
-
-/// Takes messages out of the subscription as they come.
-async fn drain<M: CameraMessage>(
-    mut messages: impl Stream<Item = M> + Unpin,
-    camera: usize,
-    inbox: Arc<Inbox<M>>,
-    inputs: Inputs,
-) {
+/// Takes messages out of the subscription as they come and hands them to the driver. When the driver has too many of
+/// them before it, which only happens where the machine is overloaded, a message is lost and counted.
+async fn drain<M: CameraMessage>(mut messages: impl Stream<Item = M> + Unpin, camera: usize, inputs: Inputs) {
+    let waiting = Arc::new(());
     while let Some(message) = messages.next().await {
-        if inbox.push(message).is_some() {
-            inputs.send(Input::FramesLost(camera, DropReason::Overrun, 1));
-        }
-    }
-}
-
-/// Decodes messages until the inbox is closed.
-fn decode<M: CameraMessage>(camera: usize, inbox: &Inbox<M>, inputs: &Inputs) {
-    while let Some(message) = inbox.pop() {
         inputs.send(match message.frame() {
-            Ok(frame) => Input::Frame(camera, frame),
+            _ if Arc::strong_count(&waiting) > CAPACITY => Input::FramesLost(camera, DropReason::Overrun, 1),
+            Ok(frame) => Input::Frame(camera, frame, Ticket { _waiting: waiting.clone() }),
             Err(error) => Input::Undecodable(camera, error),
         });
     }
 }
 
+/// Held for as long as a frame waits for the driver.
+pub struct Ticket {
+    _waiting: Arc<()>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::episode::CameraFrame;
+    use crate::image::ImageError;
+    use tokio::sync::mpsc::unbounded_channel;
 
-    #[test]
-    fn the_oldest_makes_room() {
-        let inbox = Inbox::new();
-        for i in 0..CAPACITY {
-            assert_eq!(inbox.push(i), None);
+    struct Message;
+
+    impl CameraMessage for Message {
+        fn frame(self) -> Result<CameraFrame, ImageError> {
+            let undecoded = || Err(ImageError::Empty { width: 0, height: 0 });
+            Ok(CameraFrame::new(0, "camera".into(), None, undecoded))
         }
-        assert_eq!(inbox.push(CAPACITY), Some(0));
-        assert_eq!(inbox.pop(), Some(1));
-        assert_eq!(inbox.close(), CAPACITY as u64 - 1);
-        assert_eq!(inbox.pop(), None);
     }
 
-    #[test]
-    fn closing_wakes_the_one_who_waits() {
-        let inbox = Inbox::<u8>::new();
-        let waiting = inbox.clone();
-        let thread = std::thread::spawn(move || waiting.pop());
-        inbox.close();
-        assert_eq!(thread.join().unwrap(), None);
+    #[tokio::test]
+    async fn what_the_driver_cannot_keep_up_with_is_lost_and_counted() {
+        let (sender, mut received) = unbounded_channel();
+        let messages = futures::stream::iter((0..CAPACITY + 3).map(|_| Message));
+        drain(messages, 0, Inputs(sender)).await;
+        let (mut frames, mut lost) = (0, 0);
+        while let Ok(input) = received.try_recv() {
+            match input {
+                Input::Frame(0, ..) => frames += 1,
+                Input::FramesLost(0, DropReason::Overrun, 1) => lost += 1,
+                _ => panic!("neither a frame nor a lost one"),
+            }
+        }
+        assert_eq!((frames, lost), (CAPACITY, 3));
     }
 }

@@ -137,6 +137,7 @@ impl Diagnostics {
         let mut values = vec![
             pair("instruction", session.instruction()),
             pair("verdict", session.verdict().as_str()),
+            pair("verdict_explained", session.verdict()),
             pair("mean_nats", or_dash(session.verdict().mean_nats().map(|nats| format!("{nats:.4}")))),
         ];
         if let Some(running) = session.running() {

@@ -9,7 +9,7 @@ use r2r::rcl_interfaces::msg::ParameterEvent;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::camera::{OpenCamera, Subscription};
+use super::camera::{OpenCamera, Subscription, Ticket};
 use super::diagnostics::{Diagnostics, ModelState};
 use super::error::NodeError;
 use super::executor::Executor;
@@ -24,14 +24,14 @@ use super::signals::{Recorder, Signal};
 use super::transitions::Asked;
 use crate::config::Config;
 use crate::engine::{Engine, EngineEvent};
-use crate::episode::{DropReason, Frame};
+use crate::episode::{CameraFrame, DropReason};
 use crate::image::ImageError;
 use crate::session::{Effect, EpisodeReport, Phase, ResetTicket, Session};
 
 /// What can happen.
 pub enum Input {
     /// A camera, by its number, has sent a frame.
-    Frame(usize, Frame),
+    Frame(usize, CameraFrame, Ticket),
     Undecodable(usize, ImageError),
     FramesLost(usize, DropReason, u64),
     Engine(EngineEvent),
@@ -105,8 +105,14 @@ impl Driver {
     /// Deals with one input; an error ends the node.
     pub fn handle(&mut self, input: Input) -> Result<(), NodeError> {
         match input {
-            Input::Frame(camera, frame) => self.frame(camera, frame),
-            Input::Undecodable(camera, error) => self.undecodable(camera, error),
+            Input::Frame(camera, frame, ticket) => {
+                drop(ticket);
+                self.frame(camera, frame);
+            }
+            Input::Undecodable(camera, error) => {
+                self.session.frames_lost(camera, DropReason::Undecodable, 1);
+                self.undecodable(camera, error);
+            }
             Input::FramesLost(camera, reason, frames) => self.session.frames_lost(camera, reason, frames),
             Input::Engine(event) => self.engine_event(event)?,
             Input::Loading(how_far) => self.diagnostics.model = ModelState::Loading(how_far),
@@ -159,11 +165,16 @@ impl Driver {
         }
     }
 
-    fn frame(&mut self, camera: usize, frame: Frame) {
+    fn frame(&mut self, camera: usize, frame: CameraFrame) {
         let health = &mut self.diagnostics.cameras[camera];
         health.last_image = Some((Instant::now(), Some(frame.stamp_ns)));
-        health.error = None;
-        self.session.frame(camera, frame);
+        let before = self.session.cameras()[camera].samples();
+        if let Err(error) = self.session.frame(camera, frame) {
+            self.undecodable(camera, error);
+        } else if self.session.cameras()[camera].samples() > before {
+            // Only an image that was decoded shows that they are well again.
+            self.diagnostics.cameras[camera].error = None;
+        }
     }
 
     fn graph(&mut self, seen: Vec<Seen>) {
@@ -203,7 +214,6 @@ impl Driver {
     }
 
     fn undecodable(&mut self, camera: usize, error: ImageError) {
-        self.session.frames_lost(camera, DropReason::Undecodable, 1);
         let health = &mut self.diagnostics.cameras[camera];
         health.last_image = Some((Instant::now(), None));
         // A broken camera is reported once and not 30 times a second.
@@ -234,7 +244,7 @@ impl Driver {
                 }
             }
             EngineEvent::Scored { ref score, .. } => self.overlay.scored(score),
-            EngineEvent::Discarded { .. } => {}
+            EngineEvent::Appended { .. } | EngineEvent::Discarded { .. } => {}
         }
         self.session.engine(event);
         Ok(())

@@ -4,6 +4,9 @@
 use r2r::Node;
 use r2r::qos::ReliabilityPolicy;
 
+/// What rmw calls a publisher's node until it has heard of it.
+const NAME_UNKNOWN: &str = "_NODE_NAME_UNKNOWN_";
+
 /// A subscription of the node.
 #[derive(Debug, Clone)]
 pub struct Listening {
@@ -30,6 +33,8 @@ pub fn look(node: &Node, listening: &[Listening]) -> Vec<Seen> {
         let publishers = node.get_publishers_info_by_topic(&one.topic, false).ok()?;
         let obstacles = publishers
             .iter()
+            // Rather a moment later than without a name.
+            .filter(|publisher| publisher.node_name != NAME_UNKNOWN)
             .filter_map(|publisher| {
                 let why = obstacle(one, &publisher.topic_type, &publisher.qos_profile.reliability)?;
                 let from = publisher.node_namespace.trim_end_matches('/');

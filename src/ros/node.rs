@@ -27,7 +27,6 @@ use super::reset::RobotReset;
 use super::transitions::{Asked, listening, watch_graph};
 use super::{NodeError, lifecycle_services, logging, parameter_services, services, signals};
 use crate::config::{Config, ConfigError, NODE_NAME};
-use crate::episode::DropReason;
 use crate::session::Session;
 
 r2r::assert_compiled_with_use_sim_time_support!();
@@ -190,7 +189,7 @@ impl Parts {
     /// No frame comes in any more; what the engine still reports is counted.
     async fn end(&mut self) {
         self.driver.leaving.store(true, Ordering::Relaxed);
-        self.driver.close_cameras(DropReason::Shutdown);
+        self.driver.close_cameras();
         if let Some(engine) = &self.driver.engine {
             engine.request_stop();
         }

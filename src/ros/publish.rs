@@ -100,14 +100,17 @@ fn count(frames: usize) -> u32 {
     u32::try_from(frames).unwrap_or(u32::MAX)
 }
 
-fn progress_msg(ProgressReport { score, progress }: &ProgressReport) -> msg::Progress {
+fn progress_msg(ProgressReport { score, progress, verdict }: &ProgressReport) -> msg::Progress {
     msg::Progress {
         header: header(score),
         episode_id: score.episode_id,
         instruction: score.instruction.to_string(),
         log_prob_true: score.log_probs.log_prob_true,
         log_prob_false: score.log_probs.log_prob_false,
+        control: score.control.map_or(f64::NAN, |control| control.log_prob_true),
+        corrected: score.corrected_nats(),
         progress: *progress,
+        verdict: verdict.as_str().to_owned(),
         frames: count(score.frames),
         episode_time: seconds_msg(score.time_s),
         latency: duration_msg(score.latency),

@@ -11,6 +11,7 @@ pub enum Call {
     StartEpisode(ServiceRequest<Trigger::Service>),
     EndEpisode(ServiceRequest<Trigger::Service>),
     ResetEpisode(ServiceRequest<Trigger::Service>),
+    ScoreNow(ServiceRequest<Trigger::Service>),
     SetInstruction(ServiceRequest<SetInstruction::Service>),
 }
 
@@ -20,12 +21,14 @@ pub fn offer(node: &mut Node, inputs: Inputs) -> r2r::Result<impl Future<Output 
     let start = node.create_service::<Trigger::Service>("~/start_episode", qos())?;
     let end = node.create_service::<Trigger::Service>("~/end_episode", qos())?;
     let reset = node.create_service::<Trigger::Service>("~/reset_episode", qos())?;
+    let score = node.create_service::<Trigger::Service>("~/score_now", qos())?;
     let instruction = node.create_service::<SetInstruction::Service>("~/set_instruction", qos())?;
     Ok(async move {
         futures::join!(
             pass_on(start, Call::StartEpisode, &inputs),
             pass_on(end, Call::EndEpisode, &inputs),
             pass_on(reset, Call::ResetEpisode, &inputs),
+            pass_on(score, Call::ScoreNow, &inputs),
             pass_on(instruction, Call::SetInstruction, &inputs),
         );
     })
@@ -50,6 +53,10 @@ pub fn answer(session: &mut Session, call: Call) {
         }
         Call::ResetEpisode(request) => {
             let done = session.reset_episode().map(|id| format!("episode {id} has begun"));
+            request.respond(trigger_response(done))
+        }
+        Call::ScoreNow(request) => {
+            let done = session.score_now().map(|id| format!("episode {id} is being scored"));
             request.respond(trigger_response(done))
         }
         Call::SetInstruction(request) => {

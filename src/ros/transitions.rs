@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use r2r::Node;
 
-use super::camera::{self, Subscription};
+use super::camera::{self, OpenCamera, Subscription};
 use super::diagnostics::ModelState;
 use super::driver::{Driver, Input, Inputs};
 use super::error::NodeError;
@@ -19,8 +19,8 @@ use super::graph::Listening;
 use super::lifecycle::{Outcome, State, Transition};
 use super::lifecycle_services::{ChangeRequest, event, lock, respond};
 use super::time::stamp_to_ns;
-use crate::config::{CameraSource, Config, ConfigError};
-use crate::engine::Engine;
+use crate::config::{BiasControl, CameraSource, Config, ConfigError};
+use crate::engine::{Engine, EngineSettings};
 use crate::episode::DropReason;
 use crate::hub::{HubSettings, ModelSource, Progress};
 use crate::instruction::InstructionRule;
@@ -214,7 +214,7 @@ impl Driver {
 
     /// Listens to no camera and scores nothing any more.
     pub fn go_quiet(&mut self) {
-        self.close_cameras(DropReason::Deactivated);
+        self.close_cameras();
         self.session.deactivate();
         if let Some(reset) = self.resetting.take() {
             reset.abort();
@@ -224,11 +224,9 @@ impl Driver {
         }
     }
 
-    /// Ends the subscriptions; what waited to be decoded is counted as dropped.
-    pub fn close_cameras(&mut self, reason: DropReason) {
-        for (number, camera) in self.cameras.drain(..).enumerate() {
-            self.session.frames_lost(number, reason, camera.close());
-        }
+    /// Ends the subscriptions.
+    pub fn close_cameras(&mut self) {
+        self.cameras.drain(..).for_each(OpenCamera::close);
     }
 }
 
@@ -257,7 +255,9 @@ fn spawn_engine(config: &Config, inputs: Inputs, leaving: Arc<AtomicBool>) -> Re
         let report = |share: f64| told.tell(|| format!("loading {model}: {:.0} %", 100.0 * share));
         Qwen3Vl::load_reporting(&options, &report)
     };
-    Ok(Engine::spawn(load, ENGINE_QUEUE, move |event| inputs.send(Input::Engine(event)))?)
+    let settings =
+        EngineSettings { capacity: ENGINE_QUEUE, static_control: config.bias.control == BiasControl::Static };
+    Ok(Engine::spawn(load, settings, move |event| inputs.send(Input::Engine(event)))?)
 }
 
 fn folder(model: &str, told: &Telling, leaving: &AtomicBool) -> Result<PathBuf, VlmError> {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::config::{Config, ConfigError};
-use crate::engine::PrefixScore;
-use crate::episode::{EpisodeBuffer, FrameAccount};
+use crate::engine::{Control, PrefixScore};
+use crate::episode::{ChangeMeter, EpisodeBuffer, EpisodeEvent, FrameAccount};
 use crate::reward::{Fusion, ProgressTracker};
 use crate::vlm::LogProbs;
 
@@ -14,6 +14,7 @@ pub struct Camera {
     pub(super) buffer: EpisodeBuffer,
     pub(super) account: FrameAccount,
     pub(super) tracker: ProgressTracker,
+    pub(super) change: ChangeMeter,
     /// The newest score of the running episode and its present instruction.
     newest: Option<PrefixScore>,
     /// Whether that score is not yet part of a fusion.
@@ -33,6 +34,7 @@ impl Camera {
                 ),
                 account: FrameAccount::default(),
                 tracker: ProgressTracker::new(config.progress_settings()),
+                change: ChangeMeter::new(),
                 newest: None,
                 fresh: false,
             })
@@ -40,9 +42,19 @@ impl Camera {
         config.cameras.iter().enumerate().map(camera).collect()
     }
 
+    /// Frames of the running episode that the model was given.
+    pub fn samples(&self) -> usize {
+        self.buffer.frames()
+    }
+
     /// Where its frames went.
     pub fn account(&self) -> &FrameAccount {
         &self.account
+    }
+
+    pub(super) fn start(&mut self) {
+        self.buffer.apply(EpisodeEvent::Start);
+        self.change.reset();
     }
 
     pub(super) fn forget_scores(&mut self) {
@@ -69,16 +81,39 @@ pub(super) fn fuse(cameras: &mut [Camera], fusion: Fusion, completing: &PrefixSc
         scores.iter().map(|score| (score.log_probs.log_prob_true, score.log_probs.log_prob_false)).collect();
     // What cannot be fused is no number, which no rule takes for a success.
     let (log_prob_true, log_prob_false) = fusion.fuse(&pairs).unwrap_or((f64::NAN, f64::NAN));
+    let controls: Option<Vec<Control>> = scores.iter().map(|score| score.control).collect();
+    let control = controls.map(|controls| {
+        let fuse = |of: fn(&Control) -> f64| {
+            let values: Vec<_> = controls.iter().map(|control| (of(control), 0.0)).collect();
+            fusion.fuse(&values).map_or(f64::NAN, |(fused, _)| fused)
+        };
+        Control {
+            log_prob_true: fuse(|one| one.log_prob_true),
+            corrected_nats: fuse(|one| one.corrected_nats),
+        }
+    });
     let fused = PrefixScore {
         frames: scores.iter().map(|score| score.frames).min().unwrap_or_default(),
         time_s: scores.iter().map(|score| score.time_s).fold(f64::INFINITY, f64::min),
         latency: scores.iter().map(|score| score.latency).max().unwrap_or_default(),
         inference: scores.iter().map(|score| score.inference).sum(),
         log_probs: LogProbs { log_prob_true, log_prob_false },
+        control,
         ..completing.clone()
     };
     for camera in cameras {
         camera.fresh = false;
     }
     Some(fused)
+}
+
+/// The largest change of the picture since the episode began, 8-bit levels, of the camera that has seen least of it.
+pub(super) fn least_change(cameras: &[Camera]) -> f64 {
+    cameras.iter().map(|camera| camera.change.newest().largest).fold(f64::INFINITY, f64::min)
+}
+
+/// How far the cameras' newest judged rewards lie apart, nats; 0 for one camera.
+pub(super) fn spread_nats(cameras: &[Camera]) -> f64 {
+    let judged = || cameras.iter().filter_map(|camera| Some(camera.newest.as_ref()?.judged_nats()));
+    judged().fold(f64::NEG_INFINITY, f64::max) - judged().fold(f64::INFINITY, f64::min)
 }

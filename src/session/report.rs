@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::engine::PrefixScore;
 use crate::episode::EndReason;
-use crate::reward::voc;
+use crate::reward::{Verdict, voc};
 
 /// A scored prefix of the running episode: of one camera, or what all of them say together.
 #[derive(Debug, Clone)]
@@ -10,6 +10,8 @@ pub struct ProgressReport {
     pub score: PrefixScore,
     /// 0 to 1.
     pub progress: f64,
+    /// What the success detector said of it; for one of several cameras, what it had said last of all together.
+    pub verdict: Verdict,
 }
 
 /// The running episode has succeeded, at this score.
@@ -60,10 +62,11 @@ impl EpisodeReport {
         self.newest = None;
     }
 
-    pub(super) fn add(&mut self, score: &PrefixScore, progress: f64) {
+    pub(super) fn add(&mut self, report: ProgressReport) {
+        let ProgressReport { score, progress, .. } = &report;
         let log_prob_true = score.log_probs.log_prob_true;
-        self.scores.push(ScorePoint { time_s: score.time_s, log_prob_true, progress });
-        self.newest = Some(ProgressReport { score: score.clone(), progress });
+        self.scores.push(ScorePoint { time_s: score.time_s, log_prob_true, progress: *progress });
+        self.newest = Some(report);
     }
 
     /// Value-order correlation of the rewards; `None` where it is undefined.

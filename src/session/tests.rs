@@ -1,6 +1,9 @@
 use super::*;
 use std::time::Duration;
 
+use crate::engine::Control;
+use crate::episode::Frame;
+
 use crate::vlm::{InstructionCheck, LogProbs, VlmError};
 use ::image::RgbImage;
 
@@ -22,6 +25,7 @@ struct Bench {
     ticket: Option<ResetTicket>,
     reward: f64,
     hold_back: bool,
+    frozen: bool,
     held: Vec<PrefixRequest>,
     /// Cameras and their rewards, as they were reported one by one.
     by_camera: Vec<(usize, f64)>,
@@ -38,6 +42,7 @@ impl Bench {
             ticket: None,
             reward: -5.0,
             hold_back: false,
+            frozen: false,
             held,
             by_camera: Vec::new(),
         };
@@ -54,10 +59,16 @@ impl Bench {
         let frame = Frame {
             stamp_ns: 1_000_000_000 + (time_s * 1e9) as i64,
             frame_id: "camera".into(),
-            rgb: Arc::new(RgbImage::new(4, 4)),
+            rgb: Arc::new(self.picture(time_s)),
         };
-        self.session.frame(camera, frame);
+        self.session.frame(camera, frame.into()).unwrap();
         self.settle();
+    }
+
+    /// Something moves, unless the video is frozen.
+    fn picture(&self, time_s: f64) -> RgbImage {
+        let moved = if self.frozen { 0 } else { (time_s * 40.0) as u8 };
+        RgbImage::from_fn(4, 4, |x, _| ::image::Rgb([if x == 0 { moved } else { 0 }; 3]))
     }
 
     /// Two samples a second from `from_s` on, all with this reward.
@@ -81,6 +92,7 @@ impl Bench {
                 frame_id: request.frame_id,
                 frame: request.new_frame,
                 log_probs: LogProbs { log_prob_true: self.reward, log_prob_false: -0.5 },
+                control: None,
                 latency: Duration::from_millis(3),
                 inference: Duration::from_millis(2),
             },
@@ -457,4 +469,101 @@ fn an_instruction_that_is_too_long_for_the_model_is_refused_and_the_old_one_stay
     assert!(refusal.to_string().contains("more than the 20 allowed"), "{refusal}");
     assert_eq!(&**bench.session.instruction(), "lift the cup");
     bench.session.set_instruction("close the lid").unwrap();
+}
+
+#[test]
+fn a_frozen_video_never_succeeds_and_says_why() {
+    let mut bench = Bench::new(&config("/robot/reset"));
+    bench.frozen = true;
+    bench.frames(0.0, 5, -5.0);
+    bench.frames(2.5, 12, -0.1);
+    assert_eq!(bench.log, ["started"]);
+    assert_eq!(bench.session.verdict().as_str(), "unchanged_video");
+    let newest = bench.session.running().unwrap().newest.as_ref().unwrap();
+    assert_eq!(newest.verdict.as_str(), "unchanged_video");
+}
+
+#[test]
+fn cameras_that_disagree_hold_success_back() {
+    let mut bench = two_cameras(Fusion::Max);
+    let mut both = |range: std::ops::Range<i32>, wrist: f64, front: f64| {
+        for i in range {
+            bench.reward = wrist;
+            bench.frame_of(0, f64::from(i) * 0.5);
+            bench.reward = front;
+            bench.frame_of(1, f64::from(i) * 0.5);
+        }
+        (bench.session.verdict().as_str(), bench.log.clone())
+    };
+    both(0..5, -5.0, -5.0);
+    assert_eq!(both(5..12, -0.1, -5.0), ("cameras_disagree", vec!["started"]));
+    assert_eq!(both(12..17, -0.1, -0.2).1, ["started", "success", "ended", "reset"]);
+}
+
+#[test]
+fn an_episode_that_leads_nowhere_has_failed_and_resets_where_that_is_wanted() {
+    for on_failure in [false, true] {
+        let mut config = config("/robot/reset");
+        config.failure.stuck_s = 3.0;
+        config.reset.on_failure = on_failure;
+        let mut bench = Bench::new(&config);
+        // Progress until 1 s, none for the 3 s after.
+        for (i, reward) in [-5.0, -4.0, -3.0, -3.0, -3.0, -3.0, -3.0, -3.0].into_iter().enumerate() {
+            bench.frames(i as f64 * 0.5, 1, reward);
+        }
+        assert_eq!(bench.log, ["started"]);
+        bench.frames(4.0, 1, -3.0);
+        assert_eq!(bench.log[1..], ["ended", if on_failure { "reset" } else { "started" }]);
+        assert_eq!(bench.reports[0].end_reason, Some(EndReason::Stuck));
+    }
+}
+
+#[test]
+fn who_begins_an_episode_by_hand_may_vouch_for_it() {
+    for trusted in [false, true] {
+        let mut config = config("");
+        config.success.trust_manual_start = trusted;
+        config.episode.auto_start = false;
+        let mut bench = Bench::new(&config);
+        bench.session.start_episode().unwrap();
+        bench.settle();
+        bench.frames(0.0, 10, -0.1);
+        assert_eq!(bench.log.contains(&"success"), trusted);
+    }
+}
+
+#[test]
+fn what_length_alone_gives_is_neither_progress_nor_success() {
+    let mut bench = Bench::new(&config("/robot/reset"));
+    bench.hold_back = true;
+    for i in 0..16 {
+        bench.frame(f64::from(i) * 0.5);
+        let request = bench.held[i as usize].clone();
+        let EngineEvent::Scored { mut score, new_frames } = bench.scored(request) else { panic!("no score") };
+        // The reward climbs to -0.1, and so does the control: the scene has not gained anything.
+        let climbed = -5.0 + 4.9 * (f64::from(i) / 6.0).min(1.0);
+        score.log_probs.log_prob_true = climbed;
+        score.control = Some(Control { log_prob_true: climbed, corrected_nats: -5.0 });
+        bench.session.engine(EngineEvent::Scored { score, new_frames });
+        bench.settle();
+    }
+    assert_eq!(bench.log, ["started"]);
+    let running = bench.session.running().unwrap();
+    assert!(running.scores.iter().all(|point| point.progress == 0.0), "{:?}", running.scores);
+}
+
+#[test]
+fn a_score_may_be_asked_for_where_none_is_due() {
+    let mut config = config("");
+    config.scoring.every = 0;
+    let mut bench = Bench::new(&config);
+    assert_eq!(bench.session.score_now(), Err(Refusal::NoFrames));
+    bench.hold_back = true;
+    bench.frame(0.0);
+    bench.frame(0.5);
+    assert!(bench.held.iter().all(|request| !request.score));
+    assert_eq!(bench.session.score_now(), Ok(1));
+    bench.settle();
+    let asked = bench.held.last().unwrap();
+    assert!(asked.score && asked.new_frame.is_none() && asked.frames == 2);
 }

@@ -182,7 +182,7 @@ impl Qwen3Vl {
     fn append_frame(&self, episode: &mut QwenEpisode, rgb: &RgbImage, time_s: f64) -> Result<(), VlmError> {
         check_time(time_s, episode.last_time_s)?;
         let resized = self.resize(episode, rgb)?;
-        let frame = PendingFrame { resized, time_s, doubled: None };
+        let frame = PendingFrame { resized: Some(Arc::new(resized)), time_s, doubled: None };
         match episode.pending.take() {
             None => episode.pending = Some(frame),
             Some(first) => {
@@ -194,6 +194,39 @@ impl Qwen3Vl {
         }
         episode.frames += 1;
         episode.last_time_s = time_s;
+        Ok(())
+    }
+
+    fn control_of(&self, episode: &mut QwenEpisode) -> Result<QwenEpisode, VlmError> {
+        if episode.frames != 1 {
+            let reason = "a control begins beside an episode's first frame".to_owned();
+            return Err(VlmError::Inference(reason));
+        }
+        self.encode_pending(episode)?;
+        let mut control = self.new_episode();
+        control.still = episode.pending.as_ref().and_then(|first| first.doubled.clone());
+        control.view = episode.view.clone();
+        control.pending = episode.pending.clone();
+        (control.frames, control.last_time_s) = (episode.frames, episode.last_time_s);
+        Ok(control)
+    }
+
+    fn repeat_first(&self, control: &mut QwenEpisode, time_s: f64) -> Result<(), VlmError> {
+        check_time(time_s, control.last_time_s)?;
+        let Some(still) = control.still.clone() else {
+            return Err(VlmError::Inference("only a control repeats its first frame".to_owned()));
+        };
+        match control.pending.take() {
+            None => control.pending = Some(PendingFrame { resized: None, time_s, doubled: Some(still) }),
+            Some(first) => {
+                if let Err(error) = self.commit_features(control, mean(first.time_s, time_s), &still) {
+                    control.pending = Some(first);
+                    return Err(error);
+                }
+            }
+        }
+        control.frames += 1;
+        control.last_time_s = time_s;
         Ok(())
     }
 
@@ -240,7 +273,9 @@ impl Qwen3Vl {
     /// Encodes an odd last frame, doubled, unless that has been done.
     fn encode_pending(&self, episode: &mut QwenEpisode) -> Result<(), VlmError> {
         let doubled = match &episode.pending {
-            Some(PendingFrame { resized, doubled: None, .. }) => self.encode(episode, [resized, resized])?,
+            Some(PendingFrame { resized: Some(resized), doubled: None, .. }) => {
+                self.encode(episode, [resized, resized])?
+            }
             _ => return Ok(()),
         };
         if let Some(pending) = &mut episode.pending {
@@ -256,10 +291,23 @@ impl Qwen3Vl {
         first: &PendingFrame,
         second: &PendingFrame,
     ) -> Result<(), VlmError> {
-        let features = self.encode(episode, [&first.resized, &second.resized])?;
+        let (Some(first_rgb), Some(second_rgb)) = (&first.resized, &second.resized) else {
+            return Err(VlmError::Inference("a control has no frames of its own".to_owned()));
+        };
+        let features = self.encode(episode, [first_rgb, second_rgb])?;
+        self.commit_features(episode, mean(first.time_s, second.time_s), &features)
+    }
+
+    /// Commits an encoded pair. On an error the episode is as it was.
+    fn commit_features(
+        &self,
+        episode: &mut QwenEpisode,
+        seconds: f64,
+        features: &VisionFeatures,
+    ) -> Result<(), VlmError> {
         let grid = view(episode)?.grid;
         let mut chunk = self.begin_chunk(&episode.cache)?;
-        self.push_pair(&mut chunk, mean(first.time_s, second.time_s), &grid, &features)?;
+        self.push_pair(&mut chunk, seconds, &grid, features)?;
         self.check_length(episode.cache.len() + chunk.len())?;
         self.text.append(&chunk, &mut episode.cache).map_err(inference)?;
         episode.tokens.extend_from_slice(chunk.tokens());
@@ -337,6 +385,14 @@ impl VideoVlm for Qwen3Vl {
 
     fn append(&self, episode: &mut QwenEpisode, rgb: &RgbImage, time_s: f64) -> Result<(), VlmError> {
         on_worker(|| self.append_frame(episode, rgb, time_s))
+    }
+
+    fn begin_control(&self, episode: &mut QwenEpisode) -> Result<QwenEpisode, VlmError> {
+        on_worker(|| self.control_of(episode))
+    }
+
+    fn append_first_again(&self, control: &mut QwenEpisode, time_s: f64) -> Result<(), VlmError> {
+        on_worker(|| self.repeat_first(control, time_s))
     }
 
     fn score(&self, episode: &mut QwenEpisode, instruction: &str) -> Result<LogProbs, VlmError> {

@@ -53,6 +53,18 @@ impl VideoVlm for ScriptedVlm {
         Ok(())
     }
 
+    fn begin_control(&self, episode: &mut Vec<f64>) -> Result<Vec<f64>, VlmError> {
+        match episode[..] {
+            [first_s] => Ok(vec![first_s]),
+            _ => Err(VlmError::NoFrames),
+        }
+    }
+
+    fn append_first_again(&self, control: &mut Vec<f64>, time_s: f64) -> Result<(), VlmError> {
+        control.push(time_s);
+        Ok(())
+    }
+
     fn score(&self, episode: &mut Vec<f64>, instruction: &str) -> Result<LogProbs, VlmError> {
         self.instruction_check().check(instruction)?;
         if episode.is_empty() {

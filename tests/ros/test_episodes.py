@@ -16,7 +16,7 @@ FILM, THRESHOLD, SUCCESS_AT = [10] * 10, -4.75, 8
 
 
 def start_to_succeed(start_node, **parameters):
-    settings = {"success__threshold_nats": THRESHOLD, "success__hold_s": 0.5, "success__min_frames": 4}
+    settings = {"success__threshold_nats": THRESHOLD, "success__hold_s": 0.5, "success__min_frames": 4, "success__min_change": 0.0}
     return start_node(**settings, **parameters)
 
 

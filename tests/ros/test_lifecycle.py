@@ -115,7 +115,8 @@ def test_a_model_that_is_not_in_the_cache_is_named_when_the_hub_is_off_limits(st
 def test_deactivation_between_success_and_reset_begins_nothing(start_node, peer):
     service = peer.offer_reset(delay_s=1.0)
     node = start_node(
-        reset__service=service, reset__settle_s=0.1, success__threshold_nats=-4.75, success__hold_s=0.5, success__min_frames=4
+        reset__service=service, reset__settle_s=0.1, success__threshold_nats=-4.75, success__hold_s=0.5, success__min_frames=4,
+        success__min_change=0.0,
     )
     peer.film([10] * 10, until=lambda: peer.success)
     wait_until(lambda: peer.resets == 1, "the robot is asked to reset")

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use anyhow::{Context as _, bail};
 use clap::Parser;
 
@@ -72,15 +74,30 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let screen = Screen::new(arguments.headless, bags.len());
     let patience = Duration::try_from_secs_f64(arguments.patience_s)?;
     let mut player = Player::new(links, happenings, screen, patience);
-    let result = runtime.block_on(player.play_all(&bags));
+    let result = runtime.block_on(async {
+        tokio::select! {
+            summary = player.play_all(&bags) => summary.map(Some),
+            _ = interrupted() => Ok(None),
+        }
+    });
     stop.store(true, Ordering::Relaxed);
     let spun = spin.join();
     let summary = result?;
     if spun.is_err() {
         bail!("the ROS executor panicked");
     }
+    let Some(summary) = summary else { return Ok(true) };
     print!("{summary}");
     Ok(summary.all_right())
+}
+
+/// Whoever started the player, `ros2 launch` for one, asks it to end: that is no failure.
+async fn interrupted() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 fn bag_files(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {

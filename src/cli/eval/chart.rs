@@ -103,14 +103,14 @@ pub fn escape(text: &str) -> String {
 pub fn episode(episode: &Examined, judged: &CurveMeasures, threshold_nats: f64) -> String {
     let curves = &episode.curves;
     let wrong = curves.wrong.as_ref().map(|(wrong, _)| wrong.as_slice()).unwrap_or_default();
-    let lines =
-        [("control", curves.control.as_slice()), ("wrong", wrong), ("reward", curves.reward.as_slice())];
+    let control = curves.control.as_ref().map(|control| control.curve.as_slice()).unwrap_or_default();
+    let lines = [("control", control), ("wrong", wrong), ("reward", curves.reward.as_slice())];
     let points = || lines.iter().flat_map(|(_, line)| line.iter());
     let last_s = points().map(|point| point.time_s).fold(0.0, f64::max);
     let lowest = points().map(|point| point.log_prob_true).fold(threshold_nats, f64::min);
     let frame = Frame {
-        width: 640.0,
-        height: 230.0,
+        width: 480.0,
+        height: 220.0,
         left: 42.0,
         right: 12.0,
         top: 10.0,
@@ -170,9 +170,9 @@ pub fn strips(rows: &[(String, Vec<(bool, f64)>)], threshold_nats: f64) -> Strin
     let lowest =
         rows.iter().flat_map(|(_, scores)| scores).map(|(_, nats)| *nats).fold(threshold_nats, f64::min);
     let frame = Frame {
-        width: 640.0,
+        width: 480.0,
         height: rows.len() as f64 * ROW + 34.0,
-        left: 110.0,
+        left: 96.0,
         right: 12.0,
         top: 6.0,
         bottom: 24.0,
@@ -191,7 +191,7 @@ pub fn strips(rows: &[(String, Vec<(bool, f64)>)], threshold_nats: f64) -> Strin
                 "<text x=\"{:.1}\" y=\"{:.1}\" class=\"y\">{}</text>",
                 frame.left - 8.0,
                 middle + 4.0,
-                escape(&cut(name, 16))
+                escape(&cut(name, 13))
             ),
         );
         for (place, (success, nats)) in scores.iter().enumerate() {

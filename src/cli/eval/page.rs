@@ -262,8 +262,8 @@ fn card(html: &mut String, evaluation: &Evaluation, episode: &Examined) {
             escape(episode.group.as_deref().unwrap_or(label)),
         ),
     );
-    put(html, format_args!("{}", chart::episode(episode, judged, evaluation.success.threshold_nats)));
-    put(html, format_args!("<div class=\"frames\">"));
+    let curve = chart::episode(episode, judged, evaluation.success.threshold_nats);
+    put(html, format_args!("<div class=\"detail\">{curve}<div class=\"frames\">"));
     for Thumbnail { name, time_s, reward, data_uri, width, height } in &episode.thumbnails {
         let reward = reward.map(|nats| format!(", {nats:.2} nats")).unwrap_or_default();
         put(
@@ -274,7 +274,7 @@ fn card(html: &mut String, evaluation: &Evaluation, episode: &Examined) {
             ),
         );
     }
-    put(html, format_args!("</div><dl>{}</dl></details>", facts(episode)));
+    put(html, format_args!("</div></div><dl>{}</dl></details>", facts(episode)));
 }
 
 fn facts(episode: &Examined) -> String {

@@ -53,7 +53,7 @@ pub fn run(args: &EvalArgs, config: &Config, manifest: &Manifest, rates: &[f64])
         for &rate in rates {
             let mut curves = Vec::new();
             for &entry in &entries {
-                match examine(args, &model, entry, rate) {
+                match examine(args, config, &model, entry, rate) {
                     Ok(examined) => curves.push(examined),
                     Err(error) => {
                         let reason = format!("{name} at {rate} frames a second: {error:#}");
@@ -79,10 +79,16 @@ pub fn run(args: &EvalArgs, config: &Config, manifest: &Manifest, rates: &[f64])
     Ok(Outcome::of(&errors))
 }
 
-fn examine(args: &EvalArgs, model: &impl VideoVlm, entry: &Entry, sample_fps: f64) -> Result<Curves> {
+fn examine(
+    args: &EvalArgs,
+    config: &Config,
+    model: &impl VideoVlm,
+    entry: &Entry,
+    sample_fps: f64,
+) -> Result<Curves> {
     let examination = Examination {
         sample_fps,
-        prefixes: args.prefixes,
+        prefixes: args.scoring.prefixes(config),
         cache: !args.scoring.no_cache,
         control: true,
         static_samples: args.static_samples,
@@ -101,7 +107,8 @@ fn row(model: &str, sample_fps: f64, curves: &[Curves], seed: u64) -> Row {
     let both: Vec<(CurveMeasures, CurveMeasures)> = curves
         .iter()
         .filter_map(|found| {
-            CurveMeasures::of(&found.reward, settings).zip(CurveMeasures::of(&found.control, settings))
+            CurveMeasures::of(&found.reward, settings)
+                .zip(CurveMeasures::of(&found.control.as_ref()?.curve, settings))
         })
         .collect();
     let bootstrap = Bootstrap { seed, ..Bootstrap::default() };

@@ -63,8 +63,8 @@ pub fn rows(summary: &Summary) -> Vec<Row> {
             format!("{} of {}", curve.called_successes, summary.successes)
         }),
         both("called of the failures", &|curve| format!("{} of {}", curve.called_failures, summary.failures)),
-        both("completion to call, s, p50 p95", &|curve| {
-            format!("{} {}", number(curve.delay_p50_s, 1), number(curve.delay_p95_s, 1))
+        both("completion to call, p50, p95, s", &|curve| {
+            format!("{}, {}", number(curve.delay_p50_s, 1), number(curve.delay_p95_s, 1))
         }),
         single("static VOC", mean(&control.voc, 3)),
         single("static climb, nats", mean(&control.climb_nats, 3)),

@@ -1,5 +1,7 @@
 //! What one episode has shown so far.
 
+use std::sync::Arc;
+
 use ::image::RgbImage;
 
 use super::cache::KvCache;
@@ -12,11 +14,14 @@ pub struct QwenEpisode {
     pub(super) tokens: Vec<u32>,
     pub(super) view: Option<View>,
     pub(super) pending: Option<PendingFrame>,
+    /// A control's first frame paired with itself, which is every pair that it sees.
+    pub(super) still: Option<VisionFeatures>,
     pub(super) frames: usize,
     pub(super) last_time_s: f64,
 }
 
 /// The episode's one frame size, and what follows from it.
+#[derive(Clone)]
 pub(super) struct View {
     /// (width, height) of the frames as they come, in pixels.
     pub frame_size: (u32, u32),
@@ -25,8 +30,10 @@ pub(super) struct View {
 }
 
 /// An odd last frame: it enters the cache only together with its partner.
+#[derive(Clone)]
 pub(super) struct PendingFrame {
-    pub resized: RgbImage,
+    /// `None` in a control, whose pairs are all encoded.
+    pub resized: Option<Arc<RgbImage>>,
     pub time_s: f64,
     /// The frame paired with itself, kept so that scoring twice does not encode it twice.
     pub doubled: Option<VisionFeatures>,
@@ -34,7 +41,15 @@ pub(super) struct PendingFrame {
 
 impl QwenEpisode {
     pub(super) fn new(cache: KvCache) -> Self {
-        Self { cache, tokens: Vec::new(), view: None, pending: None, frames: 0, last_time_s: 0.0 }
+        Self {
+            cache,
+            tokens: Vec::new(),
+            view: None,
+            pending: None,
+            still: None,
+            frames: 0,
+            last_time_s: 0.0,
+        }
     }
 
     /// Number of frames appended.

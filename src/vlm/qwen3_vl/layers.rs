@@ -74,6 +74,7 @@ impl LayerNorm {
 }
 
 /// Rotary angles as cosines and sines, (tokens, head_dim / 2) each.
+#[derive(Clone)]
 pub(super) struct RotaryTable {
     pub cos: Tensor,
     pub sin: Tensor,

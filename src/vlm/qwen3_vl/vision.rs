@@ -49,12 +49,14 @@ impl PatchGrid {
 }
 
 /// What depends on the grid alone: interpolated positions (patches, hidden) and rotary angles.
+#[derive(Clone)]
 pub struct GridTables {
     positions: Tensor,
     rotary: RotaryTable,
 }
 
 /// A pair of frames as the language model takes it.
+#[derive(Clone)]
 pub struct VisionFeatures {
     /// (visual tokens, text hidden): stand at the `<|video_pad|>` rows.
     pub embeddings: Tensor,
