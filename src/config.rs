@@ -14,6 +14,7 @@ use crate::reward::{
 mod cameras;
 mod declarations;
 
+pub use crate::reward::BiasControl;
 pub use cameras::{CameraSource, Transport};
 pub use declarations::{Bounds, Change, DECLARATIONS, Declaration, declaration, pattern};
 
@@ -82,15 +83,6 @@ pub struct Sampling {
 pub struct Scoring {
     /// Every so many samples are scored; 0: only on request.
     pub every: usize,
-}
-
-/// What is set against the length bias.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BiasControl {
-    Off,
-    /// The first frame, repeated, is scored beside the episode.
-    Static,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -10,10 +10,12 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod episode;
+pub mod evaluation;
 pub mod gvl;
 pub mod hub;
 pub mod image;
 pub mod instruction;
+pub mod offline;
 pub mod overlay;
 pub mod reward;
 #[cfg(feature = "ros")]

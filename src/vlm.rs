@@ -28,6 +28,8 @@ pub struct ModelInfo {
     pub max_pixels: usize,
     /// Whether the question stands inside the chat template.
     pub chat_template: bool,
+    /// Tells two models apart, fine-tunes of one model too; calibrations are bound to it.
+    pub fingerprint: String,
 }
 
 /// Everything that can go wrong between a model folder and a score; each message names what and what to do.

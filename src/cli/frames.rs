@@ -3,18 +3,13 @@
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use ::image::RgbImage;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::episode::{Admission, Sampler};
-
-/// A frame that the model will see.
-pub struct SampledFrame {
-    pub rgb: RgbImage,
-    /// Seconds since the first frame.
-    pub time_s: f64,
-}
+use crate::offline::SampledFrame;
 
 /// The sampler's choice from a stream of `fps` frames a second: frame `i` is at `i / fps` seconds.
 struct Schedule {
@@ -61,7 +56,7 @@ pub fn from_folder(folder: &Path, fps: f64, sample_fps: f64) -> Result<Vec<Sampl
             let extension = path.extension().unwrap_or_default().to_string_lossy().into_owned();
             let rgb = crate::image::decode_compressed(&extension, &bytes)
                 .with_context(|| format!("cannot use {}", path.display()))?;
-            frames.push(SampledFrame { rgb, time_s });
+            frames.push(SampledFrame { rgb: Arc::new(rgb), time_s });
         }
     }
     Ok(frames)
@@ -196,7 +191,7 @@ fn read_pictures(mut stream: impl BufRead, schedule: &mut Schedule) -> Result<Ve
         stream.read_exact(&mut pixels).context("the last picture is cut short")?;
         if let Some(time_s) = schedule.next() {
             let rgb = RgbImage::from_raw(width, height, pixels).context("a picture of no size")?;
-            frames.push(SampledFrame { rgb, time_s });
+            frames.push(SampledFrame { rgb: Arc::new(rgb), time_s });
         }
     }
     Ok(frames)

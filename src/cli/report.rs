@@ -16,6 +16,12 @@ pub struct PrefixRow {
     pub log_prob_true: f64,
     /// Nats, ≤ 0.
     pub log_prob_false: f64,
+    /// The reward of the first frame repeated as often, nats; with the static control.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control: Option<f64>,
+    /// What success and progress are judged by, nats; with the static control.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judged: Option<f64>,
     /// 0 to 1, by the same causal rule as live.
     pub progress: f64,
 }
@@ -37,32 +43,46 @@ pub struct Report {
 impl Report {
     /// Prints to stdout, as one JSON object or as a table.
     pub fn print(&self, json: bool) -> Result<()> {
-        let mut out = std::io::stdout().lock();
-        let written = if json {
-            serde_json::to_writer(&mut out, self).map_err(std::io::Error::from).and_then(|()| writeln!(out))
-        } else {
-            self.write_table(&mut out)
-        };
-        match written {
-            // Whoever reads us (head, less) has seen enough.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            other => Ok(other?),
-        }
+        print(|out| {
+            if json {
+                serde_json::to_writer(&mut *out, self)?;
+                writeln!(out)
+            } else {
+                self.write_table(out)
+            }
+        })
     }
 
-    fn write_table(&self, out: &mut impl Write) -> std::io::Result<()> {
+    fn write_table(&self, out: &mut dyn Write) -> std::io::Result<()> {
         writeln!(out, "{}", self.instruction)?;
-        writeln!(out, "{:>7} {:>6} {:>9} {:>9}  progress", "time s", "frames", "log p(T)", "log p(F)")?;
+        let judged = if self.prefixes.iter().any(|row| row.judged.is_some()) { "   judged" } else { "" };
+        writeln!(
+            out,
+            "{:>7} {:>6} {:>9} {:>9}{judged}  progress",
+            "time s", "frames", "log p(T)", "log p(F)"
+        )?;
         for row in &self.prefixes {
-            let PrefixRow { frames, time_s, log_prob_true, log_prob_false, progress } = row;
-            write!(out, "{time_s:>7.2} {frames:>6} {log_prob_true:>9.4} {log_prob_false:>9.4}  ")?;
-            writeln!(out, "{} {:>4.0} %", bar(*progress, 30), progress * 100.0)?;
+            let PrefixRow { frames, time_s, log_prob_true, log_prob_false, progress, .. } = row;
+            write!(out, "{time_s:>7.2} {frames:>6} {log_prob_true:>9.4} {log_prob_false:>9.4}")?;
+            if let Some(judged) = row.judged {
+                write!(out, "{judged:>9.4}")?;
+            }
+            writeln!(out, "  {} {:>4.0} %", bar(*progress, 30), progress * 100.0)?;
         }
         match self.voc {
             Some(voc) => write!(out, "VOC {voc:.3}")?,
             None => write!(out, "VOC undefined (no order in the rewards)")?,
         }
         writeln!(out, ", success {}", if self.success { "called" } else { "not called" })
+    }
+}
+
+/// Writes to stdout.
+pub fn print(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+    match write(&mut std::io::stdout().lock()) {
+        // Whoever reads us (head, less) has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
     }
 }
 
@@ -90,8 +110,15 @@ mod tests {
 
     #[test]
     fn json_has_the_promised_keys() {
-        let row =
-            PrefixRow { frames: 1, time_s: 0.0, log_prob_true: -2.0, log_prob_false: -0.5, progress: 0.0 };
+        let row = PrefixRow {
+            frames: 1,
+            time_s: 0.0,
+            log_prob_true: -2.0,
+            log_prob_false: -0.5,
+            control: None,
+            judged: None,
+            progress: 0.0,
+        };
         let report = Report {
             model: "m".into(),
             instruction: "i".into(),

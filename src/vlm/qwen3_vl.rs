@@ -18,6 +18,7 @@ pub mod cache;
 pub mod config;
 mod episode;
 mod error;
+mod fingerprint;
 mod folder;
 mod generate;
 mod layers;
@@ -115,6 +116,7 @@ impl Qwen3Vl {
             parameters: weights.parameters(),
             max_pixels: processor.max_pixels(),
             chat_template: options.chat_template,
+            fingerprint: fingerprint::fingerprint(&folder)?,
         };
         Ok(Self {
             info,

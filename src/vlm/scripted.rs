@@ -26,8 +26,13 @@ impl ScriptedVlm {
         delay: Duration,
         script: impl Fn(usize, &str) -> Result<LogProbs, VlmError> + Send + 'static,
     ) -> Self {
-        let info =
-            ModelInfo { path: "scripted".into(), parameters: 0, max_pixels: 1 << 20, chat_template: false };
+        let info = ModelInfo {
+            path: "scripted".into(),
+            parameters: 0,
+            max_pixels: 1 << 20,
+            chat_template: false,
+            fingerprint: "scripted".into(),
+        };
         Self { info, script: Box::new(script), delay, scored: Arc::default() }
     }
 }

@@ -1,0 +1,127 @@
+//! What `eval` and `calibrate` do with a data set: read it, and score its episodes one by one.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use indicatif::ProgressBar;
+
+use super::{bar, frames};
+use crate::evaluation::{Curves, Entry, LineError, Manifest};
+use crate::instruction::InstructionRule;
+use crate::offline::{Control, Prefixes, SampledFrame, Scoring, score_control, score_prefixes};
+use crate::vlm::VideoVlm;
+
+/// How the episodes of a data set are scored.
+#[derive(Debug, Clone, Copy)]
+pub struct Examination {
+    pub sample_fps: f64,
+    pub prefixes: Prefixes,
+    pub cache: bool,
+    /// Whether the first frame, repeated, is scored too.
+    pub control: bool,
+    /// The least frames of that; 0: as many as the episode has.
+    pub static_samples: usize,
+    /// Whether successes are scored under a wrong instruction too.
+    pub wrong: bool,
+}
+
+/// Reads a manifest and tells on stderr which of its lines cannot be used.
+///
+/// # Errors
+/// No manifest, or no usable line in it.
+pub fn read(dataset: &Path) -> Result<Manifest> {
+    let manifest = Manifest::read(dataset)?;
+    for error in &manifest.errors {
+        eprintln!("error: {error}");
+    }
+    let (file, bad) = (manifest.file.display(), manifest.errors.len());
+    ensure!(!manifest.entries.is_empty(), "{file} names no episode that can be used ({bad} that cannot)");
+    Ok(manifest)
+}
+
+/// Lets `examine` do its work on every episode; what fails is told and collected with its file and line.
+///
+/// # Errors
+/// None of the episodes could be used.
+pub fn for_each<T>(
+    manifest: &Manifest,
+    examine: impl Fn(&Entry) -> Result<T>,
+) -> Result<(Vec<T>, Vec<LineError>)> {
+    let bar = bar::bar("scoring", "episodes", manifest.entries.len());
+    let (mut done, mut errors) = (Vec::new(), manifest.errors.clone());
+    for entry in &manifest.entries {
+        match examine(entry) {
+            Ok(result) => done.push(result),
+            Err(error) => {
+                let error = manifest.error(entry.line, format!("{error:#}"));
+                tell(&bar, &error);
+                errors.push(error);
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    errors.sort_by_key(|error| error.line);
+    let (file, bad) = (manifest.file.display(), errors.len());
+    ensure!(!done.is_empty(), "none of the {bad} episodes of {file} could be used");
+    Ok((done, errors))
+}
+
+fn tell(bar: &ProgressBar, error: &LineError) {
+    bar.suspend(|| eprintln!("error: {error}"));
+}
+
+/// The sampled frames of an episode.
+///
+/// # Errors
+/// An episode that cannot be read.
+pub fn read_frames(entry: &Entry, sample_fps: f64) -> Result<Vec<SampledFrame>> {
+    match entry.fps {
+        Some(fps) => frames::from_folder(&entry.path, fps, sample_fps),
+        None => frames::from_video(&entry.path, sample_fps),
+    }
+}
+
+/// All curves of an episode that are asked for.
+///
+/// # Errors
+/// An instruction or a frame that the model refuses.
+pub fn curves(
+    model: &impl VideoVlm,
+    entry: &Entry,
+    frames: &[SampledFrame],
+    examination: &Examination,
+) -> Result<Curves> {
+    let rule = InstructionRule { model: Some(model.instruction_check()) };
+    let instruction = rule.accept(&entry.instruction)?;
+    let wrong = match entry.wrong_instruction.as_deref().filter(|_| examination.wrong && entry.success) {
+        Some(wrong) => Some(rule.accept(wrong).context("wrong_instruction")?),
+        None => None,
+    };
+    let instructions: Vec<&str> = std::iter::once(&*instruction).chain(wrong.as_deref()).collect();
+    let lengths = examination.prefixes.lengths(frames.len());
+    let scoring = Scoring { instructions: &instructions, lengths: &lengths, cache: examination.cache };
+    let mut real = score_prefixes(model, frames, scoring, &mut || {})?.into_iter();
+    let controls =
+        if examination.control { controls(model, frames, scoring, examination)? } else { Vec::new() };
+    let mut controls = controls.into_iter();
+    let (reward, control) = (real.next().context("no curve")?, controls.next());
+    Ok(Curves { reward, control, wrong: real.next().map(|wrong| (wrong, controls.next())) })
+}
+
+fn controls(
+    model: &impl VideoVlm,
+    frames: &[SampledFrame],
+    scoring: Scoring<'_>,
+    examination: &Examination,
+) -> Result<Vec<Control>> {
+    let Some(first) = frames.first() else { return Ok(Vec::new()) };
+    let mut times_s: Vec<f64> = frames.iter().map(|frame| frame.time_s).collect();
+    let mut lengths = scoring.lengths.to_vec();
+    while times_s.len() < examination.static_samples {
+        times_s.push(times_s[times_s.len() - 1] + 1.0 / examination.sample_fps);
+        lengths.push(times_s.len());
+    }
+    let scoring = Scoring { lengths: &lengths, ..scoring };
+    score_control(model, first, &times_s, scoring, &mut || {}).context("the first frame repeated")
+}

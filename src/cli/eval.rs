@@ -1,0 +1,317 @@
+//! `topreward eval`: what a model is worth on labelled episodes.
+
+mod chart;
+mod page;
+mod sweep;
+mod table;
+mod thumbnail;
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::Outcome;
+use super::dataset::{self, Examination};
+use super::report::print;
+use super::settings::{ScoringArgs, calibrate};
+use crate::config::Config;
+use crate::evaluation::{
+    CurveMeasures, Curves, Entry, EpisodeMeasures, Labelled, LineError, Manifest, Summary, overall_and_groups,
+};
+use crate::offline::CurvePoint;
+use crate::reward::{BiasControl, Bootstrap, SuccessSettings};
+use crate::vlm::VideoVlm;
+use crate::vlm::qwen3_vl::Qwen3Vl;
+use thumbnail::Thumbnail;
+
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Folder with a manifest.jsonl, or the manifest itself; docs/evaluation.md has its fields.
+    dataset: PathBuf,
+    /// Folder of a Qwen3-VL checkpoint, or its Hugging Face id; several for a sweep.
+    #[arg(long, value_name = "DIR|ID", required = true)]
+    model: Vec<String>,
+    /// How the episodes are scored.
+    #[arg(long, value_enum, default_value = "topreward")]
+    method: Method,
+    /// Go on with the repeated first frame up to N samples.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    static_samples: usize,
+    /// Instead: real and static rewards of the successes, for each model and each of these sampling rates.
+    #[arg(long, value_name = "rates=1,2,4", conflicts_with_all = ["html", "sample_fps", "calibration"])]
+    sweep: Option<Rates>,
+    /// File of `topreward calibrate` to take the success threshold from.
+    #[arg(long, value_name = "FILE")]
+    calibration: Option<PathBuf>,
+    #[command(flatten)]
+    scoring: ScoringArgs,
+    /// Seed of the intervals and of the choice of wrong instructions.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Write everything as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write a report with curves and frames, one file that needs no other.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Method {
+    /// log p(" True") of each prefix.
+    Topreward,
+}
+
+/// Sampling rates, Hz.
+#[derive(Debug, Clone, PartialEq)]
+struct Rates(Vec<f64>);
+
+impl FromStr for Rates {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let list = text.strip_prefix("rates=").ok_or("give rates=, then frames a second: rates=1,2,4")?;
+        let rate = |text: &str| match text.trim().parse::<f64>() {
+            Ok(rate) if rate > 0.0 && rate <= 1000.0 => Ok(rate),
+            _ => Err(format!("\"{text}\" is no sampling rate above 0 and at most 1000")),
+        };
+        list.split(',').map(rate).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Everything that one evaluation has found.
+#[derive(Debug, Serialize)]
+struct Evaluation {
+    dataset: String,
+    model: String,
+    fingerprint: String,
+    method: Method,
+    sample_fps: f64,
+    chat_template: bool,
+    max_pixels: usize,
+    success: Rule,
+    seed: u64,
+    /// Of all episodes first, then of each group.
+    summaries: Vec<Summary>,
+    episodes: Vec<Examined>,
+    /// Lines that could not be used.
+    errors: Vec<String>,
+}
+
+impl Evaluation {
+    /// The measures of the curve that success is judged by.
+    fn judged<'a>(&self, measures: &'a EpisodeMeasures) -> &'a CurveMeasures {
+        measures.judged_by(self.success.bias_control)
+    }
+}
+
+/// By what success is called.
+#[derive(Debug, Clone, Serialize)]
+struct Rule {
+    threshold_nats: f64,
+    window: usize,
+    hold_s: f64,
+    min_frames: usize,
+    bias_control: BiasControl,
+    /// The file that the threshold is from.
+    calibration: Option<String>,
+}
+
+/// One episode with all that was found in it.
+#[derive(Debug, Serialize)]
+struct Examined {
+    line: usize,
+    episode: String,
+    instruction: String,
+    success: bool,
+    group: Option<String>,
+    wrong_instruction: Option<String>,
+    completed_s: Option<f64>,
+    measures: EpisodeMeasures,
+    curve: Vec<Point>,
+    #[serde(skip)]
+    curves: Curves,
+    #[serde(skip)]
+    thumbnails: Vec<Thumbnail>,
+}
+
+/// The rewards of one prefix, nats.
+#[derive(Debug, Serialize)]
+struct Point {
+    frames: usize,
+    time_s: f64,
+    reward: f64,
+    false_reward: f64,
+    corrected: f64,
+    control: Option<f64>,
+    wrong: Option<f64>,
+}
+
+pub fn run(args: &EvalArgs) -> Result<Outcome> {
+    let mut config = args.scoring.config()?;
+    let mut manifest = dataset::read(&args.dataset)?;
+    if let Some(Rates(rates)) = &args.sweep {
+        return sweep::run(args, &config, &manifest, rates);
+    }
+    let [name] = &args.model[..] else { anyhow::bail!("several --model are for a --sweep") };
+    manifest.choose_wrong_instructions(args.seed);
+    for file in [&args.json, &args.html].into_iter().flatten() {
+        check_writable(file)?;
+    }
+    let model = args.scoring.load(name, &config)?;
+    if let Some(file) = &args.calibration {
+        let in_use = ScoringArgs::in_use(&model, &config, None);
+        calibrate(file, &in_use, &mut config)?;
+    }
+    let (episodes, errors) = dataset::for_each(&manifest, |entry| examine(args, &config, &model, entry))?;
+    let evaluation = evaluation(args, &config, name, &model, episodes, &errors);
+    if let Some(file) = &args.json {
+        let text = serde_json::to_string(&evaluation).context("writing JSON")?;
+        write(file, &text)?;
+    }
+    if let Some(file) = &args.html {
+        write(file, &page::page(&evaluation))?;
+    }
+    print(|out| table::write(out, &evaluation))?;
+    Ok(Outcome::of(&errors))
+}
+
+/// Hours of scoring must not end at a folder that is not there.
+fn check_writable(file: &Path) -> Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    ensure!(folder.is_dir(), "there is no folder {} to write {} in", folder.display(), file.display());
+    ensure!(!file.is_dir(), "{} is a folder, not a file to write", file.display());
+    Ok(())
+}
+
+fn write(file: &Path, text: &str) -> Result<()> {
+    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> Result<Examined> {
+    if let Some(file) = &args.calibration {
+        let in_use = ScoringArgs::in_use(model, config, Some(&entry.instruction));
+        calibrate(file, &in_use, &mut config.clone())?;
+    }
+    let examination = Examination {
+        sample_fps: config.sampling.rate_hz,
+        prefixes: args.scoring.prefixes(config),
+        cache: !args.scoring.no_cache,
+        control: true,
+        static_samples: args.static_samples,
+        wrong: true,
+    };
+    let frames = dataset::read_frames(entry, examination.sample_fps)?;
+    let curves = match args.method {
+        Method::Topreward => dataset::curves(model, entry, &frames, &examination)?,
+    };
+    let settings = config.success_settings();
+    let measures = EpisodeMeasures::of(&curves, settings).context("the episode has no frames")?;
+    let thumbnails = match args.html {
+        Some(_) => {
+            let judged = measures.judged_by(config.bias.control);
+            thumbnail::of(&frames, &curves.reward, judged.called_at_s)?
+        }
+        None => Vec::new(),
+    };
+    let wrong_instruction = curves.wrong.as_ref().and(entry.wrong_instruction.as_deref());
+    Ok(Examined {
+        line: entry.line,
+        episode: entry.name.clone(),
+        instruction: entry.instruction.to_string(),
+        success: entry.success,
+        group: entry.group.clone(),
+        wrong_instruction: wrong_instruction.map(str::to_owned),
+        completed_s: entry.completed_s,
+        measures,
+        curve: points(&curves),
+        curves,
+        thumbnails,
+    })
+}
+
+fn points(curves: &Curves) -> Vec<Point> {
+    let wrong = curves.wrong.as_ref().map(|(wrong, _)| wrong);
+    let (corrected, control) = (curves.corrected(), curves.control.as_ref());
+    let point = |(index, point): (usize, &CurvePoint)| Point {
+        frames: point.frames,
+        time_s: point.time_s,
+        reward: point.log_prob_true,
+        false_reward: point.log_prob_false,
+        corrected: corrected[index].log_prob_true,
+        control: control.and_then(|control| control.curve.get(index)).map(|point| point.log_prob_true),
+        wrong: wrong.map(|wrong| wrong[index].log_prob_true),
+    };
+    curves.reward.iter().enumerate().map(point).collect()
+}
+
+fn evaluation(
+    args: &EvalArgs,
+    config: &Config,
+    name: &str,
+    model: &Qwen3Vl,
+    episodes: Vec<Examined>,
+    errors: &[LineError],
+) -> Evaluation {
+    let labelled: Vec<Labelled<'_>> = episodes
+        .iter()
+        .map(|episode| Labelled {
+            success: episode.success,
+            group: episode.group.as_deref(),
+            completed_s: episode.completed_s,
+            measures: &episode.measures,
+        })
+        .collect();
+    let bootstrap = Bootstrap { seed: args.seed, ..Bootstrap::default() };
+    let SuccessSettings { threshold_nats, window, hold_s, min_frames, .. } = config.success_settings();
+    let calibration = args.calibration.as_ref().map(|file| file.display().to_string());
+    let info = model.info();
+    Evaluation {
+        dataset: args.dataset.display().to_string(),
+        model: name.to_owned(),
+        fingerprint: info.fingerprint.clone(),
+        method: args.method,
+        sample_fps: config.sampling.rate_hz,
+        chat_template: info.chat_template,
+        max_pixels: info.max_pixels,
+        success: Rule {
+            threshold_nats,
+            window,
+            hold_s,
+            min_frames,
+            bias_control: config.bias.control,
+            calibration,
+        },
+        seed: args.seed,
+        summaries: overall_and_groups(&labelled, bootstrap),
+        errors: errors.iter().map(LineError::to_string).collect(),
+        episodes,
+    }
+}
+
+/// The successes of a manifest, on which a model should climb.
+fn successes(manifest: &Manifest) -> Vec<&Entry> {
+    manifest.entries.iter().filter(|entry| entry.success).collect()
+}
+
+/// `-` where there is no number.
+fn number(value: Option<f64>, decimals: usize) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.decimals$}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_read() {
+        assert_eq!("rates=1, 2.5,4".parse(), Ok(Rates(vec![1.0, 2.5, 4.0])));
+        for wrong in ["1,2", "rates=", "rates=0", "rates=1,fast", "rates=inf"] {
+            assert!(wrong.parse::<Rates>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Small pictures of an episode's frames, inside the page.
+
+use std::sync::Arc;
+
+use ::image::codecs::jpeg::JpegEncoder;
+use ::image::imageops::FilterType;
+use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::offline::{CurvePoint, SampledFrame};
+
+const WIDTH: u32 = 200;
+const JPEG_QUALITY: u8 = 70;
+
+/// One frame of an episode.
+#[derive(Debug)]
+pub struct Thumbnail {
+    pub name: &'static str,
+    pub time_s: f64,
+    /// Of the prefix that ends here, if it was scored, nats.
+    pub reward: Option<f64>,
+    /// data:image/jpeg;base64,...
+    pub data_uri: Arc<str>,
+    pub width: u32,
+    pub height: u32,
+}
+
+/// Start, quarter, half, three quarters and end, and the frame at which success would be called.
+///
+/// # Errors
+/// A frame that cannot be encoded.
+pub fn of(frames: &[SampledFrame], curve: &[CurvePoint], called_at_s: Option<f64>) -> Result<Vec<Thumbnail>> {
+    let Some(last) = frames.len().checked_sub(1) else { return Ok(Vec::new()) };
+    let names = ["start", "quarter", "half", "three quarters", "end"];
+    let mut chosen: Vec<(usize, &'static str)> =
+        names.into_iter().enumerate().map(|(part, name)| ((last * part + 2) / 4, name)).collect();
+    // A short episode has one frame for several of them: the outer names are kept.
+    let mut seen = Vec::new();
+    chosen.retain(|&(place, name)| {
+        let first = !seen.contains(&place) && (place != last || matches!(name, "end") || last == 0);
+        seen.push(place);
+        first
+    });
+    let called = called_at_s.and_then(|at| frames.iter().position(|frame| frame.time_s == at));
+    chosen.extend(called.map(|place| (place, "success called")));
+    chosen.into_iter().map(|(place, name)| thumbnail(&frames[place], place, name, curve)).collect()
+}
+
+fn thumbnail(
+    frame: &SampledFrame,
+    place: usize,
+    name: &'static str,
+    curve: &[CurvePoint],
+) -> Result<Thumbnail> {
+    let (full_width, full_height) = frame.rgb.dimensions();
+    let width = full_width.min(WIDTH);
+    let height = (full_height * width / full_width.max(1)).max(1);
+    let small = ::image::imageops::resize(&*frame.rgb, width, height, FilterType::Triangle);
+    let mut jpeg = Vec::new();
+    JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY)
+        .encode_image(&small)
+        .context("a picture for the report")?;
+    let scored = curve.iter().find(|point| point.frames == place + 1);
+    Ok(Thumbnail {
+        name,
+        time_s: frame.time_s,
+        reward: scored.map(|point| point.log_prob_true),
+        data_uri: format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg)).into(),
+        width,
+        height,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::image::RgbImage;
+
+    fn chosen(count: usize, called_at_s: Option<f64>) -> Vec<(&'static str, f64)> {
+        let frames: Vec<SampledFrame> = (0..count)
+            .map(|i| SampledFrame { rgb: Arc::new(RgbImage::new(300, 200)), time_s: i as f64 * 0.5 })
+            .collect();
+        of(&frames, &[], called_at_s).unwrap().iter().map(|t| (t.name, t.time_s)).collect()
+    }
+
+    #[test]
+    fn the_moments_are_evenly_spread() {
+        let expected =
+            [("start", 0.0), ("quarter", 1.0), ("half", 2.0), ("three quarters", 3.0), ("end", 4.0)];
+        assert_eq!(chosen(9, None), expected);
+        assert_eq!(chosen(9, Some(3.5))[5], ("success called", 3.5));
+    }
+
+    #[test]
+    fn short_episodes_show_each_frame_once() {
+        assert_eq!(chosen(1, None), [("start", 0.0)]);
+        assert_eq!(chosen(2, None), [("start", 0.0), ("end", 0.5)]);
+        assert_eq!(chosen(3, None), [("start", 0.0), ("quarter", 0.5), ("end", 1.0)]);
+        assert!(chosen(0, None).is_empty());
+    }
+
+    #[test]
+    fn pictures_are_small_jpegs_in_the_text() {
+        let frames = [SampledFrame { rgb: Arc::new(RgbImage::new(400, 300)), time_s: 0.0 }];
+        let point =
+            CurvePoint { frames: 1, time_s: 0.0, log_prob_true: -2.0, log_prob_false: -0.1, change: 0.0 };
+        let pictures = of(&frames, &[point], None).unwrap();
+        assert_eq!((pictures[0].width, pictures[0].height, pictures[0].reward), (200, 150, Some(-2.0)));
+        let data = pictures[0].data_uri.strip_prefix("data:image/jpeg;base64,").unwrap();
+        let decoded = ::image::load_from_memory(&STANDARD.decode(data).unwrap()).unwrap();
+        assert_eq!((decoded.width(), decoded.height()), (200, 150));
+    }
+}

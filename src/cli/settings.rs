@@ -1,0 +1,110 @@
+//! The options that every command has which asks a model, and what becomes of them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::model;
+use crate::config::Config;
+use crate::offline::Prefixes;
+use crate::reward::{BiasControl, CalibratedSuccess, Calibration, InUse};
+use crate::vlm::VideoVlm;
+use crate::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
+
+#[derive(Debug, Clone, Args)]
+pub struct ScoringArgs {
+    /// Frames a second that the model sees [default: 2, or the parameter file's].
+    #[arg(long, value_name = "F")]
+    pub sample_fps: Option<f64>,
+    /// Score every prefix, N evenly spaced ones, or every K-th [default: all, or the parameter file's scoring.every].
+    #[arg(long, value_name = "all|N|every:K")]
+    pub prefixes: Option<Prefixes>,
+    /// Put the question inside the chat template.
+    #[arg(long)]
+    pub chat_template: bool,
+    /// Most pixels of one frame after the resize [default: the checkpoint's video budget over 64 frames].
+    #[arg(long, value_name = "N")]
+    pub max_pixels: Option<usize>,
+    /// static: success is judged without the climb of the first frame repeated [default: off, or the parameter file's].
+    #[arg(long, value_name = "off|static")]
+    pub bias_control: Option<BiasControl>,
+    /// ROS 2 parameter file to take the other settings from (progress, success).
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Compute every prefix from nothing.
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+impl ScoringArgs {
+    /// The parameter file's configuration with the command line's over it.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a value out of bounds.
+    pub fn config(&self) -> Result<Config> {
+        let mut config = match &self.config {
+            Some(file) => Config::from_file(file)?,
+            None => Config::default(),
+        };
+        if let Some(rate_hz) = self.sample_fps {
+            config.sampling.rate_hz = rate_hz;
+        }
+        config.bias.control = self.bias_control.unwrap_or(config.bias.control);
+        config.model.chat_template |= self.chat_template;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Which prefixes are scored.
+    pub fn prefixes(&self, config: &Config) -> Prefixes {
+        self.prefixes.unwrap_or(match config.scoring.every {
+            // On request only: offline that is now.
+            0 | 1 => Prefixes::All,
+            every => Prefixes::Every(every),
+        })
+    }
+
+    /// Fetches the model if it is named by an id, and loads it.
+    ///
+    /// # Errors
+    /// The fetch's or the model's own.
+    pub fn load(&self, model: &str, config: &Config) -> Result<Qwen3Vl> {
+        Ok(Qwen3Vl::load(&LoadOptions {
+            path: model::folder(model)?,
+            chat_template: config.model.chat_template,
+            max_pixels: self.max_pixels.or(config.max_pixels()),
+            max_instruction_tokens: config.model.max_instruction_tokens,
+        })?)
+    }
+
+    /// What a calibration must have been made for, to be used with this model and configuration.
+    pub fn in_use<'a>(model: &'a impl VideoVlm, config: &Config, instruction: Option<&'a str>) -> InUse<'a> {
+        let info = model.info();
+        InUse {
+            fingerprint: &info.fingerprint,
+            chat_template: info.chat_template,
+            max_pixels: info.max_pixels,
+            sampling_rate_hz: config.sampling.rate_hz,
+            bias_control: config.bias.control,
+            success: success_rule(config),
+            instruction,
+        }
+    }
+}
+
+pub fn success_rule(config: &Config) -> CalibratedSuccess {
+    let settings = config.success_settings();
+    CalibratedSuccess { window: settings.window, hold_s: settings.hold_s, min_frames: settings.min_frames }
+}
+
+/// Reads a calibration and sets the success threshold by it, if it was made for what is in use.
+///
+/// # Errors
+/// No such file, or one made for another model or setting; each difference is named.
+pub fn calibrate(file: &Path, in_use: &InUse<'_>, config: &mut Config) -> Result<Calibration> {
+    let calibration = Calibration::read(file)?;
+    calibration.check(in_use).with_context(|| file.display().to_string())?;
+    config.success.threshold_nats = calibration.threshold_nats;
+    Ok(calibration)
+}

@@ -1,0 +1,11 @@
+//! What a model is worth on labelled episodes: the measures of TOPReward (arXiv 2602.19313, evaluation) and those that
+//! a robot needs, which resets itself on them. A data set is a manifest of episodes; each is scored as it happened,
+//! as if nothing had, and under another instruction.
+
+mod manifest;
+mod measures;
+mod summary;
+
+pub use manifest::{Entry, LineError, MANIFEST_NAME, Manifest, ManifestError};
+pub use measures::{CurveMeasures, Curves, EpisodeMeasures, end_score, peak_score};
+pub use summary::{CurveSummary, Labelled, MeanOf, StaticSummary, Summary, overall_and_groups};

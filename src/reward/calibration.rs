@@ -1,0 +1,383 @@
+//! What labelled episodes have taught about one model under one setting, as a file that node and command line read.
+
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::Estimate;
+
+/// What is taken from the reward to stop the length of an episode alone from looking like progress.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BiasControl {
+    #[default]
+    Off,
+    /// The climb of the same prefix with its first frame repeated.
+    Static,
+}
+
+impl BiasControl {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Static => "static",
+        }
+    }
+}
+
+impl std::str::FromStr for BiasControl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Off, Self::Static]
+            .into_iter()
+            .find(|control| control.as_str() == text)
+            .ok_or_else(|| "give \"off\" or \"static\"".to_owned())
+    }
+}
+
+/// The layout of the file that is written now, and the only one that is read.
+pub const VERSION: u32 = 1;
+
+/// A threshold and typical rewards, and all that they hold for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    pub version: u32,
+    pub model: CalibratedModel,
+    /// The instructions it holds for; empty: any.
+    pub instructions: Vec<String>,
+    pub chat_template: bool,
+    /// Most pixels of a frame after the resize, as the model used it.
+    pub max_pixels: usize,
+    pub sampling_rate_hz: f64,
+    pub bias_control: BiasControl,
+    pub success: CalibratedSuccess,
+    /// The day it was made, UTC: YYYY-MM-DD.
+    pub date: String,
+    pub episodes: EpisodeCounts,
+    /// How well the success score tells successes from failures.
+    pub auc: Estimate,
+    pub wanted_false_positive_rate: f64,
+    /// For `success.threshold_nats`.
+    pub threshold_nats: f64,
+    /// Median over the successes: the reward of the first prefix, nats.
+    pub first_nats: f64,
+    /// Median over the successes: the mean of the last `success.window` rewards, nats.
+    pub final_nats: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CalibratedModel {
+    /// For people; only the fingerprint counts.
+    pub name: String,
+    /// [`crate::vlm::ModelInfo::fingerprint`].
+    pub fingerprint: String,
+}
+
+/// How success is called from the threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CalibratedSuccess {
+    pub window: usize,
+    pub hold_s: f64,
+    pub min_frames: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpisodeCounts {
+    pub successes: usize,
+    pub failures: usize,
+}
+
+/// What a calibration is to be used with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InUse<'a> {
+    pub fingerprint: &'a str,
+    pub chat_template: bool,
+    pub max_pixels: usize,
+    pub sampling_rate_hz: f64,
+    pub bias_control: BiasControl,
+    pub success: CalibratedSuccess,
+    /// `None` where it is not known yet: any will do until it is.
+    pub instruction: Option<&'a str>,
+}
+
+/// One thing in which a calibration and its use differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    pub what: &'static str,
+    pub calibrated: String,
+    pub in_use: String,
+}
+
+/// A calibration made for something else. Its threshold means nothing here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct CalibrationMismatch(pub Vec<Difference>);
+
+impl fmt::Display for CalibrationMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the calibration was made for something else: ")?;
+        for (index, Difference { what, calibrated, in_use }) in self.0.iter().enumerate() {
+            let comma = if index > 0 { "; " } else { "" };
+            write!(f, "{comma}{what} is {in_use}, calibrated was {calibrated}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a calibration file cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum CalibrationError {
+    #[error("cannot read the calibration {path}: {source}")]
+    Read { path: String, source: std::io::Error },
+    #[error("{path} is no calibration file: {source}")]
+    Yaml { path: String, source: serde_yaml::Error },
+    #[error(
+        "the calibration {path} has version {found}; this program reads version {VERSION}: calibrate again"
+    )]
+    Version { path: String, found: u32 },
+    #[error("the calibration {path}: {what} is {found}, which cannot be")]
+    Value { path: String, what: &'static str, found: f64 },
+    #[error("cannot write the calibration {path}: {source}")]
+    Write { path: String, source: std::io::Error },
+    #[error("cannot write the calibration {path}: {source}")]
+    Serialize { path: String, source: serde_yaml::Error },
+}
+
+impl Calibration {
+    /// # Errors
+    /// [`CalibrationMismatch`] with every difference. A longer hold and more frames than calibrated are none: they
+    /// only call fewer.
+    pub fn check(&self, in_use: &InUse<'_>) -> Result<(), CalibrationMismatch> {
+        let mut found = Vec::new();
+        let mut compare = |what, same: bool, calibrated: String, in_use: String| {
+            if !same {
+                found.push(Difference { what, calibrated, in_use });
+            }
+        };
+        let (ours, theirs) = (&self.model.fingerprint, in_use.fingerprint);
+        let named = format!("{} ({})", short(ours), self.model.name);
+        compare("the model's fingerprint", ours == theirs, named, short(theirs).to_owned());
+        let template = |inside: bool| if inside { "on" } else { "off" }.to_owned();
+        let same = self.chat_template == in_use.chat_template;
+        compare("the chat template", same, template(self.chat_template), template(in_use.chat_template));
+        let (ours, theirs) = (self.max_pixels, in_use.max_pixels);
+        compare("processor.max_pixels", ours == theirs, ours.to_string(), theirs.to_string());
+        let (ours, theirs) = (self.sampling_rate_hz, in_use.sampling_rate_hz);
+        compare("sampling.rate_hz", ours == theirs, ours.to_string(), theirs.to_string());
+        let (ours, theirs) = (self.bias_control, in_use.bias_control);
+        compare("bias.control", ours == theirs, ours.as_str().to_owned(), theirs.as_str().to_owned());
+        let (ours, theirs) = (self.success, in_use.success);
+        let shown = |window: usize| window.to_string();
+        compare("success.window", ours.window == theirs.window, shown(ours.window), shown(theirs.window));
+        let at_least = theirs.hold_s >= ours.hold_s;
+        compare("success.hold_s", at_least, format!("{} s", ours.hold_s), format!("{} s", theirs.hold_s));
+        let enough = theirs.min_frames >= ours.min_frames;
+        let frames = (ours.min_frames.to_string(), theirs.min_frames.to_string());
+        compare("success.min_frames", enough, frames.0, frames.1);
+        if let Some(instruction) = in_use.instruction {
+            let quoted: Vec<_> = self.instructions.iter().map(|known| format!("\"{known}\"")).collect();
+            let in_scope = self.instructions.is_empty() || self.instructions.iter().any(|i| i == instruction);
+            compare("the instruction", in_scope, quoted.join(", "), format!("\"{instruction}\""));
+        }
+        if found.is_empty() { Ok(()) } else { Err(CalibrationMismatch(found)) }
+    }
+
+    /// Reads a file of [`Calibration::write`]; JSON is YAML too.
+    ///
+    /// # Errors
+    /// No such file, no calibration, another version, or figures that cannot be.
+    pub fn read(path: &Path) -> Result<Self, CalibrationError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| CalibrationError::Read { path: shown.clone(), source })?;
+        let yaml = |source| CalibrationError::Yaml { path: shown.clone(), source };
+        let Versioned { version } = serde_yaml::from_str(&text).map_err(yaml)?;
+        if version != VERSION {
+            return Err(CalibrationError::Version { path: shown, found: version });
+        }
+        let calibration: Self = serde_yaml::from_str(&text).map_err(yaml)?;
+        match calibration.strange_value() {
+            Some((what, found)) => Err(CalibrationError::Value { path: shown, what, found }),
+            None => Ok(calibration),
+        }
+    }
+
+    fn strange_value(&self) -> Option<(&'static str, f64)> {
+        let nats = |value: f64| value.is_finite() && value <= 0.0;
+        let checks = [
+            ("threshold_nats", self.threshold_nats, nats(self.threshold_nats)),
+            ("first_nats", self.first_nats, nats(self.first_nats)),
+            ("final_nats", self.final_nats, nats(self.final_nats)),
+            (
+                "sampling_rate_hz",
+                self.sampling_rate_hz,
+                self.sampling_rate_hz > 0.0 && self.sampling_rate_hz.is_finite(),
+            ),
+        ];
+        checks.into_iter().find(|(_, _, fits)| !fits).map(|(what, value, _)| (what, value))
+    }
+
+    /// Writes YAML. Whoever reads meanwhile finds the old file or the new one, never a part.
+    ///
+    /// # Errors
+    /// What the file system refuses.
+    pub fn write(&self, path: &Path) -> Result<(), CalibrationError> {
+        let shown = path.display().to_string();
+        let text = serde_yaml::to_string(self)
+            .map_err(|source| CalibrationError::Serialize { path: shown.clone(), source })?;
+        replace_file(path, text.as_bytes()).map_err(|source| CalibrationError::Write { path: shown, source })
+    }
+}
+
+/// Writes beside the file, then renames: a crash leaves what was there.
+fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = path.with_file_name(name);
+    let written = std::fs::File::create(&part).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.and_then(|()| std::fs::rename(&part, path)).inspect_err(|_| {
+        // Nothing to add to the error that is already told.
+        let _ = std::fs::remove_file(&part);
+    })
+}
+
+/// Enough of a fingerprint to tell two apart by eye.
+fn short(fingerprint: &str) -> &str {
+    fingerprint.get(..12).unwrap_or(fingerprint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUCCESS: CalibratedSuccess = CalibratedSuccess { window: 3, hold_s: 1.0, min_frames: 6 };
+
+    fn calibration() -> Calibration {
+        Calibration {
+            version: VERSION,
+            model: CalibratedModel { name: "small".into(), fingerprint: "0123456789abcdef".into() },
+            instructions: vec!["lift".into(), "put it down".into()],
+            chat_template: false,
+            max_pixels: 24576,
+            sampling_rate_hz: 2.0,
+            bias_control: BiasControl::Static,
+            success: SUCCESS,
+            date: "2026-11-22".into(),
+            episodes: EpisodeCounts { successes: 89, failures: 121 },
+            auc: Estimate { value: 0.98, low: 0.96, high: 0.99 },
+            wanted_false_positive_rate: 0.02,
+            threshold_nats: -0.25,
+            first_nats: -2.75,
+            final_nats: -0.125,
+        }
+    }
+
+    fn in_use() -> InUse<'static> {
+        InUse {
+            fingerprint: "0123456789abcdef",
+            chat_template: false,
+            max_pixels: 24576,
+            sampling_rate_hz: 2.0,
+            bias_control: BiasControl::Static,
+            success: SUCCESS,
+            instruction: Some("lift"),
+        }
+    }
+
+    #[test]
+    fn what_it_was_made_for_is_accepted() {
+        calibration().check(&in_use()).unwrap();
+        let longer = CalibratedSuccess { hold_s: 2.0, min_frames: 7, ..SUCCESS };
+        calibration().check(&InUse { success: longer, instruction: None, ..in_use() }).unwrap();
+        let any = Calibration { instructions: Vec::new(), ..calibration() };
+        any.check(&InUse { instruction: Some("dance"), ..in_use() }).unwrap();
+    }
+
+    #[test]
+    fn each_difference_is_named() {
+        let cases = [
+            (InUse { fingerprint: "fedcba9876543210", ..in_use() }, "fingerprint is fedcba987654,"),
+            (InUse { chat_template: true, ..in_use() }, "chat template is on, calibrated was off"),
+            (InUse { max_pixels: 1, ..in_use() }, "max_pixels is 1, calibrated was 24576"),
+            (InUse { sampling_rate_hz: 4.0, ..in_use() }, "sampling.rate_hz is 4, calibrated was 2"),
+            (InUse { bias_control: BiasControl::Off, ..in_use() }, "bias.control is off"),
+            (
+                InUse { success: CalibratedSuccess { window: 5, ..SUCCESS }, ..in_use() },
+                "success.window is 5",
+            ),
+            (
+                InUse { success: CalibratedSuccess { hold_s: 0.5, ..SUCCESS }, ..in_use() },
+                "success.hold_s is 0.5 s",
+            ),
+            (
+                InUse { success: CalibratedSuccess { min_frames: 5, ..SUCCESS }, ..in_use() },
+                "success.min_frames is 5",
+            ),
+            (
+                InUse { instruction: Some("dance"), ..in_use() },
+                "instruction is \"dance\", calibrated was \"lift\", \"put it down\"",
+            ),
+        ];
+        for (in_use, words) in cases {
+            let mismatch = calibration().check(&in_use).unwrap_err();
+            assert_eq!(mismatch.0.len(), 1, "{mismatch}");
+            assert!(mismatch.to_string().contains(words), "{mismatch} has no {words}");
+        }
+    }
+
+    #[test]
+    fn all_differences_are_named_at_once() {
+        let other = InUse { chat_template: true, max_pixels: 1, instruction: Some("dance"), ..in_use() };
+        let mismatch = calibration().check(&other).unwrap_err();
+        assert_eq!(mismatch.0.len(), 3, "{mismatch}");
+    }
+
+    #[test]
+    fn a_file_comes_back_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("calibration.yaml");
+        std::fs::write(&path, "what was there").unwrap();
+        calibration().write(&path).unwrap();
+        assert_eq!(Calibration::read(&path).unwrap(), calibration());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        std::fs::write(&path, serde_json::to_string(&calibration()).unwrap()).unwrap();
+        assert_eq!(Calibration::read(&path).unwrap(), calibration());
+    }
+
+    #[test]
+    fn what_is_no_calibration_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.yaml");
+        let refused = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let message = Calibration::read(&path).unwrap_err().to_string();
+            assert!(message.contains("c.yaml"), "{message}");
+            message
+        };
+        let good = serde_yaml::to_string(&calibration()).unwrap();
+        assert!(refused("instruction: lift").contains("version"));
+        assert!(refused(&good.replace("version: 1", "version: 2")).contains("calibrate again"));
+        assert!(refused(&good.replace("threshold_nats: -0.25", "threshold_nats: 0.25")).contains("0.25"));
+        assert!(
+            refused(&good.replace("threshold_nats: -0.25", "treshold_nats: -0.25")).contains("treshold_nats")
+        );
+        assert!(refused(&good.replace("bias_control: static", "bias_control: none")).contains("none"));
+        let missing = Calibration::read(&folder.path().join("absent.yaml")).unwrap_err();
+        assert!(missing.to_string().contains("absent.yaml"));
+        let nowhere = calibration().write(&folder.path().join("no/such/c.yaml")).unwrap_err();
+        assert!(nowhere.to_string().contains("no/such"));
+    }
+}
