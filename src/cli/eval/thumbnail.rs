@@ -35,12 +35,16 @@ pub fn of(frames: &[SampledFrame], curve: &[CurvePoint], called_at_s: Option<f64
     let names = ["start", "quarter", "half", "three quarters", "end"];
     let mut chosen: Vec<(usize, &'static str)> =
         names.into_iter().enumerate().map(|(part, name)| ((last * part + 2) / 4, name)).collect();
-    // A short episode has one frame for several of them: the outer names are kept.
+    // A short episode has one frame for several of them.
     let mut seen = Vec::new();
-    chosen.retain(|&(place, name)| {
-        let first = !seen.contains(&place) && (place != last || matches!(name, "end") || last == 0);
-        seen.push(place);
-        first
+    chosen.retain(|&(place, name)| match name {
+        "start" => true,
+        "end" => last > 0,
+        _ if place == 0 || place == last || seen.contains(&place) => false,
+        _ => {
+            seen.push(place);
+            true
+        }
     });
     let called = called_at_s.and_then(|at| frames.iter().position(|frame| frame.time_s == at));
     chosen.extend(called.map(|place| (place, "success called")));
@@ -103,7 +107,8 @@ mod tests {
     #[test]
     fn pictures_are_small_jpegs_in_the_text() {
         let frames = [SampledFrame { rgb: Arc::new(RgbImage::new(400, 300)), time_s: 0.0 }];
-        let point = CurvePoint { frames: 1, time_s: 0.0, log_prob_true: -2.0, log_prob_false: -0.1 };
+        let point =
+            CurvePoint { frames: 1, time_s: 0.0, log_prob_true: -2.0, log_prob_false: -0.1, change: 0.0 };
         let pictures = of(&frames, &[point], None).unwrap();
         assert_eq!((pictures[0].width, pictures[0].height, pictures[0].reward), (200, 150, Some(-2.0)));
         let data = pictures[0].data_uri.strip_prefix("data:image/jpeg;base64,").unwrap();
