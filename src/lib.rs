@@ -11,6 +11,7 @@ pub mod config;
 pub mod engine;
 pub mod episode;
 pub mod evaluation;
+pub mod gvl;
 pub mod hub;
 pub mod image;
 pub mod instruction;

@@ -52,6 +52,10 @@ pub enum VlmError {
         "the episode has grown to {tokens} tokens, more than the model's {limit}: end it earlier, sample slower (sampling.rate_hz) or shrink the frames (processor.max_pixels)"
     )]
     EpisodeTooLong { tokens: usize, limit: usize },
+    #[error(
+        "the prompt has {tokens} tokens, more than the model's {limit}: show fewer frames or shrink them (processor.max_pixels)"
+    )]
+    PromptTooLong { tokens: usize, limit: usize },
     #[error("inference failed: {0}")]
     Inference(String),
 }

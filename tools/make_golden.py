@@ -42,6 +42,7 @@ from golden_checkpoints import (
     ADDED_NOT_SPECIAL, CHECKPOINTS, SPECIAL_TOKENS, build_checkpoint, train_tokenizer,
     without_added_tokens,
 )
+from golden_generation import Generation, all_turns
 
 OUT = Path(__file__).resolve().parent.parent / "tests" / "golden"
 
@@ -235,6 +236,24 @@ def all_cases() -> list[Case]:
     return cases
 
 
+def described_cases() -> list[Case]:
+    return [
+        Case("aligned", 5, 16384), Case("aligned", 4, 16384, template=True), Case("camera", 4, 9000),
+    ]
+
+
+def generation(references: list[Reference]) -> dict[str, list[dict]]:
+    """Greedy answers to turns of texts and images, and described videos."""
+    makers = [Generation(reference, SPECIAL_TOKENS + ADDED_NOT_SPECIAL) for reference in references]
+    found = dict(
+        turns=[maker.turn(turn) for maker in makers for turn in all_turns(CONTROL)],
+        described=[maker.described(case) for maker in makers for case in described_cases()],
+    )
+    assert any(turn["ended"] for turn in found["turns"])
+    assert all(len(set(answer["generated"])) > 2 for group in found.values() for answer in group)
+    return found
+
+
 def frame_size_table() -> list[dict]:
     """smart_resize per frame for ordinary, tiny, huge, tied and refused sizes."""
     budgets = {
@@ -333,6 +352,11 @@ def main() -> None:
     (OUT / "cases.json").write_text(f"[\n{lines}\n]\n")
     lines = ",\n".join(json.dumps(row) for row in frame_size_table())
     (OUT / "smart_resize.json").write_text(f"[\n{lines}\n]\n")
+    groups = [
+        f' "{name}": [\n' + ",\n".join(json.dumps(answer) for answer in answers) + "\n ]"
+        for name, answers in generation(references).items()
+    ]
+    (OUT / "generation.json").write_text("{\n" + ",\n".join(groups) + "\n}\n")
     tensors = pixel_tensors(references[0])
     for reference in references:
         tensors |= stage_tensors(reference)

@@ -20,6 +20,7 @@ mod episode;
 mod error;
 mod fingerprint;
 mod folder;
+mod generate;
 mod layers;
 pub mod mrope;
 mod ops;
@@ -33,6 +34,7 @@ mod weights;
 pub use episode::QwenEpisode;
 pub use error::LoadError;
 pub use folder::ModelFolder;
+pub use generate::PromptPart;
 pub use weights::{LoadProgress, weight_files};
 
 use cache::KvCache;
@@ -230,13 +232,12 @@ impl Qwen3Vl {
         Ok(())
     }
 
-    fn score_frames(&self, episode: &mut QwenEpisode, instruction: &str) -> Result<LogProbs, VlmError> {
-        let question = self.prompt.question(instruction)?;
+    fn score_frames(&self, episode: &mut QwenEpisode, question: &[u32]) -> Result<LogProbs, VlmError> {
         if episode.frames == 0 {
             return Err(VlmError::NoFrames);
         }
         self.encode_pending(episode)?;
-        let tail = self.tail(&episode.cache, episode.grid(), episode.pending.as_ref(), &question)?;
+        let tail = self.tail(&episode.cache, episode.grid(), episode.pending.as_ref(), question)?;
         let mut fork = episode.cache.fork();
         let logits = self.text.last_logits(&tail, fork.cache()).map_err(inference)?;
         self.log_probs(&logits)
@@ -361,13 +362,7 @@ impl Qwen3Vl {
 
     fn log_probs(&self, logits: &[f32]) -> Result<LogProbs, VlmError> {
         let (answer_true, answer_false) = self.prompt.answers();
-        let log_prob = |token: u32| {
-            log_softmax_at(logits, token as usize).ok_or_else(|| {
-                VlmError::Inference(
-                    "the model's logits are not numbers: its weights may be damaged".to_owned(),
-                )
-            })
-        };
+        let log_prob = |token: u32| log_softmax_at(logits, token as usize).ok_or_else(no_numbers);
         Ok(LogProbs { log_prob_true: log_prob(answer_true)?, log_prob_false: log_prob(answer_false)? })
     }
 }
@@ -396,7 +391,7 @@ impl VideoVlm for Qwen3Vl {
     }
 
     fn score(&self, episode: &mut QwenEpisode, instruction: &str) -> Result<LogProbs, VlmError> {
-        on_worker(|| self.score_frames(episode, instruction))
+        on_worker(|| self.score_frames(episode, &self.prompt.question(instruction)?))
     }
 
     fn instruction_check(&self) -> InstructionCheck {
@@ -422,6 +417,10 @@ fn check_time(time_s: f64, last_time_s: f64) -> Result<(), VlmError> {
     Err(VlmError::Inference(format!(
         "a frame's time is {time_s} s, but frames have come up to {last_time_s} s"
     )))
+}
+
+fn no_numbers() -> VlmError {
+    VlmError::Inference("the model's logits are not numbers: its weights may be damaged".to_owned())
 }
 
 fn mean(first: f64, second: f64) -> f64 {

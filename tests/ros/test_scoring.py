@@ -178,3 +178,53 @@ def test_an_instruction_that_is_too_long_at_the_start_is_one_line_and_exit_2(sta
     node = start_node(ready=False, model__max_instruction_tokens=8, instruction="one two three four five six seven")
     assert node.exit_code() == 2
     assert "parameter instruction: the instruction has" in node.text()
+
+
+def test_what_an_unchanged_scene_gains_is_no_progress(start_node, peer):
+    start_node(bias__control="static")
+    peer.film([120] * 6)
+    first = peer.progress[0].log_prob_true
+    assert len({message.log_prob_true for message in peer.progress}) > 1, "the tiny model's reward moves with length"
+    for message in peer.progress:
+        # The same pictures: the control says what the reward says.
+        assert message.control == message.log_prob_true
+        assert message.corrected == pytest.approx(first) and message.progress == 0.0
+    peer.film([10, 240], from_s=3.0)
+    assert peer.progress[-1].control != peer.progress[-1].log_prob_true
+
+
+def test_without_a_control_the_reward_stands_for_itself(start_node, peer):
+    start_node()
+    peer.film([20, 200])
+    assert all(math.isnan(m.control) and m.corrected == m.log_prob_true for m in peer.progress)
+    assert {m.verdict for m in peer.progress} == {"gathering"}
+
+
+def test_every_third_prefix_is_scored_or_on_request(start_node, peer):
+    node = start_node(scoring__every=3)
+    for index, value in enumerate([50, 90, 130, 170]):
+        peer.wait_for_subscriber(peer.raw)
+        seen = str(index + 1)
+        for _ in range(4):  # a camera's frames may get lost on the way
+            peer.send_raw(index * 0.5, value)
+            if becomes_true(lambda: peer.status("episode")[2].get("frames") == seen, 2.5):
+                break
+    assert [message.frames for message in peer.progress] == [3]
+    answer = peer.call("score_now")
+    assert answer.success
+    wait_until(lambda: len(peer.progress) == 2, "a score is asked for")
+    assert peer.progress[1].frames == 4
+    assert node.stop() == 0
+    account = node.frame_account()
+    assert account["offered"] == sum(account[column] for column in ("scored", "coalesced", "skipped", "dropped"))
+
+
+def test_a_frozen_video_is_no_success_and_the_reason_is_told(start_node, peer):
+    start_node(success__threshold_nats=-100.0, success__min_frames=1, success__hold_s=0.0, success__trust_manual_start=True)
+    assert peer.call("reset_episode").success
+    peer.film([80] * 5)
+    wait_until(lambda: peer.status("episode")[2]["verdict"] == "unchanged_video", "diagnostics name the guard")
+    assert "success.min_change" in peer.status("episode")[2]["verdict_explained"]
+    assert peer.success == [] and peer.progress[-1].verdict == "unchanged_video"
+    peer.film([10, 240], from_s=2.5, until=lambda: peer.success)
+    peer.wait_for("success")

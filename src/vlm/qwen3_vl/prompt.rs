@@ -14,6 +14,9 @@ const FILE: &str = "tokenizer.json";
 const BEFORE_INSTRUCTION: &str =
     "The above video shows a robot manipulation trajectory that completes the following task: ";
 const BEHIND_INSTRUCTION: &str = " Decide whether the above statement is True or not. The answer is:";
+/// The described variant of the reference implementation (`generate_object_state_reasoning` and the prompt it feeds).
+const ASK_FOR_DESCRIPTION: &str = "Describe the robot manipulation trajectory in this video:";
+const BEHIND_DESCRIPTION: &str = " Therefore given the above description and the video, the video shows a robot manipulation trajectory that **completes** the following instruction: ";
 
 /// Turns text into token ids and knows the control tokens by name.
 pub struct Prompt {
@@ -32,6 +35,10 @@ struct ControlTokens {
     vision_start: u32,
     vision_end: u32,
     video_pad: u32,
+    /// Only images need it; a tokenizer without it still scores videos.
+    image_pad: Option<u32>,
+    /// Ends an answer too, where there is one.
+    text_end: Option<u32>,
 }
 
 impl Prompt {
@@ -92,15 +99,91 @@ impl Prompt {
     /// # Errors
     /// As [`Prompt::check_instruction`].
     pub fn question(&self, instruction: &str) -> Result<Vec<u32>, VlmError> {
+        self.question_behind(BEFORE_INSTRUCTION, instruction)
+    }
+
+    /// As [`Prompt::question`], with a description of the video before the sentence.
+    ///
+    /// # Errors
+    /// As [`Prompt::check_instruction`].
+    pub fn described_question(&self, instruction: &str, description: &str) -> Result<Vec<u32>, VlmError> {
+        self.question_behind(&format!("{description}{BEHIND_DESCRIPTION}"), instruction)
+    }
+
+    fn question_behind(&self, before: &str, instruction: &str) -> Result<Vec<u32>, VlmError> {
         self.check_instruction(instruction)?;
-        let mut tokens = self.encode(&format!("{BEFORE_INSTRUCTION}{instruction}{BEHIND_INSTRUCTION}"))?;
+        let mut tokens = self.encode(&format!("{before}{instruction}{BEHIND_INSTRUCTION}"))?;
         if self.chat_template {
-            tokens.push(self.control.turn_end);
-            tokens.extend(self.encode("\n")?);
-            tokens.push(self.control.turn_start);
-            tokens.extend(self.encode("assistant\n")?);
+            tokens.extend(self.turn_of_the_assistant()?);
         }
         Ok(tokens)
+    }
+
+    /// What stands behind the video to have it described.
+    pub fn ask_for_description(&self) -> Result<Vec<u32>, VlmError> {
+        Ok([self.encode(ASK_FOR_DESCRIPTION)?, self.turn_of_the_assistant()?].concat())
+    }
+
+    /// A user's turn of texts with one image between each two, and the opening of the answer: the tokens before,
+    /// between and behind the images, one list more than there are images.
+    ///
+    /// # Errors
+    /// [`VlmError::Inference`] when the tokenizer fails.
+    pub fn user_turn(&self, texts: &[String]) -> Result<Vec<Vec<u32>>, VlmError> {
+        let mut runs = Vec::with_capacity(texts.len());
+        for (index, text) in texts.iter().enumerate() {
+            let mut run = Vec::new();
+            if index == 0 {
+                run.push(self.control.turn_start);
+                // One text for the tokenizer, which may merge across the line break.
+                run.extend(self.encode(&format!("user\n{text}"))?);
+            } else {
+                run.push(self.control.vision_end);
+                run.extend(self.encode(text)?);
+            }
+            if index + 1 < texts.len() {
+                run.push(self.control.vision_start);
+            } else {
+                run.extend(self.turn_of_the_assistant()?);
+            }
+            runs.push(run);
+        }
+        Ok(runs)
+    }
+
+    fn turn_of_the_assistant(&self) -> Result<Vec<u32>, VlmError> {
+        let mut tokens = vec![self.control.turn_end];
+        tokens.extend(self.encode("\n")?);
+        tokens.push(self.control.turn_start);
+        tokens.extend(self.encode("assistant\n")?);
+        Ok(tokens)
+    }
+
+    /// The token that stands for one visual token of an image.
+    ///
+    /// # Errors
+    /// [`VlmError::Inference`] when the tokenizer has none.
+    pub fn image_pad(&self) -> Result<u32, VlmError> {
+        self.control.image_pad.ok_or_else(|| {
+            VlmError::Inference(
+                "the model's tokenizer has no <|image_pad|>: it cannot be shown images".to_owned(),
+            )
+        })
+    }
+
+    /// Whether this token ends an answer.
+    pub fn ends_answer(&self, token: u32) -> bool {
+        token == self.control.turn_end || Some(token) == self.control.text_end
+    }
+
+    /// The text of generated tokens; control tokens are left out.
+    ///
+    /// # Errors
+    /// [`VlmError::Inference`] when the tokenizer fails.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String, VlmError> {
+        self.text
+            .decode(tokens, true)
+            .map_err(|error| VlmError::Inference(format!("tokens cannot be turned into text: {error}")))
     }
 
     /// # Errors
@@ -142,19 +225,21 @@ impl Prompt {
 impl ControlTokens {
     fn find(description: &Value, vocab_size: usize) -> Result<Self, LoadError> {
         let added = description.get("added_tokens").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let find = |name: &str| {
+        let find_if_present = |name: &str| {
             let entry = added.iter().find(|token| token.get("content").and_then(Value::as_str) == Some(name));
             let id = entry
                 .and_then(|token| token.get("id"))
                 .and_then(Value::as_u64)
                 .and_then(|id| u32::try_from(id).ok());
             match id {
-                None => Err(LoadError::Tokenizer {
-                    reason: format!("the control token {name} is missing: this is not Qwen3-VL's tokenizer"),
-                }),
                 Some(id) if id as usize >= vocab_size => Err(outside_vocabulary(name, id, vocab_size)),
-                Some(id) => Ok(id),
+                found => Ok(found),
             }
+        };
+        let find = |name: &str| {
+            find_if_present(name)?.ok_or_else(|| LoadError::Tokenizer {
+                reason: format!("the control token {name} is missing: this is not Qwen3-VL's tokenizer"),
+            })
         };
         Ok(Self {
             turn_start: find("<|im_start|>")?,
@@ -162,6 +247,8 @@ impl ControlTokens {
             vision_start: find("<|vision_start|>")?,
             vision_end: find("<|vision_end|>")?,
             video_pad: find("<|video_pad|>")?,
+            image_pad: find_if_present("<|image_pad|>")?,
+            text_end: find_if_present("<|endoftext|>")?,
         })
     }
 }
