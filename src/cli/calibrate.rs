@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::Outcome;
 use super::dataset::{self, Examination};
-use super::report::print;
+use super::report::{check_writable, print};
 use super::settings::{ScoringArgs, success_rule};
 use crate::evaluation::{Entry, Manifest, end_score, peak_score};
 use crate::offline::judged;
@@ -53,6 +53,7 @@ pub fn run(args: &CalibrateArgs) -> Result<Outcome> {
     let config = args.scoring.config()?;
     let manifest = dataset::read(&args.dataset)?;
     check_labels(&manifest, args.false_positive_rate)?;
+    check_writable(&args.out)?;
     let model = args.scoring.load(&args.model, &config)?;
     let examination = Examination {
         sample_fps: config.sampling.rate_hz,

@@ -9,13 +9,13 @@ mod thumbnail;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::Outcome;
 use super::dataset::{self, Examination};
-use super::report::print;
+use super::report::{check_writable, print};
 use super::settings::{ScoringArgs, calibrate};
 use crate::config::Config;
 use crate::evaluation::{
@@ -178,14 +178,6 @@ pub fn run(args: &EvalArgs) -> Result<Outcome> {
     }
     print(|out| table::write(out, &evaluation))?;
     Ok(Outcome::of(&errors))
-}
-
-/// Hours of scoring must not end at a folder that is not there.
-fn check_writable(file: &Path) -> Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    ensure!(folder.is_dir(), "there is no folder {} to write {} in", folder.display(), file.display());
-    ensure!(!file.is_dir(), "{} is a folder, not a file to write", file.display());
-    Ok(())
 }
 
 fn write(file: &Path, text: &str) -> Result<()> {

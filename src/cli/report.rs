@@ -1,8 +1,9 @@
 //! What `topreward score` prints.
 
 use std::io::Write;
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
 /// One scored prefix.
@@ -84,6 +85,14 @@ pub fn print(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Resul
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
+}
+
+/// Hours of scoring must not end at a folder that is not there.
+pub fn check_writable(file: &Path) -> Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    ensure!(folder.is_dir(), "there is no folder {} to write {} in", folder.display(), file.display());
+    ensure!(!file.is_dir(), "{} is a folder, not a file to write", file.display());
+    Ok(())
 }
 
 /// A bar of `width` cells, filled in eighths.

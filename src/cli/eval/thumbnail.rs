@@ -35,12 +35,16 @@ pub fn of(frames: &[SampledFrame], curve: &[CurvePoint], called_at_s: Option<f64
     let names = ["start", "quarter", "half", "three quarters", "end"];
     let mut chosen: Vec<(usize, &'static str)> =
         names.into_iter().enumerate().map(|(part, name)| ((last * part + 2) / 4, name)).collect();
-    // A short episode has one frame for several of them: the outer names are kept.
+    // A short episode has one frame for several of them.
     let mut seen = Vec::new();
-    chosen.retain(|&(place, name)| {
-        let first = !seen.contains(&place) && (place != last || matches!(name, "end") || last == 0);
-        seen.push(place);
-        first
+    chosen.retain(|&(place, name)| match name {
+        "start" => true,
+        "end" => last > 0,
+        _ if place == 0 || place == last || seen.contains(&place) => false,
+        _ => {
+            seen.push(place);
+            true
+        }
     });
     let called = called_at_s.and_then(|at| frames.iter().position(|frame| frame.time_s == at));
     chosen.extend(called.map(|place| (place, "success called")));
