@@ -8,8 +8,10 @@ use serde_yaml::{Mapping, Value};
 
 use crate::episode::{EpisodeLimits, Sampler, SamplerError};
 use crate::reward::{
-    FailureSettings, Fusion, ProgressMode, ProgressScale, ProgressSettings, SuccessSettings,
+    CalibratedSuccess, Calibration, FailureSettings, Fusion, InUse, ProgressMode, ProgressScale,
+    ProgressSettings, SuccessSettings, TypicalRewards,
 };
+use crate::vlm::ModelInfo;
 
 mod cameras;
 mod declarations;
@@ -44,7 +46,11 @@ pub struct Config {
     pub progress: Progress,
     pub success: Success,
     pub failure: Failure,
+    pub calibration: CalibrationFile,
     pub reset: Reset,
+    /// What the calibration says of earlier successes; not a parameter.
+    #[serde(skip)]
+    pub typical: Option<TypicalRewards>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -147,6 +153,13 @@ pub struct Failure {
     pub min_gain: f64,
 }
 
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CalibrationFile {
+    /// What `topreward calibrate` has written; empty: none.
+    pub file: String,
+}
+
 /// What the robot's reset service is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -197,7 +210,9 @@ impl Default for Config {
             progress: Progress::default(),
             success: Success::default(),
             failure: Failure::default(),
+            calibration: CalibrationFile::default(),
             reset: Reset::default(),
+            typical: None,
         }
     }
 }
@@ -394,7 +409,7 @@ impl Config {
 
     pub fn progress_settings(&self) -> ProgressSettings {
         let Progress { mode, scale, goal_nats, min_span_nats } = self.progress;
-        ProgressSettings { mode, scale, goal_nats, min_span_nats, typical: None }
+        ProgressSettings { mode, scale, goal_nats, min_span_nats, typical: self.typical }
     }
 
     pub fn success_settings(&self) -> SuccessSettings {
@@ -426,6 +441,27 @@ impl Config {
     pub fn failure_settings(&self) -> FailureSettings {
         let Failure { stuck_s, min_gain } = self.failure;
         FailureSettings { stuck_s, min_gain }
+    }
+
+    /// Takes threshold and typical rewards from a calibration, which must have been checked.
+    pub fn use_calibration(&mut self, calibration: &Calibration) {
+        let &Calibration { threshold_nats, first_nats, final_nats, .. } = calibration;
+        self.success.threshold_nats = threshold_nats;
+        self.typical = Some(TypicalRewards { first_nats, final_nats });
+    }
+
+    /// What a calibration must have been made for, to be used with this configuration and a loaded model.
+    pub fn in_use<'a>(&self, model: &'a ModelInfo, instruction: Option<&'a str>) -> InUse<'a> {
+        let Success { window, hold_s, min_frames, .. } = self.success;
+        InUse {
+            fingerprint: &model.fingerprint,
+            chat_template: model.chat_template,
+            max_pixels: model.max_pixels,
+            sampling_rate_hz: self.sampling.rate_hz,
+            bias_control: self.bias.control,
+            success: CalibratedSuccess { window, hold_s, min_frames },
+            instruction,
+        }
     }
 
     /// `processor.max_pixels`, `None` for the checkpoint's own.

@@ -11,6 +11,10 @@ pub enum InstructionError {
     Empty,
     #[error("the instruction is not text: it holds the control character U+{:04X}", u32::from(*.0))]
     NotText(char),
+    #[error(
+        "the calibration in use does not hold for \"{0}\": calibrate with episodes of it, or take calibration.file away"
+    )]
+    OutOfScope(String),
     /// The model's own reason.
     #[error("{0}")]
     Model(String),
@@ -21,6 +25,8 @@ pub enum InstructionError {
 pub struct InstructionRule {
     /// `None` until the model is loaded.
     pub model: Option<InstructionCheck>,
+    /// The instructions that the calibration in use holds for; empty: any.
+    pub scope: Vec<String>,
 }
 
 impl InstructionRule {
@@ -35,6 +41,9 @@ impl InstructionRule {
         }
         if let Some(strange) = plain.chars().find(|c| c.is_control() || *c == char::REPLACEMENT_CHARACTER) {
             return Err(InstructionError::NotText(strange));
+        }
+        if !self.scope.is_empty() && !self.scope.contains(&plain) {
+            return Err(InstructionError::OutOfScope(plain));
         }
         if let Some(model) = &self.model {
             model.check(&plain).map_err(|error: VlmError| InstructionError::Model(error.to_string()))?;
@@ -59,13 +68,22 @@ mod tests {
     }
 
     #[test]
+    fn only_what_the_calibration_holds_for_is_taken() {
+        let scope = vec!["lift the cup".to_owned()];
+        let rule = InstructionRule { scope, ..InstructionRule::default() };
+        assert!(rule.accept(" lift the cup").is_ok());
+        let refusal = rule.accept("wipe the table").unwrap_err().to_string();
+        assert!(refusal.contains("wipe the table") && refusal.contains("calibration"), "{refusal}");
+    }
+
+    #[test]
     fn the_models_limit_counts_once_it_is_known() {
         let tokens = |text: &str| text.split(' ').count();
         let check = InstructionCheck::new(move |text| match tokens(text) {
             tokens if tokens > 3 => Err(VlmError::InstructionTooLong { tokens, limit: 3 }),
             _ => Ok(()),
         });
-        let rule = InstructionRule { model: Some(check) };
+        let rule = InstructionRule { model: Some(check), ..InstructionRule::default() };
         assert!(rule.accept("one two three").is_ok());
         let refusal = rule.accept("one two three four").unwrap_err().to_string();
         assert!(refusal.contains("4 tokens") && refusal.contains("3 allowed"), "{refusal}");

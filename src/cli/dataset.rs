@@ -92,7 +92,7 @@ pub fn curves(
     frames: &[SampledFrame],
     examination: &Examination,
 ) -> Result<Curves> {
-    let rule = InstructionRule { model: Some(model.instruction_check()) };
+    let rule = InstructionRule { model: Some(model.instruction_check()), ..InstructionRule::default() };
     let instruction = rule.accept(&entry.instruction)?;
     let wrong = match entry.wrong_instruction.as_deref().filter(|_| examination.wrong && entry.success) {
         Some(wrong) => Some(rule.accept(wrong).context("wrong_instruction")?),

@@ -50,7 +50,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     // Before the model: an episode that cannot be read must not cost a download first.
     let frames = read_frames(args, config.sampling.rate_hz)?;
     let model = args.scoring.load(&args.model, &config)?;
-    let rule = InstructionRule { model: Some(model.instruction_check()) };
+    let rule = InstructionRule { model: Some(model.instruction_check()), ..InstructionRule::default() };
     let instruction = rule.accept(&args.instruction)?;
     let calibration = match &args.calibration {
         Some(file) => {

@@ -230,6 +230,11 @@ pub const DECLARATIONS: &[Declaration] = &[
         Bounds::Number { from: 0.0, to: 1.0, open: true },
         "By how much progress must rise in that time, 0 to 1.",
     ),
+    at_start_up(
+        "calibration.file",
+        Bounds::Free,
+        "File of topreward calibrate: sets success.threshold_nats and what progress.mode calibrated runs between; refused if made for another model or setting. Empty: none.",
+    ),
     at_start_up("reset.service", Bounds::Free, "Service to call on success; empty: publish only."),
     at_start_up(
         "reset.type",

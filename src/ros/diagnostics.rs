@@ -123,6 +123,7 @@ impl Diagnostics {
         };
         values.extend([
             pair("path", &info.path),
+            pair("fingerprint", &info.fingerprint),
             pair("parameters", info.parameters),
             pair("max_pixels", info.max_pixels),
             pair("chat_template", info.chat_template),

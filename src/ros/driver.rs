@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::engine::{Engine, EngineEvent};
 use crate::episode::{CameraFrame, DropReason};
 use crate::image::ImageError;
+use crate::reward::TypicalRewards;
 use crate::session::{Effect, EpisodeReport, Phase, ResetTicket, Session};
 
 /// What can happen.
@@ -95,6 +96,8 @@ pub struct Driver {
     pub inputs: Inputs,
     pub tasks: Tasks,
     pub recorder: Recorder,
+    /// What the calibration says of earlier successes.
+    pub typical: Option<TypicalRewards>,
     /// The process is about to end.
     pub leaving: Arc<AtomicBool>,
     /// What was warned about the graph; each thing is said once.
@@ -120,7 +123,7 @@ impl Driver {
             Input::Subscribed(subscriptions) => self.subscribed(subscriptions)?,
             Input::Graph(seen) => self.graph(seen),
             Input::Call(call) => answer(&mut self.session, call),
-            Input::Configured(config, names) => self.configured(&config, &names),
+            Input::Configured(config, names) => self.configured(*config, &names),
             Input::InstructionTopic(text) => {
                 if let Err(refusal) = self.session.set_instruction(&text) {
                     log::error!("~/instruction: {refusal}; it stays \"{}\"", self.session.instruction());
@@ -277,8 +280,9 @@ impl Driver {
         self.publish_changed(&["instruction"]);
     }
 
-    fn configured(&mut self, config: &Config, names: &[String]) {
-        self.session.configure(config);
+    fn configured(&mut self, mut config: Config, names: &[String]) {
+        config.typical = self.typical;
+        self.session.configure(&config);
         self.settle = Duration::from_secs_f64(config.reset.settle_s);
         if names.iter().any(|name| name == "instruction")
             && let Err(refusal) = self.session.set_instruction(&config.instruction)
@@ -292,7 +296,7 @@ impl Driver {
         }
     }
 
-    fn publish_changed(&self, names: &[&str]) {
+    pub fn publish_changed(&self, names: &[&str]) {
         let changed_parameters = parameter_msgs(&lock(&self.parameters), names.iter().copied());
         self.publish_parameters(ParameterEvent { changed_parameters, ..Default::default() });
     }

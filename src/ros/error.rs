@@ -1,6 +1,7 @@
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
+use crate::reward::{CalibrationError, CalibrationMismatch};
 use crate::vlm::VlmError;
 
 /// Why the node cannot start or go on.
@@ -12,6 +13,10 @@ pub enum NodeError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Model(#[from] VlmError),
+    #[error(transparent)]
+    Calibration(#[from] CalibrationError),
+    #[error("{file}: {source}")]
+    Mismatch { file: String, source: CalibrationMismatch },
     #[error("ROS: {0}")]
     Ros(#[from] r2r::Error),
     #[error("{0}")]
@@ -24,7 +29,11 @@ impl NodeError {
     /// 2 for what the user can put right, 70 (`EX_SOFTWARE`) for a fault of the program.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Arguments(_) | Self::Config(_) | Self::Model(_) => 2,
+            Self::Arguments(_)
+            | Self::Config(_)
+            | Self::Model(_)
+            | Self::Calibration(_)
+            | Self::Mismatch { .. } => 2,
             Self::Ros(_) | Self::Io(_) => 1,
             Self::Internal(_) => 70,
         })

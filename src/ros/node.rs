@@ -130,6 +130,7 @@ impl Parts {
             inputs,
             tasks,
             recorder: Default::default(),
+            typical: None,
             leaving: Default::default(),
             warned: Default::default(),
         };

@@ -153,14 +153,23 @@ impl Parameters {
         self.put(INSTRUCTION, Value::from(instruction));
     }
 
+    /// The threshold that a calibration has found.
+    pub fn set_threshold(&mut self, threshold_nats: f64) {
+        self.put("success.threshold_nats", Value::from(threshold_nats));
+    }
+
+    /// The configuration as it is now.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        Config::from_parameters(self.values.iter().filter(|(name, _)| name != USE_SIM_TIME).cloned())
+    }
+
     /// All of these changes or none; the configuration with them, or why they are refused.
     pub fn set(&mut self, changes: &[(String, ParameterValue)]) -> Result<Config, String> {
         let mut changed = self.clone();
         for (name, value) in changes {
             changed.change(name, value)?;
         }
-        let given = changed.values.iter().filter(|(name, _)| name != USE_SIM_TIME).cloned();
-        let config = Config::from_parameters(given).map_err(|error| error.to_string())?;
+        let config = changed.config().map_err(|error| error.to_string())?;
         *self = changed;
         Ok(config)
     }

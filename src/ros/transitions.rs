@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::fmt::Display;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -24,6 +24,7 @@ use crate::engine::{Engine, EngineSettings};
 use crate::episode::DropReason;
 use crate::hub::{HubSettings, ModelSource, Progress};
 use crate::instruction::InstructionRule;
+use crate::reward::Calibration;
 use crate::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
 use crate::vlm::{InstructionCheck, ModelInfo, VlmError};
 
@@ -123,8 +124,13 @@ impl Driver {
     /// The model is loaded. An instruction that does not fit it is an error here, as any other wrong parameter.
     pub fn model_ready(&mut self, info: ModelInfo, check: InstructionCheck) -> Result<(), NodeError> {
         log::info!("model {} is ready ({} parameters)", info.path, info.parameters);
+        let calibration = match self.calibration(&info) {
+            Ok(calibration) => calibration,
+            Err(error) => return self.not_configured(error),
+        };
         self.diagnostics.model = ModelState::Ready(info);
-        let rule = InstructionRule { model: Some(check) };
+        let scope = calibration.as_ref().map(|found| found.instructions.clone()).unwrap_or_default();
+        let rule = InstructionRule { model: Some(check), scope };
         let instruction = self.session.instruction();
         if !instruction.is_empty()
             && let Err(error) = rule.accept(instruction)
@@ -134,7 +140,44 @@ impl Driver {
             return self.not_configured(error.into());
         }
         self.use_rule(rule);
+        if let Some(calibration) = calibration {
+            self.use_calibration(&calibration)?;
+        }
         self.finish(Outcome::Success)
+    }
+
+    /// The calibration that the parameters name, if it was made for what is in use.
+    fn calibration(&self, info: &ModelInfo) -> Result<Option<Calibration>, NodeError> {
+        let file = &self.config.calibration.file;
+        if file.is_empty() {
+            return Ok(None);
+        }
+        let calibration = Calibration::read(Path::new(file))?;
+        let instruction = self.session.instruction();
+        let instruction = (!instruction.is_empty()).then_some(&**instruction);
+        calibration
+            .check(&self.config.in_use(info, instruction))
+            .map_err(|source| NodeError::Mismatch { file: file.clone(), source })?;
+        Ok(Some(calibration))
+    }
+
+    fn use_calibration(&mut self, calibration: &Calibration) -> Result<(), NodeError> {
+        let threshold_nats = calibration.threshold_nats;
+        log::info!(
+            "calibration of {}: success.threshold_nats is {threshold_nats:.3} (AUC {:.3})",
+            calibration.date,
+            calibration.auc.value
+        );
+        let mut config = {
+            let mut parameters = super::parameter_services::lock(&self.parameters);
+            parameters.set_threshold(threshold_nats);
+            parameters.config()?
+        };
+        config.use_calibration(calibration);
+        self.typical = config.typical;
+        self.session.configure(&config);
+        self.publish_changed(&["success.threshold_nats"]);
+        Ok(())
     }
 
     /// Configuring has failed: at the start that is the node's end, later it says why and waits.

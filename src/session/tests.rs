@@ -464,7 +464,7 @@ fn an_instruction_that_is_too_long_for_the_model_is_refused_and_the_old_one_stay
         tokens if tokens > 20 => Err(VlmError::InstructionTooLong { tokens, limit: 20 }),
         _ => Ok(()),
     });
-    bench.session.set_rule(InstructionRule { model: Some(model) });
+    bench.session.set_rule(InstructionRule { model: Some(model), ..InstructionRule::default() });
     let refusal = bench.session.set_instruction("lift the cup and then put it down").unwrap_err();
     assert!(refusal.to_string().contains("more than the 20 allowed"), "{refusal}");
     assert_eq!(&**bench.session.instruction(), "lift the cup");

@@ -6,6 +6,7 @@ from array import array
 
 import numpy as np
 import pytest
+import yaml
 from conftest import EPISODES
 from peer import FIRST_STAMP_NS, becomes_true, wait_until
 from rclpy.parameter import Parameter
@@ -228,3 +229,52 @@ def test_a_frozen_video_is_no_success_and_the_reason_is_told(start_node, peer):
     assert peer.success == [] and peer.progress[-1].verdict == "unchanged_video"
     peer.film([10, 240], from_s=2.5, until=lambda: peer.success)
     peer.wait_for("success")
+
+
+def calibration(tmp_path, **changes):
+    """A file as `topreward calibrate` writes it, for the tiny model as the tests run it."""
+    figures = {
+        "version": 1,
+        "model": {"name": "tiny", "fingerprint": "unknown"},
+        "instructions": ["lift the cup"],
+        "chat_template": False,
+        "max_pixels": 4096,
+        "sampling_rate_hz": 2.0,
+        "bias_control": "off",
+        "success": {"window": 3, "hold_s": 1.0, "min_frames": 6},
+        "date": "2026-11-22",
+        "episodes": {"successes": 9, "failures": 9},
+        "auc": {"value": 0.9, "low": 0.8, "high": 1.0},
+        "wanted_false_positive_rate": 0.0,
+        "threshold_nats": -3.25,
+        "first_nats": -6.0,
+        "final_nats": -2.0,
+    }
+    file = tmp_path / "calibration.yaml"
+    file.write_text(yaml.safe_dump(figures | changes))
+    return file
+
+
+def test_a_calibration_sets_the_threshold_and_what_progress_runs_between(start_node, peer, tmp_path):
+    probe = start_node()
+    wait_until(lambda: peer.status("model")[2].get("fingerprint"), "diagnostics tell the model's fingerprint")
+    model = {"name": "tiny", "fingerprint": peer.status("model")[2]["fingerprint"]}
+    assert probe.stop() == 0
+
+    node = start_node(calibration__file=calibration(tmp_path, model=model), progress__mode="calibrated")
+    (threshold,) = peer.result(peer.parameters().get_parameters(["success.threshold_nats"])).values
+    assert threshold.double_value == -3.25
+    peer.film([20, 120, 220])
+    for message in peer.progress:
+        # From the typical first reward to the typical final one.
+        expected = min(max((message.log_prob_true + 6.0) / 4.0, 0.0), 1.0)
+        assert message.progress == pytest.approx(expected)
+    answer = peer.set_instruction("wipe the table")
+    assert not answer.success and "calibration" in answer.message
+    assert node.stop() == 0
+
+    for wrong, named in [({"model": {"name": "x", "fingerprint": "0" * 64}}, "fingerprint"), ({"sampling_rate_hz": 5.0}, "rate_hz")]:
+        refused = start_node(ready=False, calibration__file=calibration(tmp_path, **{"model": model} | wrong))
+        assert refused.exit_code() == 2
+        (line,) = [line for line in refused.text().splitlines() if line.startswith("topreward_node:")]
+        assert named in line and "calibration.yaml" in line
