@@ -198,8 +198,8 @@ fn ask<V: VideoVlm>(
     Ok(curves)
 }
 
-/// How much the picture has changed at most up to each frame.
-fn changes(frames: &[SampledFrame]) -> Vec<f64> {
+/// How much the picture has changed at most up to each frame, 8-bit levels.
+pub fn changes(frames: &[SampledFrame]) -> Vec<f64> {
     let mut meter = ChangeMeter::new();
     frames.iter().map(|frame| meter.push(&frame.rgb).largest).collect()
 }

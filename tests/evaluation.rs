@@ -214,6 +214,15 @@ fn a_sweep_has_a_row_for_each_model_and_rate() {
     ended(&set.run("eval", &["--sweep", "rates=2,4"]), 1, &["only 2 frames a second"]);
 }
 
+#[test]
+fn gvl_needs_a_model_that_writes() {
+    let set = DataSet::new(&labelled()[..1]);
+    ended(&set.run("eval", &["--method", "gvl"]), 2, &["manifest.jsonl:1:", "no percentage"]);
+    ended(&set.run("eval", &["--method", "gvl", "--sweep", "rates=1"]), 2, &["gvl"]);
+    let file = set.file("c.yaml");
+    ended(&set.run("eval", &["--method", "gvl", "--calibration", &file]), 2, &["gvl"]);
+}
+
 fn calibrated(set: &DataSet, more: &[&str]) -> String {
     let file = set.file("calibration.yaml");
     let output = set.run("calibrate", &[&["--false-positive-rate", "0.34", "--out", &file], more].concat());

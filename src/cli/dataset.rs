@@ -106,7 +106,8 @@ pub fn curves(
         if examination.control { controls(model, frames, scoring, examination)? } else { Vec::new() };
     let mut controls = controls.into_iter();
     let (reward, control) = (real.next().context("no curve")?, controls.next());
-    Ok(Curves { reward, control, wrong: real.next().map(|wrong| (wrong, controls.next())) })
+    let wrong = real.next().map(|wrong| (wrong, controls.next()));
+    Ok(Curves { reward, control, wrong, comparable: true })
 }
 
 fn controls(

@@ -1,6 +1,7 @@
 //! `topreward eval`: what a model is worth on labelled episodes.
 
 mod chart;
+mod gvl;
 mod page;
 mod sweep;
 mod table;
@@ -9,7 +10,7 @@ mod thumbnail;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -21,7 +22,7 @@ use crate::config::Config;
 use crate::evaluation::{
     CurveMeasures, Curves, Entry, EpisodeMeasures, Labelled, LineError, Manifest, Summary, overall_and_groups,
 };
-use crate::offline::CurvePoint;
+use crate::offline::{CurvePoint, Prefixes};
 use crate::reward::{BiasControl, Bootstrap, SuccessSettings};
 use crate::vlm::VideoVlm;
 use crate::vlm::qwen3_vl::Qwen3Vl;
@@ -64,6 +65,8 @@ pub struct EvalArgs {
 enum Method {
     /// log p(" True") of each prefix.
     Topreward,
+    /// Generative Value Learning, the paper's baseline: percentages that the model writes down for shuffled frames.
+    Gvl,
 }
 
 /// Sampling rates, Hz.
@@ -155,8 +158,13 @@ pub fn run(args: &EvalArgs) -> Result<Outcome> {
     let mut config = args.scoring.config()?;
     let mut manifest = dataset::read(&args.dataset)?;
     if let Some(Rates(rates)) = &args.sweep {
+        ensure!(args.method == Method::Topreward, "a sweep is of rewards, not for --method gvl");
         return sweep::run(args, &config, &manifest, rates);
     }
+    ensure!(
+        args.method == Method::Topreward || args.calibration.is_none(),
+        "a calibration is for rewards, not for --method gvl"
+    );
     let [name] = &args.model[..] else { anyhow::bail!("several --model are for a --sweep") };
     manifest.choose_wrong_instructions(args.seed);
     for file in [&args.json, &args.html].into_iter().flatten() {
@@ -200,6 +208,10 @@ fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> 
     let frames = dataset::read_frames(entry, examination.sample_fps)?;
     let curves = match args.method {
         Method::Topreward => dataset::curves(model, entry, &frames, &examination)?,
+        Method::Gvl => {
+            let prefixes = args.scoring.prefixes.unwrap_or(Prefixes::Evenly(gvl::FRAMES));
+            gvl::curves(model, entry, &frames, &prefixes.lengths(frames.len()), args.seed)?
+        }
     };
     let settings = config.success_settings();
     let measures = EpisodeMeasures::of(&curves, settings).context("the episode has no frames")?;
@@ -227,18 +239,20 @@ fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> 
 }
 
 fn points(curves: &Curves) -> Vec<Point> {
-    let wrong = curves.wrong.as_ref().map(|(wrong, _)| wrong);
     let (corrected, control) = (curves.corrected(), curves.control.as_ref());
-    let point = |(index, point): (usize, &CurvePoint)| Point {
+    let at = |curve: Option<&Vec<CurvePoint>>, frames: usize| {
+        curve?.iter().find(|point| point.frames == frames).map(|point| point.log_prob_true)
+    };
+    let point = |(point, corrected): (&CurvePoint, &CurvePoint)| Point {
         frames: point.frames,
         time_s: point.time_s,
         reward: point.log_prob_true,
         false_reward: point.log_prob_false,
-        corrected: corrected[index].log_prob_true,
-        control: control.and_then(|control| control.curve.get(index)).map(|point| point.log_prob_true),
-        wrong: wrong.map(|wrong| wrong[index].log_prob_true),
+        corrected: corrected.log_prob_true,
+        control: at(control.map(|control| &control.curve), point.frames),
+        wrong: at(curves.wrong.as_ref().map(|(wrong, _)| wrong), point.frames),
     };
-    curves.reward.iter().enumerate().map(point).collect()
+    curves.reward.iter().zip(&corrected).map(point).collect()
 }
 
 fn evaluation(

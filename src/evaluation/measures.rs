@@ -13,12 +13,14 @@ pub struct Curves {
     pub control: Option<Control>,
     /// The same frames under an instruction that was not carried out, and its control.
     pub wrong: Option<(Vec<CurvePoint>, Option<Control>)>,
+    /// Whether the control's climb can be taken out of the rewards, prefix by prefix.
+    pub comparable: bool,
 }
 
 impl Curves {
     /// The rewards or, where they are lower, those without the control's climb.
     pub fn corrected(&self) -> Vec<CurvePoint> {
-        judged(&self.reward, self.control.as_ref())
+        judged(&self.reward, self.control.as_ref().filter(|_| self.comparable))
     }
 }
 
@@ -210,6 +212,7 @@ mod tests {
             reward: curve(&[-4.0, -2.0, -1.0, 0.0]),
             control: control(&[-4.0, -3.0, -3.0, -3.0]),
             wrong: Some((curve(&[-5.0, -5.0, -4.0, -6.0]), control(&[-5.0; 4]))),
+            comparable: true,
         };
         let found = EpisodeMeasures::of(&curves, SETTINGS).unwrap();
         assert_eq!(
@@ -222,9 +225,13 @@ mod tests {
         assert_eq!(found.wrong_corrected.unwrap().end_nats, Some(-5.0));
         // Means -3, -1.5, -0.5: never above -1 for half a second.
         assert_eq!(found.reward.called_at_s, None);
-        let still = Curves { reward: curve(&[-1.0; 3]), control: control(&[-1.0; 3]), wrong: None };
+        let apart = Curves { comparable: false, ..curves };
+        let found = EpisodeMeasures::of(&apart, SETTINGS).unwrap();
+        assert_eq!((found.corrected.climb_nats, found.control.climb_nats), (4.0, 1.0));
+        let still =
+            Curves { reward: curve(&[-1.0; 3]), control: control(&[-1.0; 3]), wrong: None, comparable: true };
         assert_eq!(EpisodeMeasures::of(&still, SETTINGS).unwrap().reward.voc, None);
-        let empty = Curves { reward: Vec::new(), control: None, wrong: None };
+        let empty = Curves { reward: Vec::new(), control: None, wrong: None, comparable: true };
         assert_eq!(EpisodeMeasures::of(&empty, SETTINGS), None);
     }
 }

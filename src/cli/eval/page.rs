@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use super::chart::{self, escape};
-use super::table::{GroupCells, Row, rows};
+use super::table::{GVL_UNITS, GroupCells, Row, rows};
 use super::thumbnail::Thumbnail;
-use super::{Evaluation, Examined, number};
+use super::{Evaluation, Examined, Method, number};
 use crate::evaluation::{CurveSummary, Summary};
 use crate::reward::{Estimate, roc};
 
@@ -44,6 +44,9 @@ fn header(html: &mut String, evaluation: &Evaluation) {
     put(html, format_args!("<header><p class=\"kicker\">topreward eval</p>"));
     put(html, format_args!("<h1>{}</h1>", escape(&evaluation.model)));
     put(html, format_args!("<p>on {}</p>", escape(&evaluation.dataset)));
+    if evaluation.method == Method::Gvl {
+        put(html, format_args!("<p>{GVL_UNITS}</p>"));
+    }
     let calibration = match &rule.calibration {
         Some(file) => format!("{} ({})", rule.threshold_nats, escape(file)),
         None => rule.threshold_nats.to_string(),

@@ -2,9 +2,13 @@
 
 use std::io::{Result, Write};
 
-use super::{Evaluation, number};
+use super::{Evaluation, Method, number};
 use crate::evaluation::{CurveSummary, MeanOf, Summary};
 use crate::reward::Estimate;
+
+/// How figures are to be read that are not log-probabilities.
+pub const GVL_UNITS: &str =
+    "method gvl: the completion that the model wrote down, less 1, stands in the place of rewards in nats";
 
 /// One measure: its name, and its words for the curve as it is and without its control's climb.
 pub struct Row {
@@ -16,6 +20,9 @@ pub struct Row {
 pub fn write(out: &mut dyn Write, evaluation: &Evaluation) -> Result<()> {
     let Some((all, groups)) = evaluation.summaries.split_first() else { return Ok(()) };
     writeln!(out, "{} on {}", evaluation.model, evaluation.dataset)?;
+    if evaluation.method == Method::Gvl {
+        writeln!(out, "{GVL_UNITS}")?;
+    }
     writeln!(
         out,
         "{} successes, {} failures; {} frames a second; success from {:.3} nats{}",

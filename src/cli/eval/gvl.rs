@@ -1,0 +1,80 @@
+//! The baseline of the paper: the completion that the model writes down for each frame, in the place of its rewards.
+
+use ::image::RgbImage;
+use anyhow::{Context, Result, ensure};
+
+use crate::evaluation::{Curves, Entry};
+use crate::gvl::{GvlSettings, values};
+use crate::offline::{Control, CurvePoint, SampledFrame, changes};
+use crate::vlm::qwen3_vl::Qwen3Vl;
+
+/// As many frames as the paper shows.
+pub const FRAMES: usize = 15;
+
+/// The curves of an episode from the frames that end the prefixes of these lengths. What stands for a reward is the
+/// completion less 1: −1 at the start, 0 when done. There is nothing to correct: frames are shuffled.
+///
+/// # Errors
+/// An instruction or frames that the model refuses, or an answer without any percentage.
+pub fn curves(
+    model: &Qwen3Vl,
+    entry: &Entry,
+    frames: &[SampledFrame],
+    lengths: &[usize],
+    seed: u64,
+) -> Result<Curves> {
+    let chosen: Vec<&RgbImage> =
+        lengths.iter().filter_map(|length| frames.get(length - 1)).map(|frame| &*frame.rgb).collect();
+    let still = vec![*chosen.first().context("the episode has no frames")?; chosen.len()];
+    let settings = GvlSettings { seed, ..GvlSettings::default() };
+    let changes = changes(frames);
+    let ask = |shown: &[&RgbImage], instruction: &str| -> Result<Vec<CurvePoint>> {
+        let answer = values(model, shown, instruction, &settings)?;
+        Ok(points(&answer.values, frames, &changes, lengths))
+    };
+    let reward = ask(&chosen, &entry.instruction)?;
+    ensure!(!reward.is_empty(), "the model's answer has no percentage for any frame");
+    let control = ask(&still, &entry.instruction)?;
+    let wrong = match entry.wrong_instruction.as_deref().filter(|_| entry.success) {
+        Some(instruction) => Some((ask(&chosen, instruction)?, None)),
+        None => None,
+    };
+    let start_nats = control.first().map_or(-1.0, |point| point.log_prob_true);
+    let control = Some(Control { start_nats, curve: control });
+    Ok(Curves { reward, control, wrong, comparable: false })
+}
+
+/// A point for each frame that the answer names.
+fn points(
+    values: &[Option<f64>],
+    frames: &[SampledFrame],
+    changes: &[f64],
+    lengths: &[usize],
+) -> Vec<CurvePoint> {
+    let point = |(value, &length): (&Option<f64>, &usize)| {
+        Some(CurvePoint {
+            frames: length,
+            time_s: frames[length - 1].time_s,
+            log_prob_true: (*value)? - 1.0,
+            log_prob_false: f64::NAN,
+            change: changes[length - 1],
+        })
+    };
+    values.iter().zip(lengths).filter_map(point).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn frames_that_the_answer_leaves_out_have_no_point() {
+        let frames: Vec<SampledFrame> = (0..5)
+            .map(|i| SampledFrame { rgb: Arc::new(RgbImage::new(1, 1)), time_s: f64::from(i) * 0.5 })
+            .collect();
+        let found = points(&[Some(0.0), None, Some(1.0)], &frames, &[0.0; 5], &[1, 3, 5]);
+        let seen: Vec<_> = found.iter().map(|p| (p.frames, p.time_s, p.log_prob_true)).collect();
+        assert_eq!(seen, [(1, 0.0, -1.0), (5, 2.0, 0.0)]);
+    }
+}
