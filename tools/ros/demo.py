@@ -71,6 +71,8 @@ def wait(node, player):
 
 
 if __name__ == "__main__":
+    # As Ctrl-C: the node and the player must not be left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         sys.exit(main())
     except KeyboardInterrupt:
