@@ -171,11 +171,17 @@ pub fn run(args: &EvalArgs) -> Result<Outcome> {
         check_writable(file)?;
     }
     let model = args.scoring.load(name, &config)?;
-    if let Some(file) = &args.calibration {
-        let in_use = ScoringArgs::in_use(&model, &config, None);
-        calibrate(file, &in_use, &mut config)?;
-    }
-    let (episodes, errors) = dataset::for_each(&manifest, |entry| examine(args, &config, &model, entry))?;
+    let calibration = match &args.calibration {
+        Some(file) => Some(calibrate(file, &ScoringArgs::in_use(&model, &config, None), &mut config)?),
+        None => None,
+    };
+    let examine = |entry: &Entry| {
+        if let Some(calibration) = &calibration {
+            calibration.check(&ScoringArgs::in_use(&model, &config, Some(&entry.instruction)))?;
+        }
+        examine(args, &config, &model, entry)
+    };
+    let (episodes, errors) = dataset::for_each(&manifest, examine)?;
     let evaluation = evaluation(args, &config, name, &model, episodes, &errors);
     if let Some(file) = &args.json {
         let text = serde_json::to_string(&evaluation).context("writing JSON")?;
@@ -193,10 +199,6 @@ fn write(file: &Path, text: &str) -> Result<()> {
 }
 
 fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> Result<Examined> {
-    if let Some(file) = &args.calibration {
-        let in_use = ScoringArgs::in_use(model, config, Some(&entry.instruction));
-        calibrate(file, &in_use, &mut config.clone())?;
-    }
     let examination = Examination {
         sample_fps: config.sampling.rate_hz,
         prefixes: args.scoring.prefixes(config),

@@ -103,10 +103,12 @@ pub fn escape(text: &str) -> String {
 pub fn episode(episode: &Examined, judged: &CurveMeasures, threshold_nats: f64) -> String {
     let curves = &episode.curves;
     let wrong = curves.wrong.as_ref().map(|(wrong, _)| wrong.as_slice()).unwrap_or_default();
+    let last_s = curves.reward.last().map_or(0.0, |point| point.time_s);
+    // The control may go on for longer than the episode.
     let control = curves.control.as_ref().map(|control| control.curve.as_slice()).unwrap_or_default();
+    let control = &control[..control.partition_point(|point| point.time_s <= last_s)];
     let lines = [("control", control), ("wrong", wrong), ("reward", curves.reward.as_slice())];
     let points = || lines.iter().flat_map(|(_, line)| line.iter());
-    let last_s = points().map(|point| point.time_s).fold(0.0, f64::max);
     let lowest = points().map(|point| point.log_prob_true).fold(threshold_nats, f64::min);
     let frame = Frame {
         width: 480.0,

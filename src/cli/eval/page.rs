@@ -7,7 +7,7 @@ use super::table::{GVL_UNITS, GroupCells, Row, rows};
 use super::thumbnail::Thumbnail;
 use super::{Evaluation, Examined, Method, number};
 use crate::evaluation::{CurveSummary, Summary};
-use crate::reward::{Estimate, roc};
+use crate::reward::{BiasControl, Estimate, roc};
 
 const STYLE: &str = include_str!("page.css");
 
@@ -19,7 +19,7 @@ pub fn page(evaluation: &Evaluation) -> String {
         scores(&mut body, evaluation);
         measures(&mut body, all);
         if !groups.is_empty() {
-            group_table(&mut body, groups);
+            group_table(&mut body, groups, evaluation.success.bias_control);
         }
     }
     errors(&mut body, evaluation);
@@ -156,7 +156,7 @@ fn measures(html: &mut String, all: &Summary) {
     put(html, format_args!("</tbody></table></div></section>"));
 }
 
-fn group_table(html: &mut String, groups: &[Summary]) {
+fn group_table(html: &mut String, groups: &[Summary], control: BiasControl) {
     put(
         html,
         format_args!(
@@ -166,7 +166,7 @@ fn group_table(html: &mut String, groups: &[Summary]) {
         ),
     );
     for group in groups {
-        let GroupCells { voc, climb, auc_end, auc_peak, called } = GroupCells::of(group);
+        let GroupCells { voc, climb, auc_end, auc_peak, called } = GroupCells::of(group, control);
         let value = |found: Option<Estimate>| number(found.map(|found| found.value), 3);
         put(
             html,

@@ -4,7 +4,7 @@ use std::io::{Result, Write};
 
 use super::{Evaluation, Method, number};
 use crate::evaluation::{CurveSummary, MeanOf, Summary};
-use crate::reward::Estimate;
+use crate::reward::{BiasControl, Estimate};
 
 /// How figures are to be read that are not log-probabilities.
 pub const GVL_UNITS: &str =
@@ -40,7 +40,7 @@ pub fn write(out: &mut dyn Write, evaluation: &Evaluation) -> Result<()> {
         writeln!(out, "{} episodes are too short for success to be called", all.too_short)?;
     }
     if !groups.is_empty() {
-        write_groups(out, groups)?;
+        write_groups(out, groups, evaluation.success.bias_control)?;
     }
     if !evaluation.errors.is_empty() {
         writeln!(out, "{} lines of the manifest could not be used", evaluation.errors.len())?;
@@ -80,7 +80,7 @@ pub fn rows(summary: &Summary) -> Vec<Row> {
     ]
 }
 
-fn write_groups(out: &mut dyn Write, groups: &[Summary]) -> Result<()> {
+fn write_groups(out: &mut dyn Write, groups: &[Summary], control: BiasControl) -> Result<()> {
     let width = groups.iter().filter_map(|group| group.group.as_ref()).map(|name| name.chars().count()).max();
     let width = width.unwrap_or_default().max(5);
     writeln!(
@@ -89,7 +89,7 @@ fn write_groups(out: &mut dyn Write, groups: &[Summary]) -> Result<()> {
         "group", "episodes", "VOC", "climb", "AUC end", "AUC peak", "static VOC", "static climb", "called"
     )?;
     for group in groups {
-        let GroupCells { voc, climb, auc_end, auc_peak, called } = GroupCells::of(group);
+        let GroupCells { voc, climb, auc_end, auc_peak, called } = GroupCells::of(group, control);
         writeln!(
             out,
             "{:width$} {:>9} {voc:>6} {climb:>6} {auc_end:>7} {auc_peak:>8} {:>10} {:>12} {called:>7}",
@@ -105,7 +105,7 @@ fn write_groups(out: &mut dyn Write, groups: &[Summary]) -> Result<()> {
     )
 }
 
-/// What the reward's curves of a group say, in words.
+/// What the curves of a group say that success is judged by, in words.
 pub struct GroupCells {
     pub voc: String,
     pub climb: String,
@@ -116,8 +116,8 @@ pub struct GroupCells {
 
 impl GroupCells {
     /// VOC and climb are the successes' if there are any, else the failures'.
-    pub fn of(group: &Summary) -> Self {
-        let curve = &group.reward;
+    pub fn of(group: &Summary, control: BiasControl) -> Self {
+        let curve = group.judged_by(control);
         let (voc, climb) = match group.successes {
             0 => (curve.voc_of_failures, curve.climb_of_failures_nats),
             _ => (curve.voc_of_successes, curve.climb_of_successes_nats),

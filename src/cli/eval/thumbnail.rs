@@ -48,6 +48,7 @@ pub fn of(frames: &[SampledFrame], curve: &[CurvePoint], called_at_s: Option<f64
     });
     let called = called_at_s.and_then(|at| frames.iter().position(|frame| frame.time_s == at));
     chosen.extend(called.map(|place| (place, "success called")));
+    chosen.sort_by_key(|&(place, _)| place);
     chosen.into_iter().map(|(place, name)| thumbnail(&frames[place], place, name, curve)).collect()
 }
 
@@ -93,7 +94,7 @@ mod tests {
         let expected =
             [("start", 0.0), ("quarter", 1.0), ("half", 2.0), ("three quarters", 3.0), ("end", 4.0)];
         assert_eq!(chosen(9, None), expected);
-        assert_eq!(chosen(9, Some(3.5))[5], ("success called", 3.5));
+        assert_eq!(chosen(9, Some(3.5))[4], ("success called", 3.5));
     }
 
     #[test]
