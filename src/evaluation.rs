@@ -2,10 +2,12 @@
 //! a robot needs, which resets itself on them. A data set is a manifest of episodes; each is scored as it happened,
 //! as if nothing had, and under another instruction.
 
+mod ablation;
 mod manifest;
 mod measures;
 mod summary;
 
+pub use ablation::{AblationRow, Judged, ablation};
 pub use manifest::{Entry, LineError, MANIFEST_NAME, Manifest, ManifestError};
 pub use measures::{CurveMeasures, Curves, EpisodeMeasures, end_score, peak_score};
 pub use summary::{CurveSummary, Labelled, MeanOf, StaticSummary, Summary, overall_and_groups};

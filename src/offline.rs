@@ -229,7 +229,11 @@ pub fn judged(curve: &[CurvePoint], control: Option<&Control>) -> Vec<CurvePoint
 
 /// The place in the curve at which success would be called. Offline no score comes late, and there is one camera.
 pub fn first_success(curve: &[CurvePoint], settings: SuccessSettings) -> Option<usize> {
-    let mut detector = SuccessDetector::new(settings);
+    first_success_of(curve, SuccessDetector::new(settings))
+}
+
+/// As [`first_success`], with a detector that may have been told more than its settings.
+pub fn first_success_of(curve: &[CurvePoint], mut detector: SuccessDetector) -> Option<usize> {
     curve.iter().position(|point| {
         let &CurvePoint { log_prob_true, time_s, frames, change, .. } = point;
         let reading =

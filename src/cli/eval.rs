@@ -20,7 +20,8 @@ use super::report::{check_writable, print};
 use super::settings::{ScoringArgs, calibrate};
 use crate::config::Config;
 use crate::evaluation::{
-    CurveMeasures, Curves, Entry, EpisodeMeasures, Labelled, LineError, Manifest, Summary, overall_and_groups,
+    AblationRow, CurveMeasures, Curves, Entry, EpisodeMeasures, Judged, Labelled, LineError, Manifest,
+    Summary, ablation, overall_and_groups,
 };
 use crate::offline::{CurvePoint, Prefixes};
 use crate::reward::{BiasControl, Bootstrap, SuccessSettings};
@@ -100,6 +101,8 @@ struct Evaluation {
     seed: u64,
     /// Of all episodes first, then of each group.
     summaries: Vec<Summary>,
+    /// What each guard costs, by the curve that success is judged by.
+    ablation: Vec<AblationRow>,
     episodes: Vec<Examined>,
     /// Lines that could not be used.
     errors: Vec<String>,
@@ -296,9 +299,26 @@ fn evaluation(
         },
         seed: args.seed,
         summaries: overall_and_groups(&labelled, bootstrap),
+        ablation: guards(config, &episodes),
         errors: errors.iter().map(LineError::to_string).collect(),
         episodes,
     }
+}
+
+fn guards(config: &Config, episodes: &[Examined]) -> Vec<AblationRow> {
+    let curves: Vec<Vec<CurvePoint>> = episodes
+        .iter()
+        .map(|episode| match config.bias.control {
+            BiasControl::Off => episode.curves.reward.clone(),
+            BiasControl::Static => episode.curves.corrected(),
+        })
+        .collect();
+    let judged: Vec<Judged<'_>> = episodes
+        .iter()
+        .zip(&curves)
+        .map(|(&Examined { success, completed_s, .. }, curve)| Judged { success, completed_s, curve })
+        .collect();
+    ablation(&judged, config.success_settings())
 }
 
 /// The successes of a manifest, on which a model should climb.

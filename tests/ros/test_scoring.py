@@ -1,6 +1,8 @@
 """From camera messages to progress."""
 
+import json
 import math
+import subprocess
 import time
 from array import array
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import EPISODES
+from node_process import program
 from peer import FIRST_STAMP_NS, becomes_true, wait_until
 from rclpy.parameter import Parameter
 from rosbags.highlevel import AnyReader
@@ -278,3 +281,38 @@ def test_a_calibration_sets_the_threshold_and_what_progress_runs_between(start_n
         assert refused.exit_code() == 2
         (line,) = [line for line in refused.text().splitlines() if line.startswith("topreward_node:")]
         assert named in line and "calibration.yaml" in line
+
+
+def offline_curve(folder, instruction):
+    """What the command line says of a folder of pictures, 10 a second."""
+    command = [
+        program("topreward"), "score", "--model", EPISODES.parent, "--frames", folder, "--fps", "10", "--sample-fps", "2",
+        "--max-pixels", "24576", "--instruction", instruction, "--bias-control", "static", "--json",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["prefixes"]
+
+
+def test_a_recording_has_the_same_scores_live_and_offline_to_the_last_bit(start_node, peer, tmp_path):
+    with AnyReader([EPISODES / "01_success_red.mcap"]) as reader:
+        connections = [c for c in reader.connections if c.topic == CAMERA]
+        jpegs = [reader.deserialize(data, c.msgtype).data.tobytes() for c, _, data in reader.messages(connections)][:61]
+    for index, jpeg in enumerate(jpegs):
+        (tmp_path / f"{index:03}.jpg").write_bytes(jpeg)
+    instruction = "Pick up the red cube."
+    offline = offline_curve(tmp_path, instruction)
+
+    start_node(
+        model__path=EPISODES.parent, processor__max_pixels=24576, image__transport="compressed", instruction=instruction,
+        bias__control="static", success__threshold_nats=0.0,
+    )  # fmt: skip
+    peer.wait_for_subscriber(peer.compressed)
+    for index, jpeg in enumerate(jpegs):
+        peer.send_compressed(index / 10, jpeg)
+        if index % 5 == 0:  # a sample: scored by itself
+            frames = index // 5 + 1
+            wait_until(lambda: peer.progress and peer.progress[-1].frames == frames, f"sample {frames} is scored")
+    live = [(m.frames, m.log_prob_true, m.log_prob_false, m.control) for m in peer.progress]
+    assert live == [(p["frames"], p["log_prob_true"], p["log_prob_false"], p["control"]) for p in offline]
+    assert len(live) == 13

@@ -6,7 +6,7 @@ use super::chart::{self, escape};
 use super::table::{GVL_UNITS, GroupCells, Row, rows};
 use super::thumbnail::Thumbnail;
 use super::{Evaluation, Examined, Method, number};
-use crate::evaluation::{CurveSummary, Summary};
+use crate::evaluation::{AblationRow, CurveSummary, Summary};
 use crate::reward::{BiasControl, Estimate, roc};
 
 const STYLE: &str = include_str!("page.css");
@@ -21,6 +21,7 @@ pub fn page(evaluation: &Evaluation) -> String {
         if !groups.is_empty() {
             group_table(&mut body, groups, evaluation.success.bias_control);
         }
+        guard_table(&mut body, all, &evaluation.ablation);
     }
     errors(&mut body, evaluation);
     episodes(&mut body, evaluation);
@@ -188,6 +189,28 @@ fn group_table(html: &mut String, groups: &[Summary], control: BiasControl) {
              VOC and climb are the successes' where there are any.</p></section>"
         ),
     );
+}
+
+fn guard_table(html: &mut String, all: &Summary, ablation: &[AblationRow]) {
+    put(
+        html,
+        format_args!(
+            "<section><h2>Guards</h2><div class=\"scroll\"><table><thead><tr><th>without</th><th>successes called</th>\
+             <th>failures called</th><th>completion to call, p50</th><th>p95, s</th></tr></thead><tbody>"
+        ),
+    );
+    for AblationRow { without, called_successes, called_failures, delay_p50_s, delay_p95_s } in ablation {
+        let (median, late) = (number(*delay_p50_s, 1), number(*delay_p95_s, 1));
+        put(
+            html,
+            format_args!(
+                "<tr><th>{without}</th><td>{called_successes} of {}</td><td>{called_failures} of {}</td><td>{median}</td>\
+                 <td>{late}</td></tr>",
+                all.successes, all.failures
+            ),
+        );
+    }
+    put(html, format_args!("</tbody></table></div></section>"));
 }
 
 fn errors(html: &mut String, evaluation: &Evaluation) {

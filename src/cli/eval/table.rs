@@ -3,7 +3,7 @@
 use std::io::{Result, Write};
 
 use super::{Evaluation, Method, number};
-use crate::evaluation::{CurveSummary, MeanOf, Summary};
+use crate::evaluation::{AblationRow, CurveSummary, MeanOf, Summary};
 use crate::reward::{BiasControl, Estimate};
 
 /// How figures are to be read that are not log-probabilities.
@@ -42,6 +42,7 @@ pub fn write(out: &mut dyn Write, evaluation: &Evaluation) -> Result<()> {
     if !groups.is_empty() {
         write_groups(out, groups, evaluation.success.bias_control)?;
     }
+    write_ablation(out, evaluation)?;
     if !evaluation.errors.is_empty() {
         writeln!(out, "{} lines of the manifest could not be used", evaluation.errors.len())?;
     }
@@ -103,6 +104,26 @@ fn write_groups(out: &mut dyn Write, groups: &[Summary], control: BiasControl) -
         out,
         "episodes: successes + failures; AUC of a group with one kind: against all of the other kind"
     )
+}
+
+fn write_ablation(out: &mut dyn Write, evaluation: &Evaluation) -> Result<()> {
+    let all = &evaluation.summaries[0];
+    writeln!(
+        out,
+        "\n{:20} {:>16} {:>15} {:>24}",
+        "without the guard", "successes called", "failures called", "completion to call, s"
+    )?;
+    for row in &evaluation.ablation {
+        let AblationRow { without, called_successes, called_failures, delay_p50_s, delay_p95_s } = row;
+        writeln!(
+            out,
+            "{without:20} {:>16} {:>15} {:>24}",
+            format!("{called_successes} of {}", all.successes),
+            format!("{called_failures} of {}", all.failures),
+            format!("{}, {}", number(*delay_p50_s, 1), number(*delay_p95_s, 1))
+        )?;
+    }
+    Ok(())
 }
 
 /// What the curves of a group say that success is judged by, in words.
