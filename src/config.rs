@@ -8,8 +8,8 @@ use serde_yaml::{Mapping, Value};
 
 use crate::episode::{EpisodeLimits, Sampler, SamplerError};
 use crate::reward::{
-    CalibratedSuccess, Calibration, FailureSettings, Fusion, InUse, ProgressMode, ProgressScale,
-    ProgressSettings, SuccessSettings, TypicalRewards,
+    CalibratedSuccess, Calibration, FailureSettings, Fusion, InUse, ProgressSettings, SuccessSettings,
+    TypicalRewards,
 };
 use crate::vlm::ModelInfo;
 
@@ -43,14 +43,11 @@ pub struct Config {
     pub scoring: Scoring,
     pub bias: Bias,
     pub episode: Episode,
-    pub progress: Progress,
-    pub success: Success,
-    pub failure: Failure,
+    pub progress: ProgressSettings,
+    pub success: SuccessSettings,
+    pub failure: FailureSettings,
     pub calibration: CalibrationFile,
     pub reset: Reset,
-    /// What the calibration says of earlier successes; not a parameter.
-    #[serde(skip)]
-    pub typical: Option<TypicalRewards>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,51 +103,8 @@ pub struct Episode {
     pub max_duration_s: f64,
     /// Topic of `std_msgs/String` on which a recorder says `record`, `save`, `delete` or `exit`; empty: none.
     pub signal_topic: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Progress {
-    pub mode: ProgressMode,
-    pub scale: ProgressScale,
-    /// The `log p(" True")` that counts as done, nats.
-    pub goal_nats: f64,
-    /// Least distance from an episode's first reward to the goal, nats.
-    pub min_span_nats: f64,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Success {
-    /// Success needs a mean of the newest rewards of at least this, nats.
-    pub threshold_nats: f64,
-    /// How many of the newest rewards are averaged.
-    pub window: usize,
-    /// For how many seconds of header time the mean must hold.
-    pub hold_s: f64,
-    /// Frames an episode must have before success can be called.
-    pub min_frames: usize,
-    /// How much the picture must have changed since the episode began, 8-bit levels; 0: not at all.
-    pub min_change: f64,
-    /// How late a score may come, seconds; 0: however late.
-    pub max_age_s: f64,
-    /// How much header time may lie between two scores, seconds; 0: any.
-    pub max_gap_s: f64,
-    /// How far the cameras' rewards may lie apart, nats; 0: any distance.
-    pub max_spread_nats: f64,
-    /// How long after a change of the instruction success is not called, seconds of header time; 0: no pause.
-    pub after_instruction_s: f64,
     /// Whoever begins an episode by hand vouches that its task is not done yet.
     pub trust_manual_start: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Failure {
-    /// For how long progress may stand still before the episode has failed, seconds of header time; 0: for ever.
-    pub stuck_s: f64,
-    /// By how much progress must rise in that time, 0 to 1.
-    pub min_gain: f64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -207,12 +161,11 @@ impl Default for Config {
             scoring: Scoring::default(),
             bias: Bias::default(),
             episode: Episode::default(),
-            progress: Progress::default(),
-            success: Success::default(),
-            failure: Failure::default(),
+            progress: ProgressSettings::default(),
+            success: SuccessSettings::default(),
+            failure: FailureSettings::default(),
             calibration: CalibrationFile::default(),
             reset: Reset::default(),
-            typical: None,
         }
     }
 }
@@ -249,49 +202,12 @@ impl Default for Bias {
 
 impl Default for Episode {
     fn default() -> Self {
-        Self { auto_start: true, max_duration_s: 120.0, signal_topic: String::new() }
-    }
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        let ProgressSettings { mode, scale, goal_nats, min_span_nats, .. } = ProgressSettings::default();
-        Self { mode, scale, goal_nats, min_span_nats }
-    }
-}
-
-impl Default for Success {
-    fn default() -> Self {
-        let SuccessSettings {
-            threshold_nats,
-            window,
-            hold_s,
-            min_frames,
-            min_change,
-            max_age_s,
-            max_gap_s,
-            max_spread_nats,
-            after_instruction_s,
-        } = SuccessSettings::default();
         Self {
-            threshold_nats,
-            window,
-            hold_s,
-            min_frames,
-            min_change,
-            max_age_s,
-            max_gap_s,
-            max_spread_nats,
-            after_instruction_s,
+            auto_start: true,
+            max_duration_s: 120.0,
+            signal_topic: String::new(),
             trust_manual_start: false,
         }
-    }
-}
-
-impl Default for Failure {
-    fn default() -> Self {
-        let FailureSettings { stuck_s, min_gain } = FailureSettings::default();
-        Self { stuck_s, min_gain }
     }
 }
 
@@ -407,59 +323,22 @@ impl Config {
         EpisodeLimits { max_duration_s: self.episode.max_duration_s, score_every: self.scoring.every }
     }
 
-    pub fn progress_settings(&self) -> ProgressSettings {
-        let Progress { mode, scale, goal_nats, min_span_nats } = self.progress;
-        ProgressSettings { mode, scale, goal_nats, min_span_nats, typical: self.typical }
-    }
-
-    pub fn success_settings(&self) -> SuccessSettings {
-        let Success {
-            threshold_nats,
-            window,
-            hold_s,
-            min_frames,
-            min_change,
-            max_age_s,
-            max_gap_s,
-            max_spread_nats,
-            after_instruction_s,
-            trust_manual_start: _,
-        } = self.success;
-        SuccessSettings {
-            threshold_nats,
-            window,
-            hold_s,
-            min_frames,
-            min_change,
-            max_age_s,
-            max_gap_s,
-            max_spread_nats,
-            after_instruction_s,
-        }
-    }
-
-    pub fn failure_settings(&self) -> FailureSettings {
-        let Failure { stuck_s, min_gain } = self.failure;
-        FailureSettings { stuck_s, min_gain }
-    }
-
     /// Takes threshold and typical rewards from a calibration, which must have been checked.
     pub fn use_calibration(&mut self, calibration: &Calibration) {
         let &Calibration { threshold_nats, first_nats, final_nats, .. } = calibration;
         self.success.threshold_nats = threshold_nats;
-        self.typical = Some(TypicalRewards { first_nats, final_nats });
+        self.progress.typical = Some(TypicalRewards { first_nats, final_nats });
     }
 
     /// What a calibration must have been made for, to be used with this configuration and a loaded model.
     pub fn in_use<'a>(&self, model: &'a ModelInfo, instruction: Option<&'a str>) -> InUse<'a> {
-        let Success { window, hold_s, min_frames, .. } = self.success;
         InUse {
             fingerprint: &model.fingerprint,
             chat_template: model.chat_template,
             max_pixels: model.max_pixels,
             sampling_rate_hz: self.sampling.rate_hz,
             bias_control: self.bias.control,
-            success: CalibratedSuccess { window, hold_s, min_frames },
+            success: CalibratedSuccess::of(&self.success),
             instruction,
         }
     }
@@ -528,7 +407,7 @@ mod tests {
         assert_eq!(config.sampling.rate_hz, 4.0);
         assert_eq!((config.success.hold_s, config.success.window), (2.0, 4));
         assert_eq!(config.instruction, "lift");
-        assert_eq!(config.success.threshold_nats, Success::default().threshold_nats);
+        assert_eq!(config.success.threshold_nats, SuccessSettings::default().threshold_nats);
     }
 
     #[test]

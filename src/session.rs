@@ -130,15 +130,15 @@ impl Session {
             instruction,
             rule: InstructionRule::default(),
             episodes_started: 0,
-            tracker: ProgressTracker::new(config.progress_settings()),
-            detector: SuccessDetector::new(config.success_settings()),
+            tracker: ProgressTracker::new(config.progress),
+            detector: SuccessDetector::new(config.success),
             threshold_nats: config.success.threshold_nats,
             auto_start: config.episode.auto_start,
             resets: !config.reset.service.is_empty(),
             resets_on_timeout: config.reset.on_timeout,
             resets_on_failure: config.reset.on_failure,
-            trusts_manual_start: config.success.trust_manual_start,
-            failures: FailureDetector::new(config.failure_settings()),
+            trusts_manual_start: config.episode.trust_manual_start,
+            failures: FailureDetector::new(config.failure),
             phase: Phase::Inactive,
             running: None,
             latencies: Latencies::default(),
@@ -374,15 +374,15 @@ impl Session {
         self.auto_start = config.episode.auto_start;
         self.resets_on_timeout = config.reset.on_timeout;
         self.resets_on_failure = config.reset.on_failure;
-        self.trusts_manual_start = config.success.trust_manual_start;
-        self.failures.configure(config.failure_settings());
-        self.tracker.configure(config.progress_settings());
+        self.trusts_manual_start = config.episode.trust_manual_start;
+        self.failures.configure(config.failure);
+        self.tracker.configure(config.progress);
         for camera in &mut self.cameras {
             camera.buffer.set_limits(config.episode_limits());
-            camera.tracker.configure(config.progress_settings());
+            camera.tracker.configure(config.progress);
         }
-        if self.detector.settings() != config.success_settings() {
-            self.detector.configure(config.success_settings());
+        if self.detector.settings() != config.success {
+            self.detector.configure(config.success);
             self.threshold_nats = config.success.threshold_nats;
             self.verdict = Verdict::Gathering;
         }

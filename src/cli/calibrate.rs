@@ -11,12 +11,12 @@ use clap::Args;
 use super::Outcome;
 use super::dataset::{self, Examination};
 use super::report::{check_writable, print};
-use super::settings::{ScoringArgs, success_rule};
+use super::settings::ScoringArgs;
 use crate::evaluation::{Entry, Manifest, end_score, peak_score};
 use crate::offline::judged;
 use crate::reward::{
-    BiasControl, Bootstrap, CALIBRATION_VERSION, CalibratedModel, Calibration, EpisodeCounts, Estimate,
-    RocPoint, SuccessSettings, Threshold, quantile, roc, threshold_for,
+    BiasControl, Bootstrap, CALIBRATION_VERSION, CalibratedModel, CalibratedSuccess, Calibration,
+    EpisodeCounts, Estimate, RocPoint, SuccessSettings, Threshold, quantile, roc, threshold_for,
 };
 use crate::vlm::VideoVlm;
 
@@ -63,7 +63,7 @@ pub fn run(args: &CalibrateArgs) -> Result<Outcome> {
         static_samples: 0,
         wrong: false,
     };
-    let settings = config.success_settings();
+    let settings = config.success;
     let (scored, errors) =
         dataset::for_each(&manifest, |entry| score(&model, entry, &examination, settings))?;
     let of = |success: bool| -> Vec<&Scored> { scored.iter().filter(|s| s.success == success).collect() };
@@ -85,7 +85,7 @@ pub fn run(args: &CalibrateArgs) -> Result<Outcome> {
         max_pixels: info.max_pixels,
         sampling_rate_hz: config.sampling.rate_hz,
         bias_control: config.bias.control,
-        success: success_rule(&config),
+        success: CalibratedSuccess::of(&config.success),
         date: utc_date(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
         episodes: EpisodeCounts { successes: successes.len(), failures: failures.len() },
         auc,

@@ -174,13 +174,10 @@ pub fn run(args: &EvalArgs) -> Result<Outcome> {
         check_writable(file)?;
     }
     let model = args.scoring.load(name, &config)?;
-    let calibration = match &args.calibration {
-        Some(file) => Some(calibrate(file, &ScoringArgs::in_use(&model, &config, None), &mut config)?),
-        None => None,
-    };
+    let calibration = calibrate(&args.calibration, &model, None, &mut config)?;
     let examine = |entry: &Entry| {
         if let Some(calibration) = &calibration {
-            calibration.check(&ScoringArgs::in_use(&model, &config, Some(&entry.instruction)))?;
+            calibration.check(&config.in_use(model.info(), Some(&entry.instruction)))?;
         }
         examine(args, &config, &model, entry)
     };
@@ -218,7 +215,7 @@ fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> 
             gvl::curves(model, entry, &frames, &prefixes.lengths(frames.len()), args.seed)?
         }
     };
-    let settings = config.success_settings();
+    let settings = config.success;
     let measures = EpisodeMeasures::of(&curves, settings).context("the episode has no frames")?;
     let thumbnails = match args.html {
         Some(_) => {
@@ -278,7 +275,7 @@ fn evaluation(
         })
         .collect();
     let bootstrap = Bootstrap { seed: args.seed, ..Bootstrap::default() };
-    let SuccessSettings { threshold_nats, window, hold_s, min_frames, .. } = config.success_settings();
+    let SuccessSettings { threshold_nats, window, hold_s, min_frames, .. } = config.success;
     let calibration = args.calibration.as_ref().map(|file| file.display().to_string());
     let info = model.info();
     Evaluation {
@@ -318,7 +315,7 @@ fn guards(config: &Config, episodes: &[Examined]) -> Vec<AblationRow> {
         .zip(&curves)
         .map(|(&Examined { success, completed_s, .. }, curve)| Judged { success, completed_s, curve })
         .collect();
-    ablation(&judged, config.success_settings())
+    ablation(&judged, config.success)
 }
 
 /// The successes of a manifest, on which a model should climb.

@@ -14,7 +14,7 @@ use crate::offline::{
     Control, CurvePoint, SampledFrame, Scoring, first_success, judged, readings, score_control,
     score_prefixes,
 };
-use crate::reward::{BiasControl, Calibration, ProgressSettings, ProgressTracker, TypicalRewards, voc};
+use crate::reward::{BiasControl, ProgressTracker, voc};
 use crate::vlm::VideoVlm;
 
 #[derive(Debug, Args)]
@@ -52,17 +52,11 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     let model = args.scoring.load(&args.model, &config)?;
     let rule = InstructionRule { model: Some(model.instruction_check()), ..InstructionRule::default() };
     let instruction = rule.accept(&args.instruction)?;
-    let calibration = match &args.calibration {
-        Some(file) => {
-            let in_use = ScoringArgs::in_use(&model, &config, Some(&instruction));
-            Some(calibrate(file, &in_use, &mut config)?)
-        }
-        None => None,
-    };
+    calibrate(&args.calibration, &model, Some(&instruction), &mut config)?;
     let controlled = config.bias.control == BiasControl::Static;
     let lengths = args.scoring.prefixes(&config).lengths(frames.len());
     let scores = score(args, &model, &frames, &instruction, &lengths, controlled)?;
-    report(args, &config, calibration.as_ref(), &instruction, &scores).print(args.json)
+    report(args, &config, &instruction, &scores).print(args.json)
 }
 
 /// The rewards, and what success is judged by.
@@ -103,19 +97,11 @@ fn read_frames(args: &ScoreArgs, sample_fps: f64) -> Result<Vec<SampledFrame>> {
     }
 }
 
-fn report(
-    args: &ScoreArgs,
-    config: &Config,
-    calibration: Option<&Calibration>,
-    instruction: &str,
-    scores: &Scores,
-) -> Report {
+fn report(args: &ScoreArgs, config: &Config, instruction: &str, scores: &Scores) -> Report {
     let Scores { curve, control } = scores;
     let judged = judged(curve, control.as_ref());
     let readings = readings(curve, control.as_ref());
-    let typical = calibration
-        .map(|found| TypicalRewards { first_nats: found.first_nats, final_nats: found.final_nats });
-    let mut progress = ProgressTracker::new(ProgressSettings { typical, ..config.progress_settings() });
+    let mut progress = ProgressTracker::new(config.progress);
     let row = |(index, point): (usize, &CurvePoint)| PrefixRow {
         frames: point.frames,
         time_s: point.time_s,
@@ -133,6 +119,6 @@ fn report(
         chat_template: config.model.chat_template,
         prefixes: curve.iter().enumerate().map(row).collect(),
         voc: voc(&rewards),
-        success: first_success(&judged, config.success_settings()).is_some(),
+        success: first_success(&judged, config.success).is_some(),
     }
 }

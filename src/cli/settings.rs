@@ -1,6 +1,6 @@
 //! The options that every command has which asks a model, and what becomes of them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -8,7 +8,7 @@ use clap::Args;
 use super::model;
 use crate::config::Config;
 use crate::offline::Prefixes;
-use crate::reward::{BiasControl, CalibratedSuccess, Calibration, InUse};
+use crate::reward::{BiasControl, Calibration};
 use crate::vlm::VideoVlm;
 use crate::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
 
@@ -77,34 +77,25 @@ impl ScoringArgs {
             max_instruction_tokens: config.model.max_instruction_tokens,
         })?)
     }
-
-    /// What a calibration must have been made for, to be used with this model and configuration.
-    pub fn in_use<'a>(model: &'a impl VideoVlm, config: &Config, instruction: Option<&'a str>) -> InUse<'a> {
-        let info = model.info();
-        InUse {
-            fingerprint: &info.fingerprint,
-            chat_template: info.chat_template,
-            max_pixels: info.max_pixels,
-            sampling_rate_hz: config.sampling.rate_hz,
-            bias_control: config.bias.control,
-            success: success_rule(config),
-            instruction,
-        }
-    }
 }
 
-pub fn success_rule(config: &Config) -> CalibratedSuccess {
-    let settings = config.success_settings();
-    CalibratedSuccess { window: settings.window, hold_s: settings.hold_s, min_frames: settings.min_frames }
-}
-
-/// Reads a calibration and sets the success threshold by it, if it was made for what is in use.
+/// Sets the success threshold by a calibration, the command line's or the parameter file's, if it was made for what is in
+/// use.
 ///
 /// # Errors
 /// No such file, or one made for another model or setting; each difference is named.
-pub fn calibrate(file: &Path, in_use: &InUse<'_>, config: &mut Config) -> Result<Calibration> {
-    let calibration = Calibration::read(file)?;
-    calibration.check(in_use).with_context(|| file.display().to_string())?;
-    config.success.threshold_nats = calibration.threshold_nats;
-    Ok(calibration)
+pub fn calibrate(
+    given: &Option<PathBuf>,
+    model: &impl VideoVlm,
+    instruction: Option<&str>,
+    config: &mut Config,
+) -> Result<Option<Calibration>> {
+    let of_config = (!config.calibration.file.is_empty()).then(|| PathBuf::from(&config.calibration.file));
+    let Some(file) = given.clone().or(of_config) else { return Ok(None) };
+    let calibration = Calibration::read(&file)?;
+    calibration
+        .check(&config.in_use(model.info(), instruction))
+        .with_context(|| file.display().to_string())?;
+    config.use_calibration(&calibration);
+    Ok(Some(calibration))
 }

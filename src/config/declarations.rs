@@ -159,6 +159,11 @@ pub const DECLARATIONS: &[Declaration] = &[
         "std_msgs/String topic on which a recorder says record, save, delete or exit; empty: none.",
     ),
     at_any_time(
+        "episode.trust_manual_start",
+        Bounds::Free,
+        "Who calls ~/start_episode or ~/reset_episode vouches that the task is not done: success need not be seen to be missing first.",
+    ),
+    at_any_time(
         "progress.mode",
         Bounds::Choice(&["goal", "probability", "running", "calibrated"]),
         "Between what progress runs: the episode's first reward and goal_nats, p(True) of p(True) + p(False), the first reward and the highest so far, or the typical rewards of a calibration.",
@@ -214,11 +219,6 @@ pub const DECLARATIONS: &[Declaration] = &[
         "success.after_instruction_s",
         SECONDS,
         "How long after a change of the instruction success is not called, seconds of header time; 0: off.",
-    ),
-    at_any_time(
-        "success.trust_manual_start",
-        Bounds::Free,
-        "Who calls ~/start_episode or ~/reset_episode vouches that the task is not done: success need not be seen to be missing first.",
     ),
     at_any_time(
         "failure.stuck_s",

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::Estimate;
+use super::{Estimate, SuccessSettings};
 
 /// What is taken from the reward to stop the length of an episode alone from looking like progress.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,13 @@ pub struct CalibratedSuccess {
     pub window: usize,
     pub hold_s: f64,
     pub min_frames: usize,
+}
+
+impl CalibratedSuccess {
+    /// What of a rule a calibration binds.
+    pub fn of(&SuccessSettings { window, hold_s, min_frames, .. }: &SuccessSettings) -> Self {
+        Self { window, hold_s, min_frames }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

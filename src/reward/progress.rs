@@ -33,7 +33,8 @@ pub struct TypicalRewards {
 }
 
 /// Settings of [`ProgressTracker`].
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ProgressSettings {
     pub mode: ProgressMode,
     /// For every mode but [`ProgressMode::Probability`].
@@ -45,6 +46,7 @@ pub struct ProgressSettings {
     pub min_span_nats: f64,
     /// What [`ProgressMode::Calibrated`] runs between; without it, or where the final reward is not the higher one,
     /// there is no progress in that mode.
+    #[serde(skip)]
     pub typical: Option<TypicalRewards>,
 }
 

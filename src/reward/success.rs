@@ -1,10 +1,13 @@
+use serde::{Deserialize, Serialize};
+
 mod verdict;
 
 pub use verdict::{Staleness, Verdict};
 
 /// Settings of [`SuccessDetector`]. The rule is the paper's: threshold and window. All others are guards, which can only
 /// hold a success back.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct SuccessSettings {
     /// The mean of the last [`Self::window`] rewards must reach this, nats.
     pub threshold_nats: f64,

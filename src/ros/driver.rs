@@ -281,7 +281,7 @@ impl Driver {
     }
 
     fn configured(&mut self, mut config: Config, names: &[String]) {
-        config.typical = self.typical;
+        config.progress.typical = self.typical;
         self.session.configure(&config);
         self.settle = Duration::from_secs_f64(config.reset.settle_s);
         if names.iter().any(|name| name == "instruction")

@@ -174,7 +174,7 @@ impl Driver {
             parameters.config()?
         };
         config.use_calibration(calibration);
-        self.typical = config.typical;
+        self.typical = config.progress.typical;
         self.session.configure(&config);
         self.publish_changed(&["success.threshold_nats"]);
         Ok(())

@@ -33,7 +33,7 @@ impl Camera {
                     instruction.clone(),
                 ),
                 account: FrameAccount::default(),
-                tracker: ProgressTracker::new(config.progress_settings()),
+                tracker: ProgressTracker::new(config.progress),
                 change: ChangeMeter::new(),
                 newest: None,
                 fresh: false,

@@ -522,7 +522,7 @@ fn an_episode_that_leads_nowhere_has_failed_and_resets_where_that_is_wanted() {
 fn who_begins_an_episode_by_hand_may_vouch_for_it() {
     for trusted in [false, true] {
         let mut config = config("");
-        config.success.trust_manual_start = trusted;
+        config.episode.trust_manual_start = trusted;
         config.episode.auto_start = false;
         let mut bench = Bench::new(&config);
         bench.session.start_episode().unwrap();

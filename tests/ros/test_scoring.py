@@ -224,7 +224,7 @@ def test_every_third_prefix_is_scored_or_on_request(start_node, peer):
 
 
 def test_a_frozen_video_is_no_success_and_the_reason_is_told(start_node, peer):
-    start_node(success__threshold_nats=-100.0, success__min_frames=1, success__hold_s=0.0, success__trust_manual_start=True)
+    start_node(success__threshold_nats=-100.0, success__min_frames=1, success__hold_s=0.0, episode__trust_manual_start=True)
     assert peer.call("reset_episode").success
     peer.film([80] * 5)
     wait_until(lambda: peer.status("episode")[2]["verdict"] == "unchanged_video", "diagnostics name the guard")

@@ -103,7 +103,7 @@ fn examine(
 
 fn row(model: &str, sample_fps: f64, curves: &[Curves], seed: u64) -> Row {
     // Whether success would be called is no part of a sweep; the rest does not depend on the settings.
-    let settings = Config::default().success_settings();
+    let settings = Config::default().success;
     let both: Vec<(CurveMeasures, CurveMeasures)> = curves
         .iter()
         .filter_map(|found| {
