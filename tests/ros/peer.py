@@ -154,7 +154,10 @@ class Peer:
         client = self.node.create_client(kind, f"topreward/{service}")
         assert client.wait_for_service(PATIENCE_S), f"no service {service}"
         time.sleep(0.1)  # the node must know of the client too, or its answer is lost
-        return self.result(client.call_async(kind.Request(**fields)))
+        try:
+            return self.result(client.call_async(kind.Request(**fields)))
+        finally:
+            self.node.destroy_client(client)
 
     def set_instruction(self, text):
         return self.call("set_instruction", SetInstruction, instruction=text)
