@@ -44,13 +44,15 @@ def completed(times, progress):
     return None if first >= len(times) else round(float(times[first]), 3)
 
 
-def convert(path, out, fps, colours):
+def convert(path, out, fps, tail_s, colours):
     data = np.load(path)
     setup = read_setup(path)
     ends = np.cumsum(data["jpeg_length"])
     folder = out / path.stem
     folder.mkdir(parents=True, exist_ok=True)
-    for number, index in enumerate(indices(data["times"], fps)):
+    shown = indices(data["times"], fps)
+    shown += shown[-1:] * round(tail_s * fps)
+    for number, index in enumerate(shown):
         begin = ends[index] - data["jpeg_length"][index]
         (folder / f"{number:04}.jpg").write_bytes(bytes(data["jpeg"][begin : ends[index]]))
     line = {
@@ -66,10 +68,11 @@ def main():
     parser.add_argument("episodes", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--fps", type=float, default=2)
+    parser.add_argument("--tail", type=float, default=0, help="seconds for which the robot stands still at the end (the last frame repeated)")
     options = parser.parse_args()
     paths = sorted(options.episodes.glob("*.npz"))
     colours = sorted({read_setup(path)["colour"] for path in paths})
-    lines = [convert(path, options.out, options.fps, colours) for path in paths]
+    lines = [convert(path, options.out, options.fps, options.tail, colours) for path in paths]
     (options.out / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     print(f"{len(lines)} episodes, {sum(line['success'] for line in lines)} successes")
 
