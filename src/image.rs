@@ -5,7 +5,7 @@ mod compressed;
 mod encoding;
 mod raw;
 
-pub use compressed::decode_compressed;
+pub use compressed::{check_compressed, decode_compressed};
 pub use raw::{ImageView, check_raw, decode_raw};
 
 /// Why an image cannot be used.

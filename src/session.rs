@@ -12,90 +12,18 @@ use crate::episode::{
     Applied, CameraFrame, DropReason, EndReason, EpisodeEvent, FrameAccount, PrefixRequest,
 };
 use crate::image::ImageError;
-use crate::instruction::{InstructionError, InstructionRule};
-use crate::reward::{
-    FailureDetector, Fusion, ProgressReading, ProgressTracker, SuccessDetector, SuccessReading, Verdict,
-};
-use crate::vlm::LogProbs;
+use crate::instruction::InstructionRule;
+use crate::reward::{FailureDetector, Fusion, ProgressTracker, SuccessDetector, SuccessReading, Verdict};
 
 mod cameras;
 mod latency;
+mod phase;
 mod report;
 
 pub use cameras::Camera;
 pub use latency::Latencies;
+pub use phase::{Effect, Phase, Refusal, ResetTicket};
 pub use report::{EpisodeReport, ProgressReport, ScorePoint, SuccessReport};
-
-/// What is to be done, in this order.
-#[derive(Debug)]
-pub enum Effect {
-    /// Hand to the engine; when it refuses, tell [`Session::queue_full`].
-    Submit(PrefixRequest),
-    EpisodeStarted(u64),
-    /// One of several cameras was scored.
-    CameraProgress(ProgressReport),
-    Progress(ProgressReport),
-    Success(SuccessReport),
-    EpisodeEnded(EpisodeReport),
-    /// Call the robot's reset once and tell [`Session::reset_answered`].
-    CallReset(ResetTicket),
-    /// Wait for `reset.settle_s` and tell [`Session::settled`].
-    Settle(ResetTicket),
-}
-
-/// Names the episode that a reset belongs to, so that an answer nobody waits for any more is recognised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ResetTicket(u64);
-
-/// Where the session stands between episodes and in them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Phase {
-    /// Nothing runs until the session is activated.
-    Inactive,
-    /// Nothing runs until there is an instruction.
-    NoInstruction,
-    /// Nothing runs until someone asks for it.
-    Idle,
-    Running,
-    /// The episode has ended and the robot's reset has been asked for.
-    Resetting,
-    /// The reset was answered; the scene comes to rest.
-    Settling,
-    /// The reset did not happen, for this reason. Nothing runs until someone asks for it.
-    ResetFailed(String),
-}
-
-impl Phase {
-    /// The name used on /diagnostics.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Inactive => "not active",
-            Self::NoInstruction => "waiting for an instruction",
-            Self::Idle => "idle",
-            Self::Running => "episode running",
-            Self::Resetting => "waiting for the reset",
-            Self::Settling => "settling after the reset",
-            Self::ResetFailed(_) => "reset failed",
-        }
-    }
-}
-
-/// Why a request was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    #[error("the node is not active: see its lifecycle state (it may still be loading the model)")]
-    Inactive,
-    #[error("there is no instruction: set the parameter \"instruction\" or call ~/set_instruction")]
-    NoInstruction,
-    #[error(transparent)]
-    Instruction(#[from] InstructionError),
-    #[error("episode {0} is running: end it with ~/end_episode or begin anew with ~/reset_episode")]
-    Running(u64),
-    #[error("no episode is running")]
-    NotRunning,
-    #[error("the running episode has no frame yet")]
-    NoFrames,
-}
 
 pub struct Session {
     cameras: Vec<Camera>,
@@ -488,7 +416,7 @@ impl Session {
         self.cameras[score.camera].note(&score);
         if self.cameras.len() > 1 {
             let camera = &mut self.cameras[score.camera];
-            let progress = camera.tracker.push(reading_of(&score));
+            let progress = camera.tracker.push(cameras::reading_of(&score));
             let report = ProgressReport { score: score.clone(), progress, verdict: self.verdict };
             self.effects.push(Effect::CameraProgress(report));
         }
@@ -500,7 +428,7 @@ impl Session {
     /// What all cameras say together.
     fn judge(&mut self, score: PrefixScore) {
         let Some(running) = &mut self.running else { return };
-        let reading = reading_of(&score);
+        let reading = cameras::reading_of(&score);
         let progress = self.tracker.push(reading);
         self.verdict = self.detector.push(SuccessReading {
             judged: reading.judged(),
@@ -550,11 +478,6 @@ impl Session {
         self.phase = Phase::Resetting;
         self.effects.push(Effect::CallReset(self.ticket()));
     }
-}
-
-fn reading_of(score: &PrefixScore) -> ProgressReading {
-    let LogProbs { log_prob_true, log_prob_false } = score.log_probs;
-    ProgressReading { log_prob_true, log_prob_false, corrected: score.corrected_nats() }
 }
 
 #[cfg(test)]

@@ -6,23 +6,33 @@ use super::ImageError;
 /// Decodes the payload of `sensor_msgs/CompressedImage`: JPEG or PNG, told apart by their first bytes, since drivers
 /// fill `format` in many ways ("jpeg", "rgb8; jpeg compressed bgr8", …). Depth formats are refused.
 pub fn decode_compressed(format: &str, data: &[u8]) -> Result<RgbImage, ImageError> {
-    let refuse = |reason: String| ImageError::Compressed { format: format.to_owned(), reason };
-    if format.contains("compressedDepth") {
-        return Err(refuse("depth has no colours; subscribe to the colour camera".into()));
-    }
+    check_compressed(format, data)?;
+    let refuse = |reason: String| refusal(format, reason);
     let reader = ImageReader::new(Cursor::new(data));
     let reader = reader.with_guessed_format().map_err(|error| refuse(error.to_string()))?;
-    if !matches!(reader.format(), Some(ImageFormat::Jpeg | ImageFormat::Png)) {
-        return Err(refuse(format!("its {} bytes are neither JPEG nor PNG", data.len())));
-    }
-    if reader.format() == Some(ImageFormat::Jpeg) && !jpeg_is_whole(data) {
-        return Err(refuse(format!("the JPEG is cut short after {} bytes", data.len())));
-    }
     let decoded = reader.decode().map_err(|error| refuse(error.to_string()))?;
     if matches!(decoded.color(), ::image::ColorType::L16) && format.contains("16UC1") {
         return Err(refuse("16UC1 is depth; subscribe to the colour camera".into()));
     }
     Ok(decoded.into_rgb8())
+}
+
+/// What shows without decoding: depth, another format, a JPEG that is cut short.
+pub fn check_compressed(format: &str, data: &[u8]) -> Result<(), ImageError> {
+    if format.contains("compressedDepth") {
+        return Err(refusal(format, "depth has no colours; subscribe to the colour camera".into()));
+    }
+    match ::image::guess_format(data) {
+        Ok(ImageFormat::Jpeg) if !jpeg_is_whole(data) => {
+            Err(refusal(format, format!("the JPEG is cut short after {} bytes", data.len())))
+        }
+        Ok(ImageFormat::Jpeg | ImageFormat::Png) => Ok(()),
+        _ => Err(refusal(format, format!("its {} bytes are neither JPEG nor PNG", data.len()))),
+    }
+}
+
+fn refusal(format: &str, reason: String) -> ImageError {
+    ImageError::Compressed { format: format.to_owned(), reason }
 }
 
 /// Whether an end-of-image marker follows the last start of a scan. The decoder fills the missing part of a cut picture

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Estimate, SuccessSettings};
+use super::{Estimate, SuccessSettings, TypicalRewards};
 
 /// What is taken from the reward to stop the length of an episode alone from looking like progress.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,6 +157,11 @@ pub enum CalibrationError {
 }
 
 impl Calibration {
+    /// What [`super::ProgressMode::Calibrated`] runs between.
+    pub fn typical(&self) -> TypicalRewards {
+        TypicalRewards { first_nats: self.first_nats, final_nats: self.final_nats }
+    }
+
     /// # Errors
     /// [`CalibrationMismatch`] with every difference. A longer hold and more frames than calibrated are none: they
     /// only call fewer.

@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::engine::{Engine, EngineEvent};
 use crate::episode::{CameraFrame, DropReason};
 use crate::image::ImageError;
-use crate::reward::TypicalRewards;
+use crate::reward::Calibration;
 use crate::session::{Effect, EpisodeReport, Phase, ResetTicket, Session};
 
 /// What can happen.
@@ -96,8 +96,8 @@ pub struct Driver {
     pub inputs: Inputs,
     pub tasks: Tasks,
     pub recorder: Recorder,
-    /// What the calibration says of earlier successes.
-    pub typical: Option<TypicalRewards>,
+    /// The calibration in use.
+    pub calibration: Option<Calibration>,
     /// The process is about to end.
     pub leaving: Arc<AtomicBool>,
     /// What was warned about the graph; each thing is said once.
@@ -171,6 +171,9 @@ impl Driver {
     fn frame(&mut self, camera: usize, frame: CameraFrame) {
         let health = &mut self.diagnostics.cameras[camera];
         health.last_image = Some((Instant::now(), Some(frame.stamp_ns)));
+        if self.session.running().is_none() {
+            health.error = None; // it was checked when it came, and nobody decodes it
+        }
         let before = self.session.cameras()[camera].samples();
         if let Err(error) = self.session.frame(camera, frame) {
             self.undecodable(camera, error);
@@ -281,7 +284,12 @@ impl Driver {
     }
 
     fn configured(&mut self, mut config: Config, names: &[String]) {
-        config.progress.typical = self.typical;
+        config.progress.typical = self.calibration.as_ref().map(Calibration::typical);
+        if let (Some(calibration), ModelState::Ready(info)) = (&self.calibration, &self.diagnostics.model)
+            && let Err(mismatch) = calibration.check(&config.in_use(info, None))
+        {
+            log::warn!("{mismatch}: its threshold does not hold for this");
+        }
         self.session.configure(&config);
         self.settle = Duration::from_secs_f64(config.reset.settle_s);
         if names.iter().any(|name| name == "instruction")

@@ -3,7 +3,7 @@ use r2r::std_msgs::msg::Header;
 
 use super::time::stamp_to_ns;
 use crate::episode::CameraFrame;
-use crate::image::{ImageError, ImageView, check_raw, decode_compressed, decode_raw};
+use crate::image::{ImageError, ImageView, check_compressed, check_raw, decode_compressed, decode_raw};
 
 /// What a camera sends.
 pub trait CameraMessage: Sized + Send + 'static {
@@ -25,6 +25,7 @@ impl CameraMessage for Image {
 
 impl CameraMessage for CompressedImage {
     fn frame(self) -> Result<CameraFrame, ImageError> {
+        check_compressed(&self.format, &self.data)?;
         let (stamp_ns, frame_id) = stamp(&self.header);
         Ok(CameraFrame::new(stamp_ns, frame_id, None, move || decode_compressed(&self.format, &self.data)))
     }

@@ -130,7 +130,7 @@ impl Parts {
             inputs,
             tasks,
             recorder: Default::default(),
-            typical: None,
+            calibration: None,
             leaving: Default::default(),
             warned: Default::default(),
         };

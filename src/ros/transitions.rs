@@ -124,7 +124,7 @@ impl Driver {
     /// The model is loaded. An instruction that does not fit it is an error here, as any other wrong parameter.
     pub fn model_ready(&mut self, info: ModelInfo, check: InstructionCheck) -> Result<(), NodeError> {
         log::info!("model {} is ready ({} parameters)", info.path, info.parameters);
-        let calibration = match self.calibration(&info) {
+        let calibration = match self.read_calibration(&info) {
             Ok(calibration) => calibration,
             Err(error) => return self.not_configured(error),
         };
@@ -141,13 +141,13 @@ impl Driver {
         }
         self.use_rule(rule);
         if let Some(calibration) = calibration {
-            self.use_calibration(&calibration)?;
+            self.use_calibration(calibration)?;
         }
         self.finish(Outcome::Success)
     }
 
     /// The calibration that the parameters name, if it was made for what is in use.
-    fn calibration(&self, info: &ModelInfo) -> Result<Option<Calibration>, NodeError> {
+    fn read_calibration(&self, info: &ModelInfo) -> Result<Option<Calibration>, NodeError> {
         let file = &self.config.calibration.file;
         if file.is_empty() {
             return Ok(None);
@@ -156,12 +156,12 @@ impl Driver {
         let instruction = self.session.instruction();
         let instruction = (!instruction.is_empty()).then_some(&**instruction);
         calibration
-            .check(&self.config.in_use(info, instruction))
+            .check(&super::parameter_services::lock(&self.parameters).config()?.in_use(info, instruction))
             .map_err(|source| NodeError::Mismatch { file: file.clone(), source })?;
         Ok(Some(calibration))
     }
 
-    fn use_calibration(&mut self, calibration: &Calibration) -> Result<(), NodeError> {
+    fn use_calibration(&mut self, calibration: Calibration) -> Result<(), NodeError> {
         let threshold_nats = calibration.threshold_nats;
         log::info!(
             "calibration of {}: success.threshold_nats is {threshold_nats:.3} (AUC {:.3})",
@@ -173,8 +173,8 @@ impl Driver {
             parameters.set_threshold(threshold_nats);
             parameters.config()?
         };
-        config.use_calibration(calibration);
-        self.typical = config.progress.typical;
+        config.use_calibration(&calibration);
+        self.calibration = Some(calibration);
         self.session.configure(&config);
         self.publish_changed(&["success.threshold_nats"]);
         Ok(())

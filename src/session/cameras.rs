@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::{Config, ConfigError};
 use crate::engine::{Control, PrefixScore};
 use crate::episode::{ChangeMeter, EpisodeBuffer, EpisodeEvent, FrameAccount};
-use crate::reward::{Fusion, ProgressTracker};
+use crate::reward::{Fusion, ProgressReading, ProgressTracker};
 use crate::vlm::LogProbs;
 
 /// One camera's side of the session.
@@ -114,6 +114,12 @@ pub(super) fn least_change(cameras: &[Camera]) -> f64 {
 
 /// How far the cameras' newest judged rewards lie apart, nats; 0 for one camera.
 pub(super) fn spread_nats(cameras: &[Camera]) -> f64 {
-    let judged = || cameras.iter().filter_map(|camera| Some(camera.newest.as_ref()?.judged_nats()));
+    let judged = || cameras.iter().filter_map(|camera| Some(reading_of(camera.newest.as_ref()?).judged()));
     judged().fold(f64::NEG_INFINITY, f64::max) - judged().fold(f64::INFINITY, f64::min)
+}
+
+/// A score as the reward layer reads it.
+pub(super) fn reading_of(score: &PrefixScore) -> ProgressReading {
+    let LogProbs { log_prob_true, log_prob_false } = score.log_probs;
+    ProgressReading { log_prob_true, log_prob_false, corrected: score.corrected_nats() }
 }

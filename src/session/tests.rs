@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use crate::engine::Control;
 use crate::episode::Frame;
+use crate::instruction::InstructionError;
 
 use crate::vlm::{InstructionCheck, LogProbs, VlmError};
 use ::image::RgbImage;

@@ -29,9 +29,8 @@ SETTLE_S = 1.5
 # Threads that infer: the engine's own, and rayon's, which have the name of the thread that started them.
 INFERENCE = ("engine", "rayon")
 MOST_CPU_PERCENT = 10.0
-# When other programs hold the node up, frames wait to be decoded, up to CAPACITY of src/ros/camera.rs for each camera;
-# the memory that they took is not given back. Own memory must not grow by more than that.
-WAITING_FRAMES = 30
+# The allocator keeps a little more from time to time; a stalled machine may hold more frames, and says so here.
+MOST_GROWTH_MIB = 8.0
 
 
 def arguments():
@@ -297,11 +296,10 @@ def report(options, measured):
         f", mean {1e3 * statistics.fmean(latencies or [float('nan')]):.1f}"
     )
     print(f"account: {measured['account_line']}")
-    most_growth = options.cameras * WAITING_FRAMES * 3 * WIDTH * HEIGHT / 2**20
     limits = [
         (offered == sent, "every frame was delivered"),
         (outside < MOST_CPU_PERCENT, f"below {MOST_CPU_PERCENT:g} % of a core outside inference"),
-        (growth < most_growth, f"own memory {growth:+.1f} MiB, less than {most_growth:.1f}"),
+        (growth < MOST_GROWTH_MIB, f"own memory {growth:+.1f} MiB, less than {MOST_GROWTH_MIB:.0f}"),
         (accounted == offered and "pending" not in account, "the account adds up"),
         (measured["exit_code"] == 0, f"exit status {measured['exit_code']}"),
         (not measured["errors"], "no error on /diagnostics" + "".join(f"\n      {error}" for error in measured["errors"])),
