@@ -4,7 +4,6 @@ mod bar;
 mod calibrate;
 mod dataset;
 mod eval;
-mod frames;
 mod model;
 mod report;
 mod score;

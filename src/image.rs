@@ -29,4 +29,6 @@ pub enum ImageError {
     Yuv { encoding: String, reason: String },
     #[error("the compressed image (format \"{format}\") cannot be decoded: {reason}")]
     Compressed { format: String, reason: String },
+    #[error("cannot use {file}: {reason}")]
+    File { file: String, reason: String },
 }

@@ -5,10 +5,11 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 
-use super::{bar, frames};
+use super::bar;
 use crate::evaluation::{Curves, Entry, LineError, Manifest};
 use crate::instruction::InstructionRule;
 use crate::offline::{Control, Prefixes, SampledFrame, Scoring, score_control, score_prefixes};
+use crate::recording::{Footage, Pictures, Video, sample};
 use crate::vlm::VideoVlm;
 
 /// How the episodes of a data set are scored.
@@ -76,10 +77,11 @@ fn tell(bar: &ProgressBar, error: &LineError) {
 /// # Errors
 /// An episode that cannot be read.
 pub fn read_frames(entry: &Entry, sample_fps: f64) -> Result<Vec<SampledFrame>> {
-    match entry.fps {
-        Some(fps) => frames::from_folder(&entry.path, fps, sample_fps),
-        None => frames::from_video(&entry.path, sample_fps),
-    }
+    let footage: Box<dyn Footage> = match entry.fps {
+        Some(fps) => Box::new(Pictures::open(&entry.path, fps)?),
+        None => Box::new(Video::open(&entry.path)?),
+    };
+    Ok(sample(&*footage, &entry.name, sample_fps)?.frames)
 }
 
 /// All curves of an episode that are asked for.

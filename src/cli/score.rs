@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, Args};
 
+use super::bar;
 use super::report::{PrefixRow, Report};
 use super::settings::{ScoringArgs, calibrate};
-use super::{bar, frames};
 use crate::config::Config;
 use crate::instruction::InstructionRule;
 use crate::offline::{
     Control, CurvePoint, SampledFrame, Scoring, first_success, judged, readings, score_control,
     score_prefixes,
 };
+use crate::recording::{Footage, Pictures, Video, sample};
 use crate::reward::{BiasControl, ProgressTracker, voc};
 use crate::vlm::VideoVlm;
 
@@ -90,11 +91,12 @@ fn score(
 }
 
 fn read_frames(args: &ScoreArgs, sample_fps: f64) -> Result<Vec<SampledFrame>> {
-    match (&args.video, &args.frames, args.fps) {
-        (Some(file), _, _) => frames::from_video(file, sample_fps),
-        (_, Some(folder), Some(fps)) => frames::from_folder(folder, fps, sample_fps),
+    let (footage, name): (Box<dyn Footage>, _) = match (&args.video, &args.frames, args.fps) {
+        (Some(file), _, _) => (Box::new(Video::open(file)?), file),
+        (_, Some(folder), Some(fps)) => (Box::new(Pictures::open(folder, fps)?), folder),
         _ => bail!("give --video FILE, or --frames DIR with --fps F"),
-    }
+    };
+    Ok(sample(&*footage, &name.display().to_string(), sample_fps)?.frames)
 }
 
 fn report(args: &ScoreArgs, config: &Config, instruction: &str, scores: &Scores) -> Report {

@@ -20,13 +20,32 @@ arm._IK_ITERATIONS = 8
 FPS = 10
 MAX_STEPS = 160
 STEP_METRES = 0.025
-KINDS = {
-    "success": 0.44, "halfway": 0.14, "miss": 0.09, "drop": 0.09, "offgoal": 0.08, "putback": 0.07, "idle": 0.05, "wander": 0.04,
-}  # fmt: skip
-# Where "halfway" stops: mostly late, where a frame looks most like success.
-STOP_PHASES = {
-    Phase.HOVER: 0.10, Phase.DESCEND: 0.13, Phase.CLOSE: 0.10, Phase.LIFT: 0.12, Phase.TRAVERSE: 0.22, Phase.LOWER: 0.18, Phase.OPEN: 0.15,
-}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What kinds of episodes there are, how often, and how they fail."""
+
+    kinds: dict
+    stop_phases: dict  # where "halfway" stops
+    drop_at: tuple  # share of the way at which "drop" lets go
+    off: tuple  # metres from block to goal where "offgoal" sets down
+
+
+ORDINARY = Mix(
+    kinds={"success": 0.44, "halfway": 0.14, "miss": 0.09, "drop": 0.09, "offgoal": 0.08, "putback": 0.07, "idle": 0.05, "wander": 0.04},
+    # Mostly late, where a frame looks most like success.
+    stop_phases={
+        Phase.HOVER: 0.10, Phase.DESCEND: 0.13, Phase.CLOSE: 0.10, Phase.LIFT: 0.12, Phase.TRAVERSE: 0.22, Phase.LOWER: 0.18, Phase.OPEN: 0.15,
+    },
+    drop_at=(0.02, 0.35), off=(0.05, 0.085),
+)  # fmt: skip
+# On both sides of the border of success: for training, and for thresholds that are to hold there.
+BORDER = Mix(
+    kinds={"success": 0.22, "halfway": 0.42, "drop": 0.16, "offgoal": 0.20},
+    stop_phases={Phase.TRAVERSE: 0.15, Phase.LOWER: 0.25, Phase.OPEN: 0.35, Phase.RETREAT: 0.25},
+    drop_at=(0.5, 0.95), off=(0.031, 0.06),
+)  # fmt: skip
 EMPTY_HANDED = (Phase.LIFT, Phase.TRAVERSE, Phase.LOWER, Phase.OPEN, Phase.RETREAT)
 
 
@@ -67,7 +86,7 @@ class Episode:
 class Script:
     """Turns the environment's own pick-and-place controller into one kind of episode."""
 
-    def __init__(self, rng, setup, block_start, hold):
+    def __init__(self, rng, setup, block_start, hold, mix):
         self.rng, self.setup, self.start = rng, setup, block_start
         self.speed = rng.uniform(0.6, 1.4)
         self.controller = PickPlaceController(STEP_METRES * self.speed)
@@ -75,16 +94,16 @@ class Script:
         self.length = int(rng.integers(40, 120))
         self.hold = int(rng.integers(*hold))
         self.dwell = int(rng.integers(12, 50))
-        self.stop_phase = draw(rng, STOP_PHASES)
+        self.stop_phase = draw(rng, mix.stop_phases)
         self.stop_step = int(rng.integers(0, 6))
-        self.drop_at, self.turn_at = rng.uniform(0.02, 0.35), rng.uniform(0.2, 0.8)
+        self.drop_at, self.turn_at = rng.uniform(*mix.drop_at), rng.uniform(0.2, 0.8)
         self.dropped_step = self.stopped_step = self.waypoint = None
         self.returning = False
         self.jaw = 1.0
         angle = rng.uniform(0, 2 * np.pi)
         direction = np.array([np.cos(angle), np.sin(angle), 0])
         self.miss = direction * rng.uniform(0.045, 0.075) if setup.kind == "miss" else np.zeros(3)
-        self.off = direction * rng.uniform(0.05, 0.085) if setup.kind == "offgoal" else np.zeros(3)
+        self.off = direction * rng.uniform(*mix.off) if setup.kind == "offgoal" else np.zeros(3)
         self.leaves = rng.random() < 0.3
 
     def ended(self, step):
@@ -149,15 +168,15 @@ class Script:
 class Simulator:
     """Runs episodes; `camera` may be None to simulate without pictures."""
 
-    def __init__(self, camera):
-        self.camera = camera
+    def __init__(self, camera, mix=ORDINARY):
+        self.camera, self.mix = camera, mix
         self.env = lerobot_env_so101.SO101PickPlaceGymEnv(random_block_position=True, action_scale=STEP_METRES)
         self.jaw_range = self.env.model.actuator("gripper").ctrlrange
 
     def _setup(self, rng, seed, kind, colour, distractor_share, start):
         colours = [str(name) for name in rng.permutation(list(COLOURS))]
         colours.sort(key=lambda name: name != colour)  # the wanted one first, if any
-        setup = Setup(seed, kind or draw(rng, KINDS), colours[0], self.env.goal_pos)
+        setup = Setup(seed, kind or draw(rng, self.mix.kinds), colours[0], self.env.goal_pos)
         wanted = (2 if rng.random() < 0.3 else 1) if rng.random() < distractor_share else 0
         still = setup.kind in ("idle", "wander", "halfway")
         taken = [start[:2], setup.goal[:2]]
@@ -180,7 +199,7 @@ class Simulator:
         observation, _ = self.env.reset(seed=int(seed))
         start = observation["environment_state"][:3].astype(float)
         setup = self._setup(rng, seed, kind, colour, distractor_share, start)
-        script = Script(rng, setup, start, hold)
+        script = Script(rng, setup, start, hold, self.mix)
         if self.camera:
             # Dice of its own: the same seed gives the same motion without pictures.
             self.camera.arrange(np.random.default_rng([seed, 1]), setup)

@@ -1,7 +1,8 @@
 """Render a split of episodes: `python tools/sim/generate.py train OUT --episodes 2600 --seconds 2100`.
 
-train: 5 Hz, pictures as the engine's processor resizes them (128 high, 160 wide), one .npy each.
-held-out: 5 Hz and every half second besides, 320x240 JPEG, one third with distractors, from seeds of their own.
+train, train-border: 5 Hz, pictures as the engine's processor resizes them (128 high, 160 wide), one .npy each.
+held-out, held-out-border, calibration, calibration-border: 5 Hz and every half second besides, 320x240 JPEG, one third with
+distractors, from seeds of their own. "border": stops, drops and misplaced blocks close to success.
 Every episode NAME.npz holds state, labels and setup. Two workers share the seeds by parity; a rerun goes on where it stopped.
 """
 
@@ -15,7 +16,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-FIRST_SEED = {"train": 100_000, "held-out": 900_000}
+FIRST_SEED = {
+    "train": 100_000, "train-border": 300_000, "calibration": 500_000, "calibration-border": 600_000, "held-out": 900_000,
+    "held-out-border": 970_000,
+}  # fmt: skip
 TRAIN_SIZE = (160, 128)
 WORKERS = 2
 
@@ -38,7 +42,7 @@ def save(episode, path, split):
     state = dict(
         gripper=episode.gripper, block=episode.block, opening=episode.opening, progress=episode.progress, times=episode.times, setup=describe(episode)
     )
-    if split == "train":
+    if split.startswith("train"):
         small = [np.asarray(Image.fromarray(f).resize(TRAIN_SIZE, Image.Resampling.BICUBIC)) for f in episode.frames]
         np.save(path.with_suffix(".npy"), np.stack(small))
     else:
@@ -59,10 +63,10 @@ def held_out_episode(simulator, seed, index):
 
 
 def work(worker, split, out, episodes, deadline):
-    from episode import Simulator
+    from episode import BORDER, ORDINARY, Simulator
     from scene import Camera
 
-    simulator = Simulator(Camera())
+    simulator = Simulator(Camera(), BORDER if split.endswith("-border") else ORDINARY)
     started = time.time()
     for count, index in enumerate(range(worker, episodes, WORKERS)):
         seed = FIRST_SEED[split] + index
@@ -71,7 +75,7 @@ def work(worker, split, out, episodes, deadline):
             continue
         if time.time() > deadline:
             break
-        if split == "train":
+        if split.startswith("train"):
             episode = simulator.run(seed)
         else:
             episode = held_out_episode(simulator, seed, index)
