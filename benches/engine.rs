@@ -102,5 +102,54 @@ fn episodes(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, steps, episodes);
+/// What `bias.control: static` costs beside an episode that is scored after every frame: nothing, the control as the
+/// engine keeps it (the first frame is encoded once), and a second episode that is given the first frame again and again.
+fn control(criterion: &mut Criterion) {
+    let model = load();
+    let mut group = criterion.benchmark_group("control");
+    group.sample_size(10);
+    let frames = video(16);
+    let first = &frames[0].0;
+    let ask = |episode: &mut QwenEpisode| {
+        black_box(model.score(episode, INSTRUCTION).expect("a score"));
+    };
+    group.bench_function("off", |bencher| {
+        bencher.iter(|| {
+            let mut episode = model.new_episode();
+            for (rgb, time_s) in &frames {
+                model.append(&mut episode, rgb, *time_s).expect("appended");
+                ask(&mut episode);
+            }
+        });
+    });
+    group.bench_function("static", |bencher| {
+        bencher.iter(|| {
+            let mut episode = model.new_episode();
+            let mut still: Option<QwenEpisode> = None;
+            for (rgb, time_s) in &frames {
+                model.append(&mut episode, rgb, *time_s).expect("appended");
+                ask(&mut episode);
+                match &mut still {
+                    Some(still) => model.append_first_again(still, *time_s).expect("repeated"),
+                    None => still = Some(model.begin_control(&mut episode).expect("a control")),
+                }
+                still.as_mut().into_iter().for_each(ask);
+            }
+        });
+    });
+    group.bench_function("a second episode", |bencher| {
+        bencher.iter(|| {
+            let (mut episode, mut still) = (model.new_episode(), model.new_episode());
+            for (rgb, time_s) in &frames {
+                for (episode, rgb) in [(&mut episode, rgb), (&mut still, first)] {
+                    model.append(episode, rgb, *time_s).expect("appended");
+                    ask(episode);
+                }
+            }
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, steps, episodes, control);
 criterion_main!(benches);

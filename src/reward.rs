@@ -24,4 +24,4 @@ pub use roc::{
     Bootstrap, Estimate, NoThreshold, Random, RocPoint, Threshold, auc, quantile, roc, threshold_for,
 };
 pub use success::{Staleness, SuccessDetector, SuccessReading, SuccessSettings, Verdict};
-pub use voc::voc;
+pub use voc::{spearman, voc};

@@ -139,7 +139,7 @@ impl Session {
                     running.frames += 1;
                 }
                 if let Some(frame) = &request.new_frame {
-                    camera.change.push(&frame.rgb);
+                    camera.sampled(frame);
                 }
                 self.effects.push(Effect::Submit(request));
             }

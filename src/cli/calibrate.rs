@@ -114,7 +114,7 @@ fn score(
     examination: &Examination,
     settings: SuccessSettings,
 ) -> Result<Scored> {
-    let frames = dataset::read_frames(entry, examination.sample_fps)?;
+    let frames = dataset::read_frames(entry, examination.sample_fps)?.frames;
     let curves = dataset::curves(model, entry, &frames, examination)?;
     let curve = judged(&curves.reward, curves.control.as_ref());
     let too_short = || {

@@ -9,7 +9,7 @@ use super::bar;
 use crate::evaluation::{Curves, Entry, LineError, Manifest};
 use crate::instruction::InstructionRule;
 use crate::offline::{Control, Prefixes, SampledFrame, Scoring, score_control, score_prefixes};
-use crate::recording::{Footage, Pictures, Video, sample};
+use crate::recording::{Footage, Pictures, Sampled, Video, sample};
 use crate::vlm::VideoVlm;
 
 /// How the episodes of a data set are scored.
@@ -75,13 +75,18 @@ fn tell(bar: &ProgressBar, error: &LineError) {
 /// The sampled frames of an episode.
 ///
 /// # Errors
-/// An episode that cannot be read.
-pub fn read_frames(entry: &Entry, sample_fps: f64) -> Result<Vec<SampledFrame>> {
+/// An episode that cannot be read, or whose `progress` is of another number of frames.
+pub fn read_frames(entry: &Entry, sample_fps: f64) -> Result<Sampled> {
     let footage: Box<dyn Footage> = match entry.fps {
         Some(fps) => Box::new(Pictures::open(&entry.path, fps)?),
         None => Box::new(Video::open(&entry.path)?),
     };
-    Ok(sample(&*footage, &entry.name, sample_fps)?.frames)
+    let sampled = sample(&*footage, &entry.name, sample_fps)?;
+    if let Some(progress) = &entry.progress {
+        let (told, recorded) = (progress.len(), sampled.recorded_s.len());
+        ensure!(told == recorded, "\"progress\" has {told} numbers for {recorded} recorded frames");
+    }
+    Ok(sampled)
 }
 
 /// All curves of an episode that are asked for.

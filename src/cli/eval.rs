@@ -21,9 +21,9 @@ use super::settings::{ScoringArgs, calibrate};
 use crate::config::Config;
 use crate::evaluation::{
     AblationRow, CurveMeasures, Curves, Entry, EpisodeMeasures, Judged, Labelled, LineError, Manifest,
-    Summary, ablation, overall_and_groups,
+    ModeRow, Summary, Tracked, ablation, overall_and_groups, progress_modes,
 };
-use crate::offline::{CurvePoint, Prefixes};
+use crate::offline::{CurvePoint, Prefixes, readings};
 use crate::reward::{BiasControl, Bootstrap, SuccessSettings};
 use crate::vlm::VideoVlm;
 use crate::vlm::qwen3_vl::Qwen3Vl;
@@ -103,6 +103,8 @@ struct Evaluation {
     summaries: Vec<Summary>,
     /// What each guard costs, by the curve that success is judged by.
     ablation: Vec<AblationRow>,
+    /// What live progress says in each of its modes; none for GVL, whose figures are no log-probabilities.
+    modes: Vec<ModeRow>,
     episodes: Vec<Examined>,
     /// Lines that could not be used.
     errors: Vec<String>,
@@ -141,6 +143,9 @@ struct Examined {
     curve: Vec<Point>,
     #[serde(skip)]
     curves: Curves,
+    /// How far the task really was at each point of the curve, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truth: Option<Vec<f64>>,
     #[serde(skip)]
     thumbnails: Vec<Thumbnail>,
 }
@@ -207,12 +212,13 @@ fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> 
         static_samples: args.static_samples,
         wrong: true,
     };
-    let frames = dataset::read_frames(entry, examination.sample_fps)?;
+    let sampled = dataset::read_frames(entry, examination.sample_fps)?;
+    let frames = &sampled.frames;
     let curves = match args.method {
-        Method::Topreward => dataset::curves(model, entry, &frames, &examination)?,
+        Method::Topreward => dataset::curves(model, entry, frames, &examination)?,
         Method::Gvl => {
             let prefixes = args.scoring.prefixes.unwrap_or(Prefixes::Evenly(gvl::FRAMES));
-            gvl::curves(model, entry, &frames, &prefixes.lengths(frames.len()), args.seed)?
+            gvl::curves(model, entry, frames, &prefixes.lengths(frames.len()), args.seed)?
         }
     };
     let settings = config.success;
@@ -220,10 +226,14 @@ fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> 
     let thumbnails = match args.html {
         Some(_) => {
             let judged = measures.judged_by(config.bias.control);
-            thumbnail::of(&frames, &curves.reward, judged.called_at_s)?
+            thumbnail::of(frames, &curves.reward, judged.called_at_s)?
         }
         None => Vec::new(),
     };
+    let truth = entry.progress.as_ref().map(|progress| {
+        let scored = curves.reward.iter().map(|point| sampled.numbers[point.frames - 1]);
+        scored.map(|number| progress[number]).collect()
+    });
     let wrong_instruction = curves.wrong.as_ref().and(entry.wrong_instruction.as_deref());
     Ok(Examined {
         line: entry.line,
@@ -236,6 +246,7 @@ fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> 
         measures,
         curve: points(&curves),
         curves,
+        truth,
         thumbnails,
     })
 }
@@ -297,6 +308,10 @@ fn evaluation(
         seed: args.seed,
         summaries: overall_and_groups(&labelled, bootstrap),
         ablation: guards(config, &episodes),
+        modes: match args.method {
+            Method::Topreward => modes(config, &episodes),
+            Method::Gvl => Vec::new(),
+        },
         errors: errors.iter().map(LineError::to_string).collect(),
         episodes,
     }
@@ -316,6 +331,26 @@ fn guards(config: &Config, episodes: &[Examined]) -> Vec<AblationRow> {
         .map(|(&Examined { success, completed_s, .. }, curve)| Judged { success, completed_s, curve })
         .collect();
     ablation(&judged, config.success)
+}
+
+fn modes(config: &Config, episodes: &[Examined]) -> Vec<ModeRow> {
+    let read = |Examined { curves, .. }: &Examined| {
+        let control = curves.control.as_ref().filter(|_| config.bias.control == BiasControl::Static);
+        let idle = curves.control.as_ref().map(|idle| readings(&idle.curve, control)).unwrap_or_default();
+        (readings(&curves.reward, control), idle)
+    };
+    let read: Vec<_> = episodes.iter().map(read).collect();
+    let tracked: Vec<Tracked<'_>> = episodes
+        .iter()
+        .zip(&read)
+        .map(|(Examined { success, truth, .. }, (readings, idle))| Tracked {
+            success: *success,
+            readings,
+            truth: truth.as_deref(),
+            idle,
+        })
+        .collect();
+    progress_modes(&tracked, config.progress)
 }
 
 /// The successes of a manifest, on which a model should climb.

@@ -22,6 +22,7 @@ struct Line {
     group: Option<String>,
     wrong_instruction: Option<String>,
     completed_s: Option<f64>,
+    progress: Option<Vec<f64>>,
 }
 
 /// One labelled episode.
@@ -42,6 +43,8 @@ pub struct Entry {
     pub wrong_instruction: Option<Arc<str>>,
     /// When the task was done, seconds since the first frame.
     pub completed_s: Option<f64>,
+    /// How far the task really was at each recorded frame, 0 to 1.
+    pub progress: Option<Vec<f64>>,
 }
 
 /// A line that cannot be used, or whose episode cannot.
@@ -141,6 +144,9 @@ fn entry(folder: &Path, number: usize, text: &[u8]) -> Result<Entry, String> {
     if line.completed_s.is_some_and(|seconds| !(seconds >= 0.0 && seconds.is_finite())) {
         return Err("\"completed_s\" must be seconds since the first frame".to_owned());
     }
+    if line.progress.iter().flatten().any(|progress| !(0.0..=1.0).contains(progress)) {
+        return Err("\"progress\" must be a list of numbers from 0 to 1".to_owned());
+    }
     let rule = InstructionRule::default();
     let instruction = rule.accept(&line.instruction).map_err(|error| error.to_string())?;
     let wrong_instruction = (line.wrong_instruction.map(|wrong| rule.accept(&wrong)).transpose())
@@ -155,6 +161,7 @@ fn entry(folder: &Path, number: usize, text: &[u8]) -> Result<Entry, String> {
         group: line.group,
         wrong_instruction,
         completed_s: line.completed_s,
+        progress: line.progress,
     })
 }
 
@@ -199,11 +206,22 @@ mod tests {
             r#"{"episode": "a.mp4", "instruction": "push", "sucess": true}"#,
             r#"{"episode": "a.mp4", "instruction": " ", "success": true}"#,
             r#"{"episode": "a.mp4", "instruction": "push", "success": true, "completed_s": -1}"#,
+            r#"{"episode": "a.mp4", "instruction": "push", "success": true, "progress": [0, 1.5]}"#,
             r#"{"episode": "a.mp4", "instruction": "push", "success": true}"#,
         ]);
         assert_eq!(manifest.entries.len(), 1);
         let found: Vec<String> = manifest.errors.iter().map(LineError::to_string).collect();
-        let words = ["column", "absent.mp4", "\"fps\"", "-1", "a video", "sucess", "empty", "completed_s"];
+        let words = [
+            "column",
+            "absent.mp4",
+            "\"fps\"",
+            "-1",
+            "a video",
+            "sucess",
+            "empty",
+            "completed_s",
+            "progress",
+        ];
         for (index, word) in words.into_iter().enumerate() {
             let place = format!("{MANIFEST_NAME}:{}: ", index + 1);
             assert!(found[index].contains(&place) && found[index].contains(word), "{}", found[index]);

@@ -3,19 +3,27 @@
 ///
 /// `None` for fewer than two values, a constant curve or a value that is no number: there the measure is undefined.
 pub fn voc(values: &[f64]) -> Option<f64> {
-    if values.len() < 2 || values.iter().any(|v| v.is_nan()) {
+    let times: Vec<f64> = (0..values.len()).map(|time| time as f64).collect();
+    spearman(values, &times)
+}
+
+/// Spearman's rank correlation, from −1 to 1; tied values share their mean rank.
+///
+/// `None` for fewer than two pairs, where one side is constant, or where a value is no number.
+pub fn spearman(values: &[f64], others: &[f64]) -> Option<f64> {
+    let pairs = values.len();
+    if pairs < 2 || others.len() != pairs || values.iter().chain(others).any(|v| v.is_nan()) {
         return None;
     }
-    let ranks = mean_ranks(values);
-    let mean = (values.len() as f64 - 1.0) / 2.0;
-    let (mut covariance, mut rank_variance, mut time_variance) = (0.0, 0.0, 0.0);
-    for (time, rank) in ranks.iter().enumerate() {
-        let (dt, dr) = (time as f64 - mean, rank - mean);
+    let mean = (pairs as f64 - 1.0) / 2.0;
+    let (mut covariance, mut variance, mut other_variance) = (0.0, 0.0, 0.0);
+    for (rank, other) in mean_ranks(values).iter().zip(mean_ranks(others)) {
+        let (dr, dt) = (rank - mean, other - mean);
         covariance += dt * dr;
-        rank_variance += dr * dr;
-        time_variance += dt * dt;
+        variance += dr * dr;
+        other_variance += dt * dt;
     }
-    (rank_variance > 0.0).then(|| covariance / (rank_variance * time_variance).sqrt())
+    (variance > 0.0 && other_variance > 0.0).then(|| covariance / (variance * other_variance).sqrt())
 }
 
 /// 0-based ranks; equal values share the mean of their ranks.
@@ -59,6 +67,15 @@ mod tests {
         let curve = [-3.0f64, -2.9, -0.1, -0.5, -0.2];
         let cubed: Vec<f64> = curve.iter().map(|v| v.powi(3) * 7.0 + 1.0).collect();
         close(&cubed, voc(&curve).unwrap());
+    }
+
+    #[test]
+    fn two_orders_are_compared() {
+        // ranks 0 1 2 against 2 0.5 0.5: cov −1.5, variances 2 and 1.5
+        let got = spearman(&[1.0, 5.0, 6.0], &[9.0, 3.0, 3.0]).unwrap();
+        assert!((got + 1.5 / (1.5f64 * 2.0).sqrt()).abs() < 1e-12, "{got}");
+        assert_eq!(spearman(&[1.0, 2.0], &[4.0, 4.0]), None);
+        assert_eq!(spearman(&[1.0, 2.0], &[4.0]), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, ConfigError};
 use crate::engine::{Control, PrefixScore};
-use crate::episode::{ChangeMeter, EpisodeBuffer, EpisodeEvent, FrameAccount};
+use crate::episode::{ChangeMeter, EpisodeBuffer, EpisodeEvent, Frame, FrameAccount};
 use crate::reward::{Fusion, ProgressReading, ProgressTracker};
 use crate::vlm::LogProbs;
 
@@ -14,7 +14,9 @@ pub struct Camera {
     pub(super) buffer: EpisodeBuffer,
     pub(super) account: FrameAccount,
     pub(super) tracker: ProgressTracker,
-    pub(super) change: ChangeMeter,
+    change: ChangeMeter,
+    /// The largest change of the picture so far, 8-bit levels, by the stamp of the sample that brought it.
+    changes: Vec<(i64, f64)>,
     /// The newest score of the running episode and its present instruction.
     newest: Option<PrefixScore>,
     /// Whether that score is not yet part of a fusion.
@@ -35,6 +37,7 @@ impl Camera {
                 account: FrameAccount::default(),
                 tracker: ProgressTracker::new(config.progress),
                 change: ChangeMeter::new(),
+                changes: Vec::new(),
                 newest: None,
                 fresh: false,
             })
@@ -55,6 +58,23 @@ impl Camera {
     pub(super) fn start(&mut self) {
         self.buffer.apply(EpisodeEvent::Start);
         self.change.reset();
+        self.changes.clear();
+    }
+
+    /// The model is given a sample.
+    pub(super) fn sampled(&mut self, frame: &Frame) {
+        let largest = self.change.push(&frame.rgb).largest;
+        if self.changes.last().is_none_or(|(_, newest)| largest > *newest) {
+            self.changes.push((frame.stamp_ns, largest));
+        }
+    }
+
+    /// The largest change up to the newest scored frame: the picture may have moved on while the model was busy, and of
+    /// that the score knows nothing.
+    fn change_scored(&self) -> f64 {
+        let scored_ns = self.newest.as_ref().map_or(i64::MIN, |score| score.stamp_ns);
+        let seen = self.changes.partition_point(|(stamp_ns, _)| *stamp_ns <= scored_ns);
+        seen.checked_sub(1).map_or(0.0, |newest| self.changes[newest].1)
     }
 
     pub(super) fn forget_scores(&mut self) {
@@ -109,7 +129,7 @@ pub(super) fn fuse(cameras: &mut [Camera], fusion: Fusion, completing: &PrefixSc
 
 /// The largest change of the picture since the episode began, 8-bit levels, of the camera that has seen least of it.
 pub(super) fn least_change(cameras: &[Camera]) -> f64 {
-    cameras.iter().map(|camera| camera.change.newest().largest).fold(f64::INFINITY, f64::min)
+    cameras.iter().map(Camera::change_scored).fold(f64::INFINITY, f64::min)
 }
 
 /// How far the cameras' newest judged rewards lie apart, nats; 0 for one camera.

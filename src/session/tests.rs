@@ -485,6 +485,27 @@ fn a_frozen_video_never_succeeds_and_says_why() {
 }
 
 #[test]
+fn a_change_that_the_score_has_not_seen_does_not_count() {
+    let mut bench = Bench::new(&config("/robot/reset"));
+    bench.frozen = true;
+    bench.frames(0.0, 5, -5.0);
+    // Five good scores of the frozen picture are still being made when it moves at last.
+    bench.hold_back = true;
+    bench.frames(2.5, 5, -0.1);
+    bench.frozen = false;
+    bench.frame(5.0);
+    let moved = bench.held.pop().unwrap();
+    for request in std::mem::take(&mut bench.held) {
+        let event = bench.scored(request);
+        bench.session.engine(event);
+        assert_eq!(bench.session.verdict().as_str(), "unchanged_video");
+    }
+    let event = bench.scored(moved);
+    bench.session.engine(event);
+    assert_ne!(bench.session.verdict().as_str(), "unchanged_video");
+}
+
+#[test]
 fn cameras_that_disagree_hold_success_back() {
     let mut bench = two_cameras(Fusion::Max);
     let mut both = |range: std::ops::Range<i32>, wrist: f64, front: f64| {

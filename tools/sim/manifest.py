@@ -2,7 +2,7 @@
 
 From the held-out episodes of generate.py: a folder of JPEG frames each and manifest.jsonl. Only frames that lie exactly on the
 rate are taken (held-out has 5 and 2 a second). The wrong instruction of a success names another block: one in the picture where
-there is one. completed_s is when the block lay at the goal, let go, and stayed there.
+there is one. completed_s is when the block lay at the goal, let go, and stayed there; progress is the simulator's own.
 """
 
 import argparse
@@ -57,6 +57,7 @@ def convert(path, out, fps, tail_s, colours):
         (folder / f"{number:04}.jpg").write_bytes(bytes(data["jpeg"][begin : ends[index]]))
     line = {
         "episode": path.stem, "fps": fps, "instruction": setup["instruction"], "success": setup["success"], "group": setup["kind"],
+        "progress": [round(float(data["progress"][index]), 4) for index in shown],
     }  # fmt: skip
     if setup["success"]:
         line |= {"wrong_instruction": wrong_instruction(setup, colours), "completed_s": completed(data["times"], data["progress"])}
@@ -65,12 +66,12 @@ def convert(path, out, fps, tail_s, colours):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("episodes", type=Path)
+    parser.add_argument("episodes", type=Path, nargs="+", help="folders of generate.py")
     parser.add_argument("out", type=Path)
     parser.add_argument("--fps", type=float, default=2)
     parser.add_argument("--tail", type=float, default=0, help="seconds for which the robot stands still at the end (the last frame repeated)")
     options = parser.parse_args()
-    paths = sorted(options.episodes.glob("*.npz"))
+    paths = sorted(path for folder in options.episodes for path in folder.glob("*.npz"))
     colours = sorted({read_setup(path)["colour"] for path in paths})
     lines = [convert(path, options.out, options.fps, options.tail, colours) for path in paths]
     (options.out / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -282,17 +282,18 @@ class Trainer:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("episodes", type=Path)
+    parser.add_argument("episodes", type=Path, nargs="+", help="folders of generate.py")
     parser.add_argument("out", type=Path, help="checkpoints; the finished model goes to OUT/model")
     parser.add_argument("--vision-seconds", type=float, default=600)
     parser.add_argument("--seconds", type=float, default=3600, help="of the joint phase")
     parser.add_argument("--short", type=float, default=0.2, help="longest share of the joint phase for clips of 1 to 3 pairs")
     parser.add_argument("--init", type=Path, help="start from a Hugging Face folder of the same shape instead of random weights")
     parser.add_argument("--resume", type=Path, help="go on from the vision.pt or joint.pt of an earlier run")
+    parser.add_argument("--threads", type=int, default=2, help="1 beside other jobs: threads that wait for each other lose twice")
     options = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    episodes = clips.load(options.episodes)
+    episodes = [episode for folder in options.episodes for episode in clips.load(folder)]
     print(f"{len(episodes)} episodes, {sum(e.success for e in episodes)} successes, {sum(bool(e.distractors) for e in episodes)} with others")
     trainer = Trainer(episodes, options.short)
     if options.init:

@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use super::chart::{self, escape};
-use super::table::{GVL_UNITS, GroupCells, Row, rows};
+use super::table::{GVL_UNITS, GroupCells, Row, mode_name, rows};
 use super::thumbnail::Thumbnail;
 use super::{Evaluation, Examined, Method, number};
-use crate::evaluation::{AblationRow, CurveSummary, Summary};
+use crate::evaluation::{AblationRow, CurveSummary, ModeRow, Summary};
 use crate::reward::{BiasControl, Estimate, roc};
 
 const STYLE: &str = include_str!("page.css");
@@ -22,6 +22,7 @@ pub fn page(evaluation: &Evaluation) -> String {
             group_table(&mut body, groups, evaluation.success.bias_control);
         }
         guard_table(&mut body, all, &evaluation.ablation);
+        mode_table(&mut body, &evaluation.modes);
     }
     errors(&mut body, evaluation);
     episodes(&mut body, evaluation);
@@ -207,6 +208,34 @@ fn guard_table(html: &mut String, all: &Summary, ablation: &[AblationRow]) {
                 "<tr><th>{without}</th><td>{called_successes} of {}</td><td>{called_failures} of {}</td><td>{median}</td>\
                  <td>{late}</td></tr>",
                 all.successes, all.failures
+            ),
+        );
+    }
+    put(html, format_args!("</tbody></table></div></section>"));
+}
+
+fn mode_table(html: &mut String, modes: &[ModeRow]) {
+    if modes.is_empty() {
+        return;
+    }
+    put(
+        html,
+        format_args!(
+            "<section><h2>Live progress</h2><div class=\"scroll\"><table><thead><tr><th>mode</th><th>mean error</th>\
+             <th>correlation</th><th>successes end at (p50)</th><th>(p5)</th><th>failures' top (p50)</th><th>idle top (p95)</th>\
+             </tr></thead><tbody>"
+        ),
+    );
+    for row in modes {
+        let name = mode_name(row);
+        let (error, correlation) = (number(row.mean_error, 3), number(row.correlation, 3));
+        let (end, low) = (number(row.end_of_successes_p50, 2), number(row.end_of_successes_p5, 2));
+        let (failures, idle) = (number(row.peak_of_failures_p50, 2), number(row.peak_of_idle_p95, 3));
+        put(
+            html,
+            format_args!(
+                "<tr><th>{name}</th><td>{error}</td><td>{correlation}</td><td>{end}</td><td>{low}</td><td>{failures}</td>\
+                 <td>{idle}</td></tr>"
             ),
         );
     }

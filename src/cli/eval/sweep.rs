@@ -97,7 +97,7 @@ fn examine(
     if let Some(fps) = entry.fps.filter(|fps| *fps < sample_fps) {
         anyhow::bail!("it has only {fps} frames a second");
     }
-    let frames = dataset::read_frames(entry, sample_fps)?;
+    let frames = dataset::read_frames(entry, sample_fps)?.frames;
     dataset::curves(model, entry, &frames, &examination)
 }
 

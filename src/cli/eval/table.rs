@@ -3,8 +3,8 @@
 use std::io::{Result, Write};
 
 use super::{Evaluation, Method, number};
-use crate::evaluation::{AblationRow, CurveSummary, MeanOf, Summary};
-use crate::reward::{BiasControl, Estimate};
+use crate::evaluation::{AblationRow, CurveSummary, MeanOf, ModeRow, Summary};
+use crate::reward::{BiasControl, Estimate, ProgressMode, ProgressScale};
 
 /// How figures are to be read that are not log-probabilities.
 pub const GVL_UNITS: &str =
@@ -43,6 +43,7 @@ pub fn write(out: &mut dyn Write, evaluation: &Evaluation) -> Result<()> {
         write_groups(out, groups, evaluation.success.bias_control)?;
     }
     write_ablation(out, evaluation)?;
+    write_modes(out, &evaluation.modes)?;
     if !evaluation.errors.is_empty() {
         writeln!(out, "{} lines of the manifest could not be used", evaluation.errors.len())?;
     }
@@ -124,6 +125,46 @@ fn write_ablation(out: &mut dyn Write, evaluation: &Evaluation) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+fn write_modes(out: &mut dyn Write, modes: &[ModeRow]) -> Result<()> {
+    if modes.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\n{:26} {:>10} {:>11} {:>16} {:>13} {:>9}",
+        "live progress", "mean error", "correlation", "successes end at", "failures' top", "idle top"
+    )?;
+    for row in modes {
+        let ends =
+            format!("{} (p5 {})", number(row.end_of_successes_p50, 2), number(row.end_of_successes_p5, 2));
+        writeln!(
+            out,
+            "{:26} {:>10} {:>11} {ends:>16} {:>13} {:>9}",
+            mode_name(row),
+            number(row.mean_error, 3),
+            number(row.correlation, 3),
+            number(row.peak_of_failures_p50, 2),
+            number(row.peak_of_idle_p95, 3),
+        )?;
+    }
+    Ok(())
+}
+
+/// A mode of progress by its parameters.
+pub fn mode_name(row: &ModeRow) -> String {
+    let mode = match row.mode {
+        ProgressMode::Goal => "goal",
+        ProgressMode::Probability => "probability",
+        ProgressMode::Running => "running",
+        ProgressMode::Calibrated => "calibrated",
+    };
+    match row.scale {
+        Some(ProgressScale::Nats) => format!("{mode}, nats"),
+        Some(ProgressScale::Probability) => format!("{mode}, probability"),
+        None => mode.to_owned(),
+    }
 }
 
 /// What the curves of a group say that success is judged by, in words.
