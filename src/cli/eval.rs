@@ -42,6 +42,9 @@ pub struct EvalArgs {
     /// Go on with the repeated first frame up to N samples.
     #[arg(long, value_name = "N", default_value_t = 0)]
     static_samples: usize,
+    /// Do not score the repeated first frame: half the work, where only calls of success are looked for.
+    #[arg(long, conflicts_with_all = ["static_samples", "sweep"])]
+    no_static: bool,
     /// Instead: real and static rewards of the successes, for each model and each of these sampling rates.
     #[arg(long, value_name = "rates=1,2,4", conflicts_with_all = ["html", "sample_fps", "calibration"])]
     sweep: Option<Rates>,
@@ -208,7 +211,7 @@ fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> 
         sample_fps: config.sampling.rate_hz,
         prefixes: args.scoring.prefixes(config),
         cache: !args.scoring.no_cache,
-        control: true,
+        control: !args.no_static || config.bias.control == BiasControl::Static,
         static_samples: args.static_samples,
         wrong: true,
     };

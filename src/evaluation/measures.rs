@@ -62,23 +62,23 @@ pub struct EpisodeMeasures {
     pub reward: CurveMeasures,
     /// With the control's climb taken out.
     pub corrected: CurveMeasures,
-    /// Of the first frame repeated.
+    /// Of the first frame repeated, where that was scored.
     #[serde(rename = "static")]
-    pub control: CurveMeasures,
+    pub control: Option<CurveMeasures>,
     /// Under an instruction that was not carried out.
     pub wrong: Option<CurveMeasures>,
     pub wrong_corrected: Option<CurveMeasures>,
 }
 
 impl EpisodeMeasures {
-    /// `None` without points or without a control.
+    /// `None` without points.
     pub fn of(curves: &Curves, settings: SuccessSettings) -> Option<Self> {
         let measures = |curve: &[CurvePoint]| CurveMeasures::of(curve, settings);
         let wrong = curves.wrong.as_ref();
         Some(Self {
             reward: measures(&curves.reward)?,
             corrected: measures(&curves.corrected())?,
-            control: measures(&curves.control.as_ref()?.curve)?,
+            control: curves.control.as_ref().and_then(|control| measures(&control.curve)),
             wrong: wrong.and_then(|(wrong, _)| measures(wrong)),
             wrong_corrected: wrong.and_then(|(wrong, control)| measures(&judged(wrong, control.as_ref()))),
         })
@@ -220,14 +220,14 @@ mod tests {
             (4.0, Some(-0.5), Some(1.0))
         );
         assert_eq!((found.corrected.climb_nats, found.corrected.end_nats), (3.0, Some(-1.5)));
-        assert_eq!(found.control.climb_nats, 1.0);
+        assert_eq!(found.control.unwrap().climb_nats, 1.0);
         assert_eq!(found.wrong.unwrap().end_nats, Some(-5.0));
         assert_eq!(found.wrong_corrected.unwrap().end_nats, Some(-5.0));
         // Means -3, -1.5, -0.5: never above -1 for half a second.
         assert_eq!(found.reward.called_at_s, None);
         let apart = Curves { comparable: false, ..curves };
         let found = EpisodeMeasures::of(&apart, SETTINGS).unwrap();
-        assert_eq!((found.corrected.climb_nats, found.control.climb_nats), (4.0, 1.0));
+        assert_eq!((found.corrected.climb_nats, found.control.unwrap().climb_nats), (4.0, 1.0));
         let still =
             Curves { reward: curve(&[-1.0; 3]), control: control(&[-1.0; 3]), wrong: None, comparable: true };
         assert_eq!(EpisodeMeasures::of(&still, SETTINGS).unwrap().reward.voc, None);

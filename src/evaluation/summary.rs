@@ -54,6 +54,8 @@ pub struct CurveSummary {
 /// What the model says while nothing happens.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StaticSummary {
+    /// Episodes whose first frame was scored repeated.
+    pub videos: usize,
     pub voc: MeanOf,
     /// |last − first|, nats.
     pub climb_nats: MeanOf,
@@ -178,10 +180,12 @@ impl Context<'_> {
 
     fn control(&self) -> StaticSummary {
         let of = |measure: &dyn Fn(&CurveMeasures) -> Option<f64>| {
-            self.members.iter().map(|episode| measure(&episode.measures.control)).collect::<Vec<_>>()
+            let controls = self.members.iter().filter_map(|episode| episode.measures.control.as_ref());
+            controls.map(measure).collect::<Vec<_>>()
         };
         let climbs = of(&|found| Some(found.climb_nats.abs()));
         StaticSummary {
+            videos: climbs.len(),
             voc: self.mean(&of(&|found| found.voc)),
             climb_nats: self.mean(&climbs),
             climb_p95_nats: quantile(&climbs.into_iter().flatten().collect::<Vec<_>>(), 0.95),
@@ -230,7 +234,7 @@ mod tests {
         let corrected = CurveMeasures { end_nats: Some(end - 1.0), ..reward };
         let control = CurveMeasures { voc: None, climb_nats: -0.5, called_at_s: None, ..reward };
         let wrong = wrong.map(|end| curve(None, end, None));
-        EpisodeMeasures { reward, corrected, control, wrong, wrong_corrected: wrong }
+        EpisodeMeasures { reward, corrected, control: Some(control), wrong, wrong_corrected: wrong }
     }
 
     #[test]

@@ -341,8 +341,8 @@ fn facts(episode: &Examined) -> String {
         fact("score at the end", number(measures.reward.end_nats, 3)),
         fact("best score", number(measures.reward.peak_nats, 3)),
         fact("climb", format!("{:.2}", measures.reward.climb_nats)),
-        fact("static VOC", undefined(measures.control.voc)),
-        fact("static climb", format!("{:.3}", measures.control.climb_nats)),
+        fact("static VOC", undefined(measures.control.and_then(|control| control.voc))),
+        fact("static climb", number(measures.control.map(|control| control.climb_nats), 3)),
     ];
     if let (Some(wrong), Some(instruction)) = (&measures.wrong, &episode.wrong_instruction) {
         facts.push(fact(&format!("“{}”", escape(instruction)), number(wrong.end_nats, 3)));

@@ -78,7 +78,7 @@ pub fn rows(summary: &Summary) -> Vec<Row> {
         single("static VOC", mean(&control.voc, 3)),
         single("static climb, nats", mean(&control.climb_nats, 3)),
         single("static climb p95, nats", number(control.climb_p95_nats, 3)),
-        single("called of static videos", format!("{} of {}", control.called, summary.episodes)),
+        single("called of static videos", format!("{} of {}", control.called, control.videos)),
     ]
 }
 
