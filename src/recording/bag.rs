@@ -125,10 +125,10 @@ impl Bag {
         let pieces = cut::pieces(self, &camera, &choice.cut, &mut said)?;
         let topic = instruction::topic(self, choice.instruction.as_deref(), &mut said)?;
         let whole = pieces.len() == 1 && pieces[0].whole;
-        let mut episodes = Vec::new();
+        let (mut episodes, mut empty) = (Vec::new(), Vec::new());
         for piece in pieces {
             let Some(first) = piece.entries.first() else {
-                said.problems.push(format!("{}: {} has no frame and is left out", self.shown(), piece.what));
+                empty.push(format!("{} has no frame and is left out", piece.what));
                 continue;
             };
             let told = topic.as_ref().and_then(|topic| topic.at(first.log_ns, piece.until_ns()));
@@ -141,6 +141,7 @@ impl Bag {
             let footage = Box::new(Film::new(self, &camera, piece.entries, name.clone()));
             episodes.push(Episode { name, index, instruction, footage });
         }
+        said.problems.extend(first_of(&self.shown(), empty));
         if episodes.is_empty() {
             return Err(BagError::NoEpisodes { bag: self.shown(), topic: camera.topic.name.to_string() });
         }
@@ -191,20 +192,15 @@ impl Bag {
         said: &mut Said,
     ) -> Result<Vec<(i64, T)>, BagError> {
         let mut reader = camera::Reader::new(self.files.clone());
-        let mut messages = Vec::new();
+        let (mut messages, mut refused) = (Vec::new(), Vec::new());
         for entry in &topic.entries {
             let stored = reader.read(entry)?;
             match cdr::unpacked(&stored).and_then(|payload| decode(&payload)) {
                 Ok(message) => messages.push((entry.log_ns, message)),
-                Err(error) => {
-                    said.problems.push(format!(
-                        "{}: a message on {} cannot be used: {error}",
-                        self.shown(),
-                        topic.name
-                    ));
-                }
+                Err(error) => refused.push(format!("a message on {} cannot be used: {error}", topic.name)),
             }
         }
+        said.problems.extend(first_of(&self.shown(), refused));
         Ok(messages)
     }
 }
@@ -213,6 +209,15 @@ impl Bag {
 struct Said {
     notes: Vec<String>,
     problems: Vec<String>,
+}
+
+/// One line about things of one sort: the first of them, and how many more there are.
+fn first_of(bag: &str, lines: Vec<String>) -> Option<String> {
+    let first = lines.first()?;
+    Some(match lines.len() {
+        1 => format!("{bag}: {first}"),
+        many => format!("{bag}: {first} (and {} more like this)", many - 1),
+    })
 }
 
 /// The most topics that an error lists.
@@ -228,3 +233,6 @@ fn list<'a>(topics: impl Iterator<Item = &'a Topic>) -> String {
         _ => format!("it has {}", topics.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests;

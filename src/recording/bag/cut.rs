@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::camera::Camera;
 use super::cdr::{self, EpisodeSummary, Header, ServiceEvent, SuccessDetection, Text, Time};
 use super::index::{Entry, Kind, Topic};
-use super::{Bag, BagError, Said};
+use super::{Bag, BagError, Said, first_of};
 use crate::episode::{Recorder, Signal, TIME_JUMP_NS};
 
 /// How a bag is cut into episodes.
@@ -280,16 +280,12 @@ fn by_words(
     words: &[(i64, String)],
     said: &mut Said,
 ) -> Vec<Piece> {
-    let mut pieces = Vec::new();
+    let (mut pieces, mut unknown, mut deleted) = (Vec::new(), Vec::new(), Vec::new());
     let mut recorder = Recorder::default();
     let mut begun_ns = None;
     for (log_ns, word) in words {
         let Some(signal) = Signal::parse(word) else {
-            said.notes.push(format!(
-                "{}: \"{word}\" on {} is no word of a recorder",
-                bag.shown(),
-                topic.name
-            ));
+            unknown.push(format!("\"{word}\" on {} is no word of a recorder", topic.name));
             continue;
         };
         match (begun_ns, recorder.hear(signal)) {
@@ -302,17 +298,15 @@ fn by_words(
             _ => {}
         }
         if word.trim() == "delete" {
-            said.notes.push(format!(
-                "{}: the recorder threw away what it recorded before {}; it is scored all the same",
-                bag.shown(),
-                since_start(bag, *log_ns)
-            ));
+            let when = since_start(bag, *log_ns);
+            deleted.push(format!("what the recorder threw away at {when} is scored all the same"));
         }
     }
     if let Some(from_ns) = begun_ns {
         let what = format!("the recording from {}", since_start(bag, from_ns));
         pieces.push(Piece::between(camera, from_ns, i64::MAX, what));
     }
+    said.notes.extend([unknown, deleted].into_iter().filter_map(|lines| first_of(&bag.shown(), lines)));
     pieces
 }
 

@@ -159,7 +159,7 @@ impl Scan<'_> {
     /// Reads the records from `at` to `to`, where the reader stands.
     fn records(&mut self, mut at: u64, to: u64, outermost: bool) -> std::io::Result<End> {
         loop {
-            if to - at < RECORD_HEAD {
+            if to.saturating_sub(at) < RECORD_HEAD {
                 return Ok(if at == to && !outermost { End::Whole } else { End::Cut { at } });
             }
             let mut head = [0; RECORD_HEAD as usize];
