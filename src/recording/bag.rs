@@ -225,7 +225,11 @@ const LISTED: usize = 20;
 
 /// "it has /a (type, 3 messages), /b (…)".
 fn list<'a>(topics: impl Iterator<Item = &'a Topic>) -> String {
-    let one = |topic: &Topic| format!("{} ({}, {} messages)", topic.name, topic.type_name, topic.messages);
+    let one = |topic: &Topic| {
+        let Topic { name, type_name, encoding, messages, .. } = topic;
+        let encoding = if encoding == "cdr" { String::new() } else { format!(" in {encoding}") };
+        format!("{name} ({type_name}{encoding}, {messages} messages)")
+    };
     let topics: Vec<String> = topics.map(one).collect();
     match topics.len() {
         0 => "it has no topic at all".to_owned(),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::BagError;
 use super::cdr::MESSAGE_LIMIT;
@@ -88,7 +88,14 @@ impl SqliteFile {
 
 impl Storage for SqliteFile {
     fn scan(&self, file: u32, index: &mut Index) -> Result<(), BagError> {
-        let connection = connect(&self.path).map_err(|error| self.failed(error))?;
+        let (connection, alone) = connect(&self.path).map_err(|error| self.failed(error))?;
+        if alone && has_journal(&self.path) {
+            let shown = self.shown.display();
+            index.problems.push(format!(
+                "{shown}: what lies in the journal beside it (-wal) cannot be read where nothing can be written: copy the \
+                 bag to another folder for that"
+            ));
+        }
         let topics = self.topics(&connection, index)?;
         let mut count = 0;
         if let Err(error) = self.messages(&connection, &topics, file, index, &mut count) {
@@ -101,26 +108,31 @@ impl Storage for SqliteFile {
     }
 
     fn open(&self) -> Result<Box<dyn Messages>, BagError> {
-        let connection = connect(&self.path).map_err(|error| self.failed(error))?;
+        let (connection, _) = connect(&self.path).map_err(|error| self.failed(error))?;
         Ok(Box::new(OpenSqlite { shown: self.shown.clone(), connection }))
     }
 }
 
 /// Reads with what lies in the journal. In a folder that cannot be written to, SQLite can do so only where the recorder
-/// has left its index of the journal; else the file alone is read.
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+/// has left its index of the journal; else the file alone is read, which the second value says.
+fn connect(path: &Path) -> rusqlite::Result<(Connection, bool)> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    match connection.query_row("SELECT COUNT(*) FROM sqlite_master", [], |_| Ok(())) {
-        Err(rusqlite::Error::SqliteFailure(error, _))
-            if matches!(error.code, rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly) =>
-        {
-            let escaped = percent_encoded(path);
-            let uri = format!("file:{escaped}?immutable=1");
-            Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)
+    let tried = connection.query_row("SELECT COUNT(*) FROM sqlite_master", [], |_| Ok(()));
+    match tried.as_ref().map_err(rusqlite::Error::sqlite_error_code) {
+        Err(Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) => {
+            let uri = format!("file:{}?immutable=1", percent_encoded(path));
+            Ok((Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)?, true))
         }
-        _ => Ok(connection),
+        _ => Ok((connection, false)),
     }
+}
+
+/// Whether the file's journal holds anything.
+fn has_journal(path: &Path) -> bool {
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-wal");
+    std::fs::metadata(journal).is_ok_and(|journal| journal.len() > 0)
 }
 
 fn percent_encoded(path: &Path) -> String {

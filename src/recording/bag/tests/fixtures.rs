@@ -140,15 +140,16 @@ pub fn mcap_with(path: &Path, messages: &[Message], options: WriteOptions) {
     let mut writer = options.profile("ros2").create(File::create(path).unwrap()).unwrap();
     let mut channels = BTreeMap::new();
     for (number, message) in messages.iter().enumerate() {
+        let id = channels.len() as u16 + 1;
         let channel = channels.entry(message.topic).or_insert_with(|| {
             let schema = Schema {
-                id: 0,
+                id,
                 name: message.type_name.to_owned(),
                 encoding: "ros2msg".to_owned(),
                 data: Cow::Borrowed(b"# left out"),
             };
             Arc::new(Channel {
-                id: 0,
+                id,
                 topic: message.topic.to_owned(),
                 schema: Some(Arc::new(schema)),
                 message_encoding: "cdr".to_owned(),
