@@ -1,5 +1,6 @@
 //! The commands of the program `topreward`.
 
+pub mod bag_args;
 mod bar;
 mod calibrate;
 mod dataset;

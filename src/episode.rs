@@ -6,9 +6,11 @@ mod buffer;
 mod change;
 mod frame;
 mod sampler;
+mod signal;
 
 pub use account::{DropReason, FrameAccount};
 pub use buffer::{Applied, EndReason, EpisodeBuffer, EpisodeEvent, EpisodeLimits, PrefixRequest};
 pub use change::{Change, ChangeMeter};
 pub use frame::{CameraFrame, Frame};
-pub use sampler::{Admission, Sampler, SamplerError};
+pub use sampler::{Admission, Sampler, SamplerError, TIME_JUMP_NS};
+pub use signal::{Recorder, Signal};

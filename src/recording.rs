@@ -1,6 +1,7 @@
 //! Recorded episodes. What lies on disk is told as camera frames in order of time, and the node's own sampler chooses from
 //! them: the same frames, the same choice, the same pixels as live.
 
+pub mod bag;
 mod pictures;
 mod video;
 
@@ -10,6 +11,7 @@ use crate::episode::{Admission, CameraFrame, Sampler, SamplerError};
 use crate::image::ImageError;
 use crate::offline::SampledFrame;
 
+pub use bag::{Bag, BagError};
 pub use pictures::Pictures;
 pub use video::{Video, VideoError};
 
@@ -52,6 +54,8 @@ pub enum RecordingError {
     Read { file: String, source: std::io::Error },
     #[error("the folder {0} holds no .png, .jpg or .jpeg file: there is nothing to score")]
     NoPictures(String),
+    #[error(transparent)]
+    Bag(#[from] BagError),
     #[error(transparent)]
     Video(#[from] VideoError),
 }

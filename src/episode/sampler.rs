@@ -34,8 +34,8 @@ pub enum Admission {
     TimeJump,
 }
 
-/// Frames that overtake each other on their way are far less apart.
-const TIME_JUMP_NS: i64 = 2_000_000_000;
+/// A stamp so far before the newest one, in nanoseconds, is no frame that was overtaken on its way.
+pub const TIME_JUMP_NS: i64 = 2_000_000_000;
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("sampling.rate_hz is {0}: it must be a number above 0 and at most 1000")]

@@ -10,26 +10,7 @@ use r2r::{Node, QosProfile};
 use super::driver::{Input, Inputs};
 use super::graph::Listening;
 use super::names::Names;
-
-/// What an episode signal asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    /// Begins an episode, or ends the running one.
-    Record,
-    /// The running episode ends: its recording is kept, thrown away, or was the last one.
-    End,
-}
-
-impl Signal {
-    /// The words of the recorders in use: "record" is one key for both start and stop.
-    pub fn parse(word: &str) -> Option<Self> {
-        match word.trim() {
-            "record" => Some(Self::Record),
-            "save" | "delete" | "exit" => Some(Self::End),
-            _ => None,
-        }
-    }
-}
+use crate::episode::Signal;
 
 const INSTRUCTION_TOPIC: &str = "~/instruction";
 
@@ -42,21 +23,6 @@ pub fn listening(signal_topic: &str, names: &Names) -> Vec<Listening> {
         reliable: true,
     };
     topics.map(listening).collect()
-}
-
-/// What a recorder's words mean, one after the other: it says "record" at the start and at the end, so this follows
-/// whether it is recording. An episode that ends by itself in between does not turn the next "record" into a start.
-#[derive(Debug, Default)]
-pub struct Recorder {
-    recording: bool,
-}
-
-impl Recorder {
-    /// Whether the recorder is recording after this.
-    pub fn hear(&mut self, signal: Signal) -> bool {
-        self.recording = signal == Signal::Record && !self.recording;
-        self.recording
-    }
 }
 
 /// Passes on what comes on ~/instruction, for as long as the node lives.
@@ -151,22 +117,5 @@ mod tests {
         assert!(!echo.repeats(1, "lift", begun), "said again");
         let later = begun + Echo::APART;
         assert!(!echo.repeats(0, "lift", later), "a volatile publisher's text has no copy");
-    }
-
-    #[test]
-    fn record_begins_and_ends() {
-        let mut recorder = Recorder::default();
-        let words =
-            [Signal::Record, Signal::Record, Signal::Record, Signal::End, Signal::End, Signal::Record];
-        assert_eq!(words.map(|word| recorder.hear(word)), [true, false, true, false, false, true]);
-    }
-
-    #[test]
-    fn the_words_of_a_recorder() {
-        assert_eq!(Signal::parse("record"), Some(Signal::Record));
-        assert_eq!(Signal::parse(" save\n"), Some(Signal::End));
-        assert_eq!(Signal::parse("delete"), Some(Signal::End));
-        assert_eq!(Signal::parse("exit"), Some(Signal::End));
-        assert_eq!(Signal::parse("Record"), None);
     }
 }
