@@ -11,7 +11,7 @@ use crate::image::ImageError;
 use crate::offline::SampledFrame;
 
 pub use pictures::Pictures;
-pub use video::{Video, VideoError};
+pub use video::{Decoder, Packets, Video, VideoError, VideoStream};
 
 /// Where the frames of one episode lie.
 pub trait Footage: Send + Sync {
