@@ -1,15 +1,19 @@
 //! Recorded episodes. What lies on disk is told as camera frames in order of time, and the node's own sampler chooses from
 //! them: the same frames, the same choice, the same pixels as live.
 
+mod animation;
 mod pictures;
 mod video;
+mod whole;
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use crate::episode::{Admission, CameraFrame, Sampler, SamplerError};
 use crate::image::ImageError;
 use crate::offline::SampledFrame;
 
+pub use animation::{Animation, AnimationError};
 pub use pictures::Pictures;
 pub use video::{Decoder, Packets, Video, VideoError, VideoStream};
 
@@ -54,6 +58,20 @@ pub enum RecordingError {
     NoPictures(String),
     #[error(transparent)]
     Video(#[from] VideoError),
+    #[error(transparent)]
+    Animation(#[from] AnimationError),
+}
+
+/// The footage in a single file, told by its first bytes: an animated picture, else a video.
+///
+/// # Errors
+/// There is no such file, or it cannot be read.
+pub fn open_file(file: &Path) -> Result<Box<dyn Footage>, RecordingError> {
+    let video = Video::open(file)?;
+    Ok(match Animation::recognise(file)? {
+        Some(animation) => Box::new(animation),
+        None => Box::new(video),
+    })
 }
 
 /// What the model will see of an episode.

@@ -7,12 +7,11 @@ mod player;
 mod running;
 mod stream;
 mod told;
-mod whole;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::{Footage, RecordingError};
+use super::{Footage, RecordingError, whole};
 use crate::episode::CameraFrame;
 
 pub use decoder::Decoder;

@@ -13,7 +13,7 @@ struct Overrun {
     missing: u64,
 }
 
-/// Looks at the outermost lengths of MP4, Matroska and AVI files; knows nothing of others.
+/// Looks at the outermost lengths of MP4, Matroska, AVI and WebP files; knows nothing of others.
 ///
 /// # Errors
 /// [`VideoError::CutShort`], or a file that cannot be read.
@@ -38,7 +38,8 @@ fn overrun(file: &mut (impl Read + Seek), length: u64) -> Result<Option<Overrun>
     file.read_exact(&mut start)?;
     match start {
         [0x1A, 0x45, 0xDF, 0xA3, ..] => matroska(file, length),
-        [b'R', b'I', b'F', b'F', size @ .., b'A', b'V', b'I', b' '] => Ok(riff(size, length)),
+        [b'R', b'I', b'F', b'F', size @ .., b'A', b'V', b'I', b' ']
+        | [b'R', b'I', b'F', b'F', size @ .., b'W', b'E', b'B', b'P'] => Ok(riff(size, length)),
         _ => boxes(file, length),
     }
 }
