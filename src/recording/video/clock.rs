@@ -113,18 +113,20 @@ mod tests {
         for (num, den) in [(30, 1), (15, 1), (30_000, 1001), (60, 1), (24, 1), (25, 1), (7, 1), (50, 1)] {
             let exact = |i: i64| (i as f64 * den as f64 / num as f64 * 1e9).round() as i64;
             let ideal: Vec<i64> = (0..900).map(exact).collect();
-            for (tick_hz, cut) in [(1000.0, false), (1000.0, true), (90_000.0, false), (600.0, false)] {
-                let tick = Rational { num: 1, den: tick_hz as i64 };
-                let ticks = |i: i64| i as f64 * den as f64 / num as f64 * tick_hz;
-                let pts =
-                    (0..900).map(|i| Some(if cut { ticks(i).floor() } else { ticks(i).round() } as i64));
-                let stamped = stamps((num, den), tick, pts);
+            for (tick_hz, half) in [(1000, 1), (1000, 0), (90_000, 1), (600, 1)] {
+                // To the nearest tick, or to the one before.
+                let ticks = |i: i64| (2 * i * den * tick_hz + half * num) / (2 * num);
+                let tick = Rational { num: 1, den: tick_hz };
+                let stamped = stamps((num, den), tick, (0..900).map(|i| Some(ticks(i))));
                 for rate_hz in [1.0, 2.0, 3.0, 4.0, 7.5, 10.0] {
                     let (found, expected) = (taken(rate_hz, &stamped), taken(rate_hz, &ideal));
                     assert_eq!(found, expected, "{num}/{den} in ticks of 1/{tick_hz} s at {rate_hz} Hz");
                 }
             }
         }
+        // Without the grid, 30 a second in milliseconds loses its ties: frame 7 of 7.5.
+        let raw: Vec<i64> = (0..30).map(|i| (2000 * i + 30) / 60 * 1_000_000).collect();
+        assert_eq!(taken(4.0, &raw)[1], 8);
     }
 
     #[test]
