@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use super::VideoError;
 use super::decoder::{Decoder, refusal};
 use super::pixels::Layout;
-use super::stream::VideoStream;
+use super::stream::{Rational, VideoStream};
 use super::told::{Errors, Listener, ToldFrame};
 
 /// For formats that are not converted here. Without the fast paths, which differ between processors.
@@ -129,6 +129,10 @@ fn arrange(command: &mut Command, decoder: &Decoder, file: &Path, stream: &Video
     }
     command.args(["-protocol_whitelist", "file", "-i"]).arg(input(file));
     command.args(["-map", &format!("0:{}", stream.index)]).args(decoder.every_frame());
+    if let Some(Rational { num, den }) = stream.tick {
+        // Else times are rounded to the average rate behind the filter, and two frames that share one are complained of.
+        command.args(["-enc_time_base", &format!("{num}/{den}")]);
+    }
     let tell = "showinfo=checksum=0";
     let filters = match Layout::named(&stream.pixel_format) {
         Some(_) => tell.to_owned(),

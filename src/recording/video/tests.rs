@@ -75,9 +75,8 @@ fn pictures(video: &Video) -> Vec<(i64, Arc<RgbImage>)> {
 #[test]
 fn a_variable_rate_is_told_by_its_times() {
     // Frame n at n²/100 s: 0, 10, 40, 90, …; B-frames put the decoding out of order.
-    for (name, codec) in
-        [("a.mp4", "libx264"), ("a.mkv", "libx265"), ("b.mp4", "libx265"), ("a.webm", "libvpx-vp9")]
-    {
+    let files = [("a.mp4", "libx264"), ("a.mkv", "libx265"), ("b.mp4", "libx265"), ("c.mp4", "libaom-av1")];
+    for (name, codec) in files.into_iter().chain([("a.webm", "libvpx-vp9")]) {
         let uneven = [NUMBERED, &["-vf", "settb=1/1000,setpts=N*N/100/TB", "-frames:v", "12"], VARIABLE];
         let Some((_folder, file)) = made(name, &[&uneven.concat()[..], &["-c:v", codec]].concat()) else {
             continue;
@@ -313,4 +312,43 @@ fn a_program_without_the_decoder_is_named() {
     let error = player::play(&decoder, &video, &stream, &mut |_| ControlFlow::Continue(())).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("libdav1d") && text.contains("av1") && text.contains("a.mp4"), "{text}");
+}
+
+/// The real robot episodes, where they stand beside the project: every frame at the time that ffprobe gives it.
+#[test]
+fn real_robot_videos_are_told_frame_by_frame() {
+    let folder = std::env::var_os("TOPREWARD_EPISODES")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/episodes"), PathBuf::from);
+    let files = [
+        ("so101_cube_in_red_box.mp4", 729),
+        ("soar_put_green_stick_in_brown_bowl.mp4", 32),
+        ("berkeley_rpt_stack_cup.mp4", 32),
+        ("jaco_play_pick_up_green_cup.mp4", 64),
+        ("g1_pick_bottle_av1.mp4", 221),
+    ];
+    for (name, count) in files {
+        let file = folder.join(name);
+        let frames =
+            ["-v", "error", "-select_streams", "v:0", "-show_entries", "frame=pts_time", "-of", "csv=p=0"];
+        let probed = Command::new("ffprobe").args(frames).arg(&file).output();
+        let Some(probed) = probed.ok().filter(|_| file.is_file()) else {
+            println!("skipped: no ffprobe, or no real episode {} (set TOPREWARD_EPISODES)", file.display());
+            return;
+        };
+        let probed = String::from_utf8(probed.stdout).unwrap();
+        let probed = probed.lines().filter_map(|line| line.trim_end_matches(',').parse::<f64>().ok());
+        let expected: Vec<f64> = probed.collect();
+        let mut stamps_s = Vec::new();
+        let mut keep = |frame: CameraFrame| {
+            stamps_s.push(frame.stamp_ns as f64 / 1e9);
+            ControlFlow::Continue(())
+        };
+        open(&file).play(&mut keep).unwrap();
+        assert_eq!((stamps_s.len(), expected.len()), (count, count), "{name}");
+        // ffprobe rounds to microseconds.
+        let off = |(stamp, time): (&f64, &f64)| (stamp - (time - expected[0])).abs();
+        assert!(stamps_s.iter().zip(&expected).map(off).all(|off| off < 2e-6), "{name}");
+        let packets = open(&file).stream().unwrap().packets(&file).unwrap();
+        assert_eq!(packets.stamps_ns.len(), count, "{name}");
+    }
 }
