@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::evaluation::MANIFEST_NAME;
-use crate::recording::{Animation, Pictures, Video};
+use crate::recording::{Animation, Pictures, Video, VideoError};
 
 pub enum Kind {
     Model,
@@ -64,8 +64,10 @@ impl Kind {
             let video = Video::open(file)?;
             return match video.stream() {
                 Ok(_) => Ok(Some(Self::Video)),
-                Err(error) if has_name_of_video(file) => Err(error.into()),
-                Err(_) => Ok(None),
+                Err(VideoError::Program { .. } | VideoError::NoStream(_)) if !has_name_of_video(file) => {
+                    Ok(None)
+                }
+                Err(error) => Err(error.into()),
             };
         }
         let text = String::from_utf8_lossy(&start);
