@@ -59,7 +59,7 @@ pub enum VideoError {
 
 /// A video file of any format that ffmpeg reads: its first video stream that is no cover picture.
 ///
-/// A frame's stamp is its presentation time since the first frame told, whatever the rate: see [`clock`]. Pictures are
+/// A frame's stamp is its presentation time since the first frame told, whatever the rate. Pictures are
 /// turned as the file's display matrix says, and have the pixels that are stored, also where those are not square.
 #[derive(Debug, Clone)]
 pub struct Video {

@@ -117,7 +117,7 @@ fn varint(file: &mut impl Read) -> Result<Option<u64>> {
     file.read_exact(&mut rest[..more])?;
     let kept = (1u64 << (7 - more)) - 1;
     let value =
-        rest[..more].iter().fold(u64::from(first[0]) & kept, |value, byte| value << 8 | u64::from(*byte));
+        rest[..more].iter().fold(u64::from(first[0]) & kept, |value, byte| (value << 8) | u64::from(*byte));
     let unknown = (1u64 << (7 * (more + 1))) - 1;
     Ok((value != unknown).then_some(value))
 }

@@ -39,7 +39,10 @@ pub fn play(
         let mut player = begin();
         match player.run(Some(seek_s), show) {
             Err(error) if player.shown > 0 => return Err(error),
-            Ok(Ended::Told) => return Ok(player.tell_untimed()),
+            Ok(Ended::Told) => {
+                player.tell_untimed();
+                return Ok(());
+            }
             Ok(Ended::Missed) | Err(_) => {}
         }
     }

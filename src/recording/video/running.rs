@@ -78,7 +78,10 @@ impl Running {
     /// # Errors
     /// What it says of the file, else `failed`.
     pub fn judge(mut self, failed: Option<String>) -> Result<(), VideoError> {
-        drop(self.child.0.stdout.take());
+        if failed.is_some() {
+            // Its pixels are read no further: it would wait for ever to write them.
+            let _ = self.child.0.kill();
+        }
         let status = self.child.0.wait();
         let untaken = self.listener.frames.try_iter().count();
         let errors = self.listener.errors();
