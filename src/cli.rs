@@ -5,14 +5,18 @@ mod bar;
 mod calibrate;
 mod dataset;
 mod eval;
+mod inspect;
 mod model;
 mod report;
 mod score;
 mod settings;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::recording::Decoder;
 
 /// Scores robot videos with TOPReward: how far has the task come, and is it done?
 #[derive(Debug, Parser)]
@@ -20,6 +24,9 @@ use clap::{Parser, Subcommand};
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// The program that decodes videos, with ffprobe beside it [default: TOPREWARD_FFMPEG, or ffmpeg on the path].
+    #[arg(long, value_name = "FILE", global = true)]
+    ffmpeg: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -30,6 +37,8 @@ enum Command {
     Eval(Box<eval::EvalArgs>),
     /// Find the success threshold for a wanted rate of false positives from labelled episodes.
     Calibrate(calibrate::CalibrateArgs),
+    /// Say what a model folder, a calibration, a recording or a data set holds.
+    Inspect(inspect::InspectArgs),
 }
 
 /// Whether a command could use all that it was given.
@@ -43,10 +52,15 @@ enum Outcome {
 /// the input cannot be used.
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
-    let result = match Cli::parse().command {
+    let Cli { command, ffmpeg } = Cli::parse();
+    if let Some(ffmpeg) = ffmpeg {
+        Decoder::choose(&ffmpeg);
+    }
+    let result = match command {
         Command::Score(args) => score::run(&args).map(|()| Outcome::Complete),
         Command::Eval(args) => eval::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Inspect(args) => inspect::run(&args).map(|()| Outcome::Complete),
     };
     match result {
         Ok(Outcome::Complete) => ExitCode::SUCCESS,

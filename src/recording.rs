@@ -1,19 +1,23 @@
 //! Recorded episodes. What lies on disk is told as camera frames in order of time, and the node's own sampler chooses from
 //! them: the same frames, the same choice, the same pixels as live.
 
+mod animation;
 pub mod bag;
 mod pictures;
 mod video;
+mod whole;
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use crate::episode::{Admission, CameraFrame, Sampler, SamplerError};
 use crate::image::ImageError;
 use crate::offline::SampledFrame;
 
+pub use animation::{Animation, AnimationError};
 pub use bag::{Bag, BagError};
 pub use pictures::Pictures;
-pub use video::{Video, VideoError};
+pub use video::{Decoder, Packets, Video, VideoError, VideoStream};
 
 /// Where the frames of one episode lie.
 pub trait Footage: Send + Sync {
@@ -58,6 +62,20 @@ pub enum RecordingError {
     Bag(#[from] BagError),
     #[error(transparent)]
     Video(#[from] VideoError),
+    #[error(transparent)]
+    Animation(#[from] AnimationError),
+}
+
+/// The footage in a single file, told by its first bytes: an animated picture, else a video.
+///
+/// # Errors
+/// There is no such file, or it cannot be read.
+pub fn open_file(file: &Path) -> Result<Box<dyn Footage>, RecordingError> {
+    let video = Video::open(file)?;
+    Ok(match Animation::recognise(file)? {
+        Some(animation) => Box::new(animation),
+        None => Box::new(video),
+    })
 }
 
 /// What the model will see of an episode.

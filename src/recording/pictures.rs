@@ -39,6 +39,11 @@ impl Pictures {
         files.sort_by_cached_key(|path| natural_key(path));
         Ok(Self { files, fps })
     }
+
+    /// The pictures in their order.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
 }
 
 impl Footage for Pictures {

@@ -27,14 +27,17 @@ mod ops;
 pub mod processor;
 pub mod prompt;
 mod resize;
+mod stored;
 pub mod text;
 pub mod vision;
 mod weights;
 
 pub use episode::QwenEpisode;
 pub use error::LoadError;
+pub use fingerprint::fingerprint;
 pub use folder::ModelFolder;
 pub use generate::PromptPart;
+pub use stored::StoredWeights;
 pub use weights::{LoadProgress, weight_files};
 
 use cache::KvCache;
