@@ -4,10 +4,12 @@ mod bar;
 mod calibrate;
 mod dataset;
 mod eval;
+pub mod lerobot_args;
 mod model;
 mod report;
 mod score;
 mod settings;
+mod weights;
 
 use std::process::ExitCode;
 
@@ -29,6 +31,8 @@ enum Command {
     Eval(Box<eval::EvalArgs>),
     /// Find the success threshold for a wanted rate of false positives from labelled episodes.
     Calibrate(calibrate::CalibrateArgs),
+    /// Weigh the frames of a labelled data set for advantage-weighted behaviour cloning (TOP-AWR).
+    Weights(weights::WeightsArgs),
 }
 
 /// Whether a command could use all that it was given.
@@ -46,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Score(args) => score::run(&args).map(|()| Outcome::Complete),
         Command::Eval(args) => eval::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Weights(args) => weights::run(&args).map(|()| Outcome::Complete),
     };
     match result {
         Ok(Outcome::Complete) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 //! Recorded episodes. What lies on disk is told as camera frames in order of time, and the node's own sampler chooses from
 //! them: the same frames, the same choice, the same pixels as live.
 
+pub mod lerobot;
 mod pictures;
 mod video;
 
@@ -54,6 +55,8 @@ pub enum RecordingError {
     NoPictures(String),
     #[error(transparent)]
     Video(#[from] VideoError),
+    #[error(transparent)]
+    LeRobot(#[from] lerobot::LeRobotError),
 }
 
 /// What the model will see of an episode.
