@@ -3,6 +3,8 @@
 
 #[path = "lerobot/damage.rs"]
 mod damage;
+#[path = "lerobot/labels.rs"]
+mod labels;
 #[path = "lerobot/same.rs"]
 mod same;
 
@@ -54,7 +56,11 @@ fn copy(name: &str) -> tempfile::TempDir {
         std::fs::create_dir_all(to).unwrap();
         for entry in std::fs::read_dir(from).unwrap() {
             let (path, target) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
-            if path.is_dir() { tree(&path, &target) } else { drop(std::fs::copy(&path, &target).unwrap()) }
+            if path.is_dir() {
+                tree(&path, &target);
+            } else {
+                std::fs::copy(&path, &target).unwrap();
+            }
         }
     }
     let folder = tempfile::tempdir().unwrap();

@@ -104,14 +104,15 @@ impl Dataset {
         let keys: Vec<&str> = cameras.iter().map(|camera| camera.key.as_str()).collect();
         let has = keys.join(", ");
         match (asked, &cameras[..]) {
-            (_, []) => Err(LeRobotError::NoCamera(folder)),
-            (None, [only]) => Ok(only),
-            (None, _) => Err(LeRobotError::SeveralCameras { folder, has }),
             (Some(asked), _) => match self.info.cameras.iter().find(|camera| camera.key == asked) {
                 Some(camera) if camera.depth => Err(LeRobotError::Depth(camera.key.clone())),
                 Some(camera) => Ok(camera),
+                None if keys.is_empty() => Err(LeRobotError::NoCamera(folder)),
                 None => Err(LeRobotError::UnknownCamera { folder, asked: asked.to_owned(), has }),
             },
+            (None, []) => Err(LeRobotError::NoCamera(folder)),
+            (None, [only]) => Ok(only),
+            (None, _) => Err(LeRobotError::SeveralCameras { folder, has }),
         }
     }
 
