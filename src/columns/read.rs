@@ -1,12 +1,14 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use parquet::basic::Type;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray as Bytes, DataType};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 
@@ -47,15 +49,18 @@ impl Table {
             ErrorKind::NotFound => ColumnsError::Absent(shown.clone()),
             _ => ColumnsError::Read { file: shown.clone(), source },
         })?;
-        let reader = SerializedFileReader::new(opened)
-            .map_err(|error| ColumnsError::Damaged { file: shown.clone(), reason: reason(&error) })?;
+        let bytes =
+            opened.metadata().map_err(|source| ColumnsError::Read { file: shown.clone(), source })?.len();
+        let damaged = |reason| ColumnsError::Damaged { file: shown.clone(), reason };
+        let reader = guarded(|| SerializedFileReader::new(opened)).map_err(damaged)?;
         let rows = reader.metadata().file_metadata().num_rows();
         if rows > MOST_ROWS {
             return Err(ColumnsError::TooLong { file: shown, rows });
         }
-        let Ok(rows) = usize::try_from(rows) else {
-            return Err(ColumnsError::Damaged { file: shown, reason: format!("it has {rows} rows") });
-        };
+        let Ok(rows) = usize::try_from(rows) else { return Err(damaged(format!("it has {rows} rows"))) };
+        if !reader.metadata().row_groups().iter().all(|group| lies_within(group, bytes)) {
+            return Err(damaged("its columns lie outside the file".to_owned()));
+        }
         Ok(Self { shown, reader, rows })
     }
 
@@ -253,8 +258,6 @@ impl Table {
         rows: Range<usize>,
         take: impl Fn(&mut ColumnReader, usize, usize, &mut Leaf<T>) -> Result<usize, ParquetError>,
     ) -> Result<Leaf<T>, ColumnsError> {
-        let damaged =
-            |error: ParquetError| ColumnsError::Damaged { file: self.shown.clone(), reason: reason(&error) };
         let mut into = Leaf::default();
         let mut start = 0;
         for group in 0..self.reader.num_row_groups() {
@@ -262,9 +265,11 @@ impl Table {
             let end = start + usize::try_from(count).unwrap_or_default();
             let wanted = rows.start.max(start)..rows.end.min(end);
             if !wanted.is_empty() {
-                let opened = self.reader.get_row_group(group).map_err(damaged)?;
-                let mut reader = opened.get_column_reader(leaf).map_err(damaged)?;
-                let found = take(&mut reader, wanted.start - start, wanted.len(), &mut into);
+                let found = guarded(|| {
+                    let mut reader = self.reader.get_row_group(group)?.get_column_reader(leaf)?;
+                    take(&mut reader, wanted.start - start, wanted.len(), &mut into)
+                });
+                let damaged = |reason| ColumnsError::Damaged { file: self.shown.clone(), reason };
                 if found.map_err(damaged)? < wanted.len() {
                     break;
                 }
@@ -296,7 +301,6 @@ impl Table {
     }
 }
 
-
 /// Adds `take` records that lie `skip` records ahead; fewer where the column ends.
 fn fill<T: DataType>(
     reader: &mut ColumnReaderImpl<T>,
@@ -318,8 +322,29 @@ fn fill<T: DataType>(
     Ok(taken)
 }
 
-/// The library's words on one line.
-fn reason(error: &ParquetError) -> String {
-    let text = error.to_string();
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+/// Whether a row group's columns are parts of a file of so many bytes, and not absurdly larger when unpacked. The library
+/// trusts these numbers.
+fn lies_within(group: &RowGroupMetaData, bytes: u64) -> bool {
+    const MOST_UNPACKED: i64 = 1 << 32;
+    let sound = |column: &ColumnChunkMetaData| {
+        let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+        let end = start.checked_add(column.compressed_size()).and_then(|end| u64::try_from(end).ok());
+        start >= 0
+            && column.data_page_offset() >= 0
+            && column.compressed_size() >= 0
+            && end.is_some_and(|end| end <= bytes)
+            && (0..=MOST_UNPACKED).contains(&column.uncompressed_size())
+    };
+    (0..=MOST_ROWS).contains(&group.num_rows()) && group.columns().iter().all(sound)
+}
+
+/// What the library says, on one line. Some of its checks of damaged files are panics; they are errors here.
+fn guarded<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|error| {
+            let text = error.to_string();
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        }),
+        Err(_) => Err("its reader gave up".to_owned()),
+    }
 }

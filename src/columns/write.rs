@@ -61,12 +61,16 @@ fn encode(columns: &[(&str, Column<'_>)], metadata: &[(&str, String)]) -> Result
         for (_, column) in columns {
             let Some(mut out) = group.next_column()? else { break };
             match column {
-                Column::I64(values) => {
-                    out.typed::<Int64Type>().write_batch(values.get(range.clone()).unwrap_or_default(), Some(&defined), None)?
-                }
-                Column::F32(values) => {
-                    out.typed::<FloatType>().write_batch(values.get(range.clone()).unwrap_or_default(), Some(&defined), None)?
-                }
+                Column::I64(values) => out.typed::<Int64Type>().write_batch(
+                    values.get(range.clone()).unwrap_or_default(),
+                    Some(&defined),
+                    None,
+                )?,
+                Column::F32(values) => out.typed::<FloatType>().write_batch(
+                    values.get(range.clone()).unwrap_or_default(),
+                    Some(&defined),
+                    None,
+                )?,
             };
             out.close()?;
         }

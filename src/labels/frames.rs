@@ -126,7 +126,8 @@ mod tests {
 
     #[test]
     fn prefixes_are_anchored_at_their_newest_frame() {
-        let readings: Vec<ProgressReading> = [-3.0, -2.0].map(|nats| ProgressReading::plain(nats, -1.0)).into();
+        let readings: Vec<ProgressReading> =
+            [-3.0, -2.0].map(|nats| ProgressReading::plain(nats, -1.0)).into();
         // Samples are the recorded frames 0, 5, 10; prefixes of 1 and of 3 of them.
         let found = anchors(&[1, 3], &[0, 5, 10], &readings);
         assert_eq!(found.iter().map(|anchor| anchor.frame).collect::<Vec<_>>(), [0, 10]);

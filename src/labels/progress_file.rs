@@ -97,7 +97,8 @@ fn whole(
         return Err(LabelError::NoNumber { file: file(), episode, frame });
     }
     let (index, progress) = frames.into_iter().map(|(_, index, progress)| (index, progress)).unzip();
-    let number = u64::try_from(episode).map_err(|_| LabelError::Frames { file: file(), episode, frame: 0 })?;
+    let number =
+        u64::try_from(episode).map_err(|_| LabelError::Frames { file: file(), episode, frame: 0 })?;
     Ok(EpisodeLabels { episode: number, index, progress })
 }
 
@@ -146,7 +147,8 @@ mod tests {
         let again = ProgressFile::new("Qwen/Qwen3-VL-8B-Instruct", vec![zero, seven]).unwrap();
         again.write(&two, &settings).unwrap();
         assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap());
-        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let left: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "no part files: {left:?}");
     }
 

@@ -109,10 +109,13 @@ impl Weights {
                 Increments::Anchors(anchors) => ("anchors", anchors.to_string()),
                 Increments::Frames(frames) => ("horizon_frames", frames.to_string()),
             },
-            ("baseline", match baseline {
-                Baseline::Mean => "mean".to_owned(),
-                Baseline::None => "none".to_owned(),
-            }),
+            (
+                "baseline",
+                match baseline {
+                    Baseline::Mean => "mean".to_owned(),
+                    Baseline::None => "none".to_owned(),
+                },
+            ),
             ("baseline_value", self.baseline.to_string()),
         ];
         if let Some(name) = &labels.vlm_name {

@@ -194,7 +194,8 @@ impl Dataset {
             return Some(only.clone());
         }
         // A file that cannot be read is told when the episode is played.
-        let number = entry.data_file(&self.folder, &self.info).ok().and_then(|file| rows::first_task(&file, entry));
+        let number =
+            entry.data_file(&self.folder, &self.info).ok().and_then(|file| rows::first_task(&file, entry));
         let task = number.and_then(|number| self.tasks.iter().find(|(index, _)| *index == number));
         let task = task.map(|(_, task)| task).or(entry.tasks.first())?;
         if entry.tasks.len() > 1 {
@@ -223,9 +224,11 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { version, robot, fps, episodes, frames, tasks, cameras } = self;
         let robot = robot.as_deref().map(|robot| format!(" of {robot}")).unwrap_or_default();
-        writeln!(f, "LeRobot dataset {version}{robot}: {episodes} episodes, {frames} frames at {fps} Hz, {:.1} s", {
-            *frames as f64 / fps
-        })?;
+        writeln!(
+            f,
+            "LeRobot dataset {version}{robot}: {episodes} episodes, {frames} frames at {fps} Hz, {:.1} s",
+            { *frames as f64 / fps }
+        )?;
         for camera in cameras {
             writeln!(f, "  camera {camera}")?;
         }

@@ -35,7 +35,8 @@ fn edit_info(folder: &Path, from: &str, to: &str) {
 
 #[test]
 fn unknown_versions_say_what_to_do() {
-    for (version, words) in [("v2.0", "convert_dataset_v20_to_v21"), ("v1.6", "v1_to_v2"), ("v3.1", "newer")] {
+    for (version, words) in [("v2.0", "convert_dataset_v20_to_v21"), ("v1.6", "v1_to_v2"), ("v3.1", "newer")]
+    {
         let folder = copy("v2.1");
         edit_info(folder.path(), "\"v2.1\"", &format!("\"{version}\""));
         let told = told(Dataset::open(folder.path()).unwrap_err());
@@ -150,9 +151,9 @@ fn no_byte_of_a_data_file_brings_the_reader_down() {
     let dataset = Dataset::open(folder.path()).unwrap();
     let sound = dataset.rows(1).unwrap();
     let mut refused = 0;
-    // A fixed walk over places and values.
+    // A fixed walk over places and values; every third byte, since each costs a file.
     let mut state = 0x9E37_79B9_u32;
-    for place in 0..whole.len() {
+    for place in (0..whole.len()).step_by(3) {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let mut bytes = whole.clone();
         bytes[place] ^= (state >> 24) as u8 | 1;
@@ -161,9 +162,10 @@ fn no_byte_of_a_data_file_brings_the_reader_down() {
             Ok(rows) => assert_eq!(rows.len(), sound.len()),
             Err(error) => {
                 refused += 1;
-                assert!(!error.to_string().is_empty());
+                // A panic that was caught.
+                assert!(!error.to_string().contains("gave up"), "byte {place}: {error}");
             }
         }
     }
-    assert!(refused > whole.len() / 20, "{refused} of {}", whole.len());
+    assert!(refused > whole.len() / 60, "{refused} of {}", whole.len());
 }

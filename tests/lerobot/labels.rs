@@ -72,7 +72,8 @@ fn with_fewer_anchors_the_lines_are_longer() {
 
 #[test]
 fn labels_that_cannot_be_weighed_are_one_line() {
-    let run = Command::new(env!("CARGO_BIN_EXE_topreward")).args(["weights", "/no/such.parquet"]).output().unwrap();
+    let run =
+        Command::new(env!("CARGO_BIN_EXE_topreward")).args(["weights", "/no/such.parquet"]).output().unwrap();
     let errors = String::from_utf8_lossy(&run.stderr);
     assert_eq!(run.status.code(), Some(2));
     assert!(errors.lines().count() == 1 && errors.contains("/no/such.parquet"), "{errors}");

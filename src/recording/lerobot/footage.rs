@@ -170,7 +170,8 @@ impl Recorded {
         }
         let names = table.bytes(&self.camera, "path", start..start + count)?;
         let beside = |name: Bytes| Picture::beside(&self.folder, name.data());
-        let either = |(bytes, name): (Option<Bytes>, Option<Bytes>)| bytes.map(Picture::Bytes).or(name.map(beside));
+        let either =
+            |(bytes, name): (Option<Bytes>, Option<Bytes>)| bytes.map(Picture::Bytes).or(name.map(beside));
         Ok(bytes.into_iter().zip(names).map(either).collect())
     }
 }

@@ -111,7 +111,8 @@ impl Info {
         let shown = file.display().to_string();
         let bytes = read_limited(&file)?;
         let wrong = |reason: String| LeRobotError::Json { file: shown.clone(), reason };
-        let versioned: Versioned = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
+        let versioned: Versioned =
+            serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
         // Before the rest: other versions have other fields.
         let (format, version) = version(&versioned.codebase_version, &shown)?;
         let written: Written = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
@@ -183,7 +184,8 @@ fn camera(key: String, feature: &Feature) -> Option<Camera> {
     };
     let depth = ["video.is_depth_map", "is_depth_map"].iter().any(|name| about(name) == Some(true.into()));
     let codec = about("video.codec").and_then(|codec| codec.as_str().map(str::to_owned));
-    let shape = feature.shape.as_array().into_iter().flatten().filter_map(serde_json::Value::as_u64).collect();
+    let shape =
+        feature.shape.as_array().into_iter().flatten().filter_map(serde_json::Value::as_u64).collect();
     Some(Camera { key, storage, shape, codec, depth })
 }
 
