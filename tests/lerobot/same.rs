@@ -75,6 +75,20 @@ fn episodes_carry_their_number_and_task() {
 }
 
 #[test]
+fn of_several_tasks_the_first_frames_is_taken() {
+    let folder = copy("v2.1");
+    let file = folder.path().join("meta/episodes.jsonl");
+    let green = "\"Move the green cube onto the target position.\"";
+    let text = std::fs::read_to_string(&file).unwrap();
+    let two = text.replace(green, &format!("\"another task\", {green}"));
+    assert_ne!(text, two);
+    std::fs::write(&file, two).unwrap();
+    let episodes = Dataset::open(folder.path()).unwrap().episodes(Some(FRONT), None).unwrap();
+    // The data file has task_index 1 throughout.
+    assert_eq!(episodes[1].instruction.as_deref(), Some(green.trim_matches('"')));
+}
+
+#[test]
 fn a_range_of_episodes_is_chosen_and_one_that_is_not_there_is_named() {
     for version in ["v2.1", "v3.0"] {
         let dataset = open(version);

@@ -1,6 +1,6 @@
 """Read labels the way LeRobot does, and print what it sees.
 
-    pip install lerobot==0.6.1        # or 0.4.4; without it, pyarrow alone checks the schema
+    pip install lerobot==0.6.1        # or 0.4.4; without it, pyarrow and pandas check the schema
     python tools/lerobot/check_labels.py topreward_progress.parquet [--chunk-size 50]
 
 With LeRobot this is its own code: the weights of reward-aligned behaviour cloning (RA-BC) for every frame, as its
@@ -70,11 +70,11 @@ def main():
     import torch
 
     rabc = reader(args.labels, chunk_size=args.chunk_size, head_mode="sparse", device=torch.device("cpu"))
-    weights, stats = rabc.compute_batch_weights({"index": torch.tensor(frame["index"].to_numpy())})
+    weights, stats = rabc.compute_batch_weights({"index": torch.tensor(frame["index"].tolist())})
     print(f"{reader.__module__}: {rabc.get_stats()}")
     print(f"weights of all frames: {stats}")
     for episode, rows in frame.groupby("episode_index"):
-        own = weights[rows.index.to_numpy()]
+        own = weights[rows.index.tolist()]
         print(f"episode {episode}: RA-BC weights {own.min():.3f} to {own.max():.3f}, mean {own.mean():.3f}")
 
 

@@ -41,7 +41,7 @@ impl Rows {
             return Err(LeRobotError::Order { file: file(), episode, row, found: *found });
         }
         let times_s = table.numbers("timestamp", rows.clone())?;
-        if let Some(row) = times_s.iter().position(|time_s| !(time_s.abs() < 1e9)) {
+        if let Some(row) = times_s.iter().position(|time_s| !time_s.is_finite() || time_s.abs() >= 1e9) {
             return Err(LeRobotError::NoTime { file: file(), episode, row });
         }
         let stamp_ns =
