@@ -6,10 +6,12 @@ mod calibrate;
 mod dataset;
 mod eval;
 mod inspect;
+pub mod lerobot_args;
 mod model;
 mod report;
 mod score;
 mod settings;
+mod weights;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,6 +41,8 @@ enum Command {
     Calibrate(calibrate::CalibrateArgs),
     /// Say what a model folder, a calibration, a recording or a data set holds.
     Inspect(inspect::InspectArgs),
+    /// Weigh the frames of a labelled data set for advantage-weighted behaviour cloning (TOP-AWR).
+    Weights(weights::WeightsArgs),
 }
 
 /// Whether a command could use all that it was given.
@@ -61,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => eval::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Inspect(args) => inspect::run(&args).map(|()| Outcome::Complete),
+        Command::Weights(args) => weights::run(&args).map(|()| Outcome::Complete),
     };
     match result {
         Ok(Outcome::Complete) => ExitCode::SUCCESS,

@@ -7,6 +7,7 @@
 //! `ros` (feature `ros`) and [`cli`] are the two ways in.
 
 pub mod cli;
+mod columns;
 pub mod config;
 pub mod engine;
 pub mod episode;
@@ -15,6 +16,7 @@ pub mod gvl;
 pub mod hub;
 pub mod image;
 pub mod instruction;
+pub mod labels;
 pub mod offline;
 pub mod overlay;
 pub mod recording;

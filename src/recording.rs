@@ -3,6 +3,7 @@
 
 mod animation;
 pub mod bag;
+pub mod lerobot;
 mod pictures;
 mod video;
 mod whole;
@@ -64,6 +65,8 @@ pub enum RecordingError {
     Video(#[from] VideoError),
     #[error(transparent)]
     Animation(#[from] AnimationError),
+    #[error(transparent)]
+    LeRobot(#[from] lerobot::LeRobotError),
 }
 
 /// The footage in a single file, told by its first bytes: an animated picture, else a video.

@@ -1,0 +1,79 @@
+//! Columns of parquet files: the few kinds that datasets of recordings and their labels have, read and written without
+//! a data frame.
+
+mod read;
+mod write;
+
+/// Bytes of a column; they share the file's page and are cheap to clone.
+pub(crate) use parquet::data_type::ByteArray as Bytes;
+pub(crate) use read::Table;
+pub(crate) use write::{Column, write};
+
+/// Why a parquet file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ColumnsError {
+    #[error("there is no file {0}")]
+    Absent(String),
+    #[error("cannot read {file}: {source}")]
+    Read { file: String, source: std::io::Error },
+    #[error("cannot write {file}: {source}")]
+    Write { file: String, source: std::io::Error },
+    #[error("{file} is no parquet file or is damaged: {reason}")]
+    Damaged { file: String, reason: String },
+    #[error("{file} says that it has {rows} rows; at most {most} are read", most = read::MOST_ROWS)]
+    TooLong { file: String, rows: i64 },
+    #[error("{file} has no column \"{column}\"; it has {has}")]
+    NoColumn { file: String, column: String, has: String },
+    #[error("the column \"{column}\" of {file} holds {found} where {wanted} are needed")]
+    Kind { file: String, column: String, found: String, wanted: &'static str },
+    #[error("the column \"{column}\" of {file} has no value in row {row}")]
+    Null { file: String, column: String, row: usize },
+    #[error("the column \"{column}\" of {file} ends after {found} of {rows} rows")]
+    Short { file: String, column: String, found: usize, rows: usize },
+    #[error("cannot write the parquet file {file}: {reason}")]
+    Encode { file: String, reason: String },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_read_as_they_were_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("t.parquet");
+        let columns =
+            [("n", Column::I64(&[3, -1, i64::MAX, 3, 0])), ("x", Column::F32(&[0.5, 1.0, -2.0, 0.0, 1.5]))];
+        write(&file, &columns, &[("key", "a value".to_owned())]).unwrap();
+        let table = Table::open(&file).unwrap();
+        assert_eq!(
+            (table.rows(), table.metadata("key"), table.metadata("other")),
+            (5, Some("a value"), None)
+        );
+        assert_eq!(table.integers("n", 1..4).unwrap(), [-1, i64::MAX, 3]);
+        assert_eq!(table.numbers("x", 3..5).unwrap(), [0.0, 1.5]);
+        assert_eq!(table.numbers("n", 0..2).unwrap(), [3.0, -1.0]);
+        assert_eq!(table.rows_with("n", 3).unwrap(), 0..4);
+        assert!(table.rows_with("n", 7).unwrap().is_empty());
+        let short = table.integers("n", 3..9).unwrap_err().to_string();
+        assert!(short.contains("after 2 of 6 rows"), "{short}");
+        let kind = table.integers("x", 0..1).unwrap_err().to_string();
+        assert!(kind.contains("FLOAT where whole numbers"), "{kind}");
+        let none = table.texts("task").unwrap_err().to_string();
+        assert!(none.contains("no column \"task\"; it has n, x"), "{none}");
+    }
+
+    #[test]
+    fn what_is_no_parquet_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("t.parquet");
+        let told = || Table::open(&file).err().unwrap().to_string();
+        assert!(told().contains("no file") && told().contains("t.parquet"));
+        for bytes in [&b""[..], b"PAR1", b"PAR1\xff\xff\xff\x7fPAR1", &[0; 100]] {
+            std::fs::write(&file, bytes).unwrap();
+            assert!(told().contains("no parquet file"), "{}", told());
+        }
+        let nowhere = write(&folder.path().join("no/such/t.parquet"), &[("n", Column::I64(&[1]))], &[]);
+        assert!(nowhere.unwrap_err().to_string().contains("cannot write"));
+    }
+}

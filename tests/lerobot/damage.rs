@@ -1,0 +1,171 @@
+//! What is damaged or missing is one line that names the file, and the other episodes stay usable.
+
+use std::fs;
+
+use super::*;
+
+const DATA: &str = "data/chunk-000/episode_000001.parquet";
+
+fn told(error: impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    text
+}
+
+/// What playing each episode says.
+fn outcomes(folder: &Path, camera: &str) -> Vec<Result<usize, String>> {
+    let episodes = Dataset::open(folder).unwrap().episodes(Some(camera), None).unwrap();
+    episodes.iter().map(|episode| play(episode).map(|frames| frames.len()).map_err(told)).collect()
+}
+
+/// That only the second episode fails, and what it says.
+fn second_fails(folder: &Path) -> String {
+    let [Ok(8), Err(told), Ok(6)] = &outcomes(folder, FRONT)[..] else {
+        panic!("{:?}", outcomes(folder, FRONT));
+    };
+    told.clone()
+}
+
+fn edit_info(folder: &Path, from: &str, to: &str) {
+    let file = folder.join("meta/info.json");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains(from));
+    fs::write(file, text.replace(from, to)).unwrap();
+}
+
+#[test]
+fn unknown_versions_say_what_to_do() {
+    for (version, words) in [("v2.0", "convert_dataset_v20_to_v21"), ("v1.6", "v1_to_v2"), ("v3.1", "newer")]
+    {
+        let folder = copy("v2.1");
+        edit_info(folder.path(), "\"v2.1\"", &format!("\"{version}\""));
+        let told = told(Dataset::open(folder.path()).unwrap_err());
+        assert!(told.contains(version) && told.contains(words) && told.contains("info.json"), "{told}");
+    }
+    let folder = copy("v2.1");
+    fs::write(folder.path().join("meta/info.json"), "{\"fps\": 10}").unwrap();
+    assert!(told(Dataset::open(folder.path()).unwrap_err()).contains("codebase_version"));
+    assert!(told(Dataset::open(Path::new("/no/such")).unwrap_err()).contains("/no/such/meta/info.json"));
+}
+
+#[test]
+fn cameras_are_listed_where_the_choice_is_wrong() {
+    let several = told(open("v3.0").episodes(None, None).err().unwrap());
+    assert!(several.contains("--camera") && several.contains(&format!("{FRONT}, {WRIST}")), "{several}");
+    let unknown = told(open("v2.1").episodes(Some("observation.images.top"), None).err().unwrap());
+    assert!(unknown.contains("observation.images.top") && unknown.contains(WRIST), "{unknown}");
+    let folder = copy("v2.1");
+    edit_info(folder.path(), "\"video.is_depth_map\": false", "\"video.is_depth_map\": true");
+    let dataset = Dataset::open(folder.path()).unwrap();
+    assert!(told(dataset.episodes(Some(FRONT), None).err().unwrap()).contains("depth"));
+    assert!(told(dataset.episodes(None, None).err().unwrap()).contains("no camera"));
+}
+
+#[test]
+fn paths_do_not_lead_out_of_the_dataset() {
+    let folder = copy("v3.0-images");
+    edit_info(folder.path(), "\"data/chunk", "\"../data/chunk");
+    let told = outcomes(folder.path(), FRONT)[0].clone().unwrap_err();
+    assert!(told.contains("leads out"), "{told}");
+}
+
+#[test]
+fn a_damaged_data_file_costs_its_episode_alone() {
+    if !ffmpeg() {
+        return;
+    }
+    let folder = copy("v2.1");
+    let data = folder.path().join(DATA);
+    let whole = fs::read(&data).unwrap();
+    fs::write(&data, &whole[..whole.len() / 2]).unwrap();
+    let cut = second_fails(folder.path());
+    assert!(cut.contains("episode_000001.parquet") && cut.contains("damaged"), "{cut}");
+    fs::remove_file(&data).unwrap();
+    assert!(second_fails(folder.path()).contains("there is no file"));
+    // Another episode's data under this one's name.
+    fs::copy(folder.path().join("data/chunk-000/episode_000000.parquet"), &data).unwrap();
+    let others = second_fails(folder.path());
+    assert!(others.contains("0 rows of episode 1, where 7 frames are announced"), "{others}");
+}
+
+#[test]
+fn a_missing_column_is_named_with_those_there_are() {
+    if !ffmpeg() {
+        return;
+    }
+    let folder = copy("v2.1");
+    let data = folder.path().join(DATA);
+    // The column's name is written twice in the footer, and in the description for data frames.
+    let bytes = fs::read(&data).unwrap();
+    let name = b"frame_index";
+    let mut renamed = bytes.clone();
+    for start in 0..bytes.len() - name.len() {
+        if &bytes[start..start + name.len()] == name {
+            renamed[start..start + name.len()].copy_from_slice(b"frame_indxe");
+        }
+    }
+    fs::write(&data, renamed).unwrap();
+    let told = second_fails(folder.path());
+    assert!(told.contains("no column \"frame_index\"") && told.contains("timestamp"), "{told}");
+}
+
+#[test]
+fn a_missing_or_wrong_video_costs_its_episode_alone() {
+    if !ffmpeg() {
+        return;
+    }
+    let folder = copy("v2.1");
+    let video = |number: usize| {
+        let name = format!("videos/chunk-000/{FRONT}/episode_{number:06}.mp4");
+        folder.path().join(name)
+    };
+    fs::remove_file(video(1)).unwrap();
+    assert!(second_fails(folder.path()).contains("episode_000001.mp4"));
+    fs::copy(video(0), video(1)).unwrap();
+    let longer = second_fails(folder.path());
+    assert!(longer.contains("8 frames of episode 1, and the data 7"), "{longer}");
+    fs::copy(video(2), video(1)).unwrap();
+    let shorter = second_fails(folder.path());
+    assert!(shorter.contains("6 frames of episode 1, and the data 7"), "{shorter}");
+}
+
+#[test]
+fn damaged_descriptions_name_their_file_and_line() {
+    let folder = copy("v2.1");
+    let file = folder.path().join("meta/episodes.jsonl");
+    let text = fs::read_to_string(&file).unwrap().replacen("\"length\": 7", "\"size\": 7", 1);
+    fs::write(&file, text).unwrap();
+    let lines = told(Dataset::open(folder.path()).unwrap_err());
+    assert!(lines.contains("episodes.jsonl:2") && lines.contains("length"), "{lines}");
+    let folder = copy("v3.0");
+    fs::remove_file(folder.path().join("meta/tasks.parquet")).unwrap();
+    assert!(told(Dataset::open(folder.path()).unwrap_err()).contains("tasks.parquet"));
+}
+
+/// Whatever byte of a data file is wrong, reading it ends in frames or in a line, never in a panic or without end. The
+/// parquet library panics at some of them; what it prints then belongs to this test.
+#[test]
+fn no_byte_of_a_data_file_brings_the_reader_down() {
+    let folder = copy("v3.0");
+    let data = folder.path().join("data/chunk-000/file-000.parquet");
+    let whole = fs::read(&data).unwrap();
+    let dataset = Dataset::open(folder.path()).unwrap();
+    let sound = dataset.rows(1).unwrap();
+    let mut refused = 0;
+    // A fixed walk over places and values; every fifth byte, since each costs a file.
+    let mut state = 0x9E37_79B9_u32;
+    for place in (0..whole.len()).step_by(5) {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let mut bytes = whole.clone();
+        bytes[place] ^= (state >> 24) as u8 | 1;
+        fs::write(&data, &bytes).unwrap();
+        match dataset.rows(1) {
+            Ok(rows) => assert_eq!(rows.len(), sound.len()),
+            Err(error) => {
+                refused += 1;
+                told(error);
+            }
+        }
+    }
+    assert!(refused > whole.len() / 100, "{refused} of {}", whole.len());
+}
