@@ -4,10 +4,13 @@ mod bar;
 mod calibrate;
 mod dataset;
 mod eval;
+mod interrupt;
+mod merge;
 mod model;
 mod report;
 mod score;
 mod settings;
+mod sources;
 
 use std::process::ExitCode;
 
@@ -23,8 +26,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Score the prefixes of one episode, from a video file or a folder of frames.
-    Score(score::ScoreArgs),
+    /// Score the prefixes of recorded episodes: videos, folders of frames, data sets.
+    Score(Box<score::ScoreArgs>),
+    /// Bring the results of several runs of `score --out`, most often shards, into one folder.
+    Merge(merge::MergeArgs),
     /// Measure a model on labelled episodes: VOC, success, what it says while nothing happens and of wrong instructions.
     Eval(Box<eval::EvalArgs>),
     /// Find the success threshold for a wanted rate of false positives from labelled episodes.
@@ -36,20 +41,24 @@ enum Outcome {
     Complete,
     /// Some episodes failed and have been told.
     Partial,
+    /// This signal came, and the rest was left for another time.
+    Stopped(i32),
 }
 
-/// Runs the program; the exit code is 0, 1 when some episodes of a data set failed, or 2 with one line on stderr when
-/// the input cannot be used.
+/// Runs the program; the exit code is 0, 1 when some episodes of a data set failed, 2 with one line on stderr when the
+/// input cannot be used, or 128 and the number of the signal that stopped it.
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     let result = match Cli::parse().command {
-        Command::Score(args) => score::run(&args).map(|()| Outcome::Complete),
+        Command::Score(args) => score::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
     };
     match result {
         Ok(Outcome::Complete) => ExitCode::SUCCESS,
         Ok(Outcome::Partial) => ExitCode::from(1),
+        Ok(Outcome::Stopped(signal)) => ExitCode::from(u8::try_from(128 + signal).unwrap_or(2)),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(2)
