@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{RunSettings, SCHEMA};
 use crate::offline::{Control, CurvePoint, first_success, judged, readings};
-use crate::reward::{ProgressTracker, voc};
+use crate::reward::{ProgressReading, ProgressTracker, voc};
 
 /// One scored prefix.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +52,9 @@ pub struct EpisodeResult {
     pub recorded_s: Vec<f64>,
     /// Which of the recorded frames were sampled, from 0, rising.
     pub sampled: Vec<usize>,
+    /// The reward of the first frame alone, from which the control climbs, nats; with the static control.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control_start: Option<f64>,
     /// The scored prefixes, the shortest first.
     pub prefixes: Vec<PrefixResult>,
     /// Value-order correlation of the rewards, −1 to 1; undefined for a constant curve or fewer than two prefixes.
@@ -104,11 +107,23 @@ impl EpisodeResult {
             max_pixels: settings.max_pixels,
             recorded_s,
             sampled,
+            control_start: control.map(|control| control.start_nats),
             prefixes: curve.iter().enumerate().map(prefix).collect(),
             voc: voc(&rewards),
             success: called.is_some(),
             success_s: called.map(|place| curve[place].time_s),
         }
+    }
+
+    /// What progress was read from, as [`crate::offline::readings`] had it: one for each prefix.
+    pub fn readings(&self) -> Vec<ProgressReading> {
+        let reading = |prefix: &PrefixResult| {
+            let &PrefixResult { log_prob_true, log_prob_false, control, .. } = prefix;
+            let climb = control.zip(self.control_start).map(|(control, start)| control - start);
+            let corrected = climb.map_or(log_prob_true, |climb| (log_prob_true - climb).min(0.0));
+            ProgressReading { log_prob_true, log_prob_false, corrected }
+        };
+        self.prefixes.iter().map(reading).collect()
     }
 }
 
@@ -167,6 +182,17 @@ mod tests {
         assert_eq!((found.success, found.success_s), (false, None));
         let last = found.prefixes.last().unwrap();
         assert_eq!((last.control, last.judged, last.progress), (Some(-1.0), Some(-5.0), 0.0));
+    }
+
+    #[test]
+    fn readings_are_those_that_progress_was_read_from() {
+        let (rewards, climbing) = (curve(&[-5.0, -3.1, -0.7]), curve(&[-4.9, -4.2, -5.3]));
+        // The control falls at the end: there the correction is above the reward.
+        let control = Control { start_nats: -5.0, curve: climbing };
+        for control in [None, Some(&control)] {
+            let found = EpisodeResult::of(scored(&rewards, control), &settings());
+            assert_eq!(found.readings(), readings(&rewards, control));
+        }
     }
 
     #[test]

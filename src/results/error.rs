@@ -12,7 +12,7 @@ pub enum ResultsError {
     Format { file: String, source: serde_json::Error },
     #[error("{file} has schema {found}; this program reads schema {SCHEMA}")]
     Schema { file: String, found: u64 },
-    #[error("{0} is there already: give --resume to go on with it, or another folder")]
+    #[error("{0} is there already: give another folder, or --resume to go on with a run in it")]
     Exists(String),
     #[error("{0} is no folder of results (it has no run.json): give another folder")]
     NoResults(String),

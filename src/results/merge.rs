@@ -20,7 +20,7 @@ pub struct Merged {
 /// # Errors
 /// Folders of other settings or another input, an episode in two of them, or in none (unless `partial`).
 pub fn merge(folders: &[PathBuf], out: &Path, partial: bool) -> Result<Merged, ResultsError> {
-    check_unlike(folders)?;
+    check_unlike(folders, out)?;
     let stores: Vec<Store> = folders.iter().map(|folder| Store::open(folder)).collect::<Result<_, _>>()?;
     let Some(first) = stores.first() else { return Err(ResultsError::NothingToMerge) };
     let whole = RunFile { shard: None, ..first.run().clone() };
@@ -57,11 +57,14 @@ pub fn merge(folders: &[PathBuf], out: &Path, partial: bool) -> Result<Merged, R
 }
 
 /// A folder named twice would be locked by its own first opening.
-fn check_unlike(folders: &[PathBuf]) -> Result<(), ResultsError> {
+fn check_unlike(folders: &[PathBuf], out: &Path) -> Result<(), ResultsError> {
+    let place = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let mut seen = BTreeSet::new();
     for folder in folders {
-        let place = folder.canonicalize().unwrap_or_else(|_| folder.clone());
-        if !seen.insert(place) {
+        if place(folder) == place(out) {
+            return Err(ResultsError::Exists(out.display().to_string()));
+        }
+        if !seen.insert(place(folder)) {
             let named = vec![format!("all of {}", folder.display())];
             return Err(ResultsError::Overlap { count: 1, named });
         }

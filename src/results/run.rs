@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -113,28 +113,33 @@ pub struct ListedEpisode {
 }
 
 impl Input {
-    /// Why results of this input cannot stand beside those of `wanted`. Episodes may have come behind the others where
-    /// `may_grow`.
+    /// Whether results of this input may stand beside those of `wanted`, which has the same episodes; where it `may_grow`,
+    /// others may have come.
     ///
     /// # Errors
-    /// The first episode that is gone, another or elsewhere.
+    /// The first episode that is gone, another or elsewhere, in words.
     pub fn check(&self, wanted: &Self, may_grow: bool) -> Result<(), String> {
-        for (position, known) in self.episodes.iter().enumerate() {
-            match wanted.episodes.get(position) {
-                Some(now) if now == known => {}
-                Some(now) if now.name == known.name => {
+        let now: BTreeMap<&str, &ListedEpisode> =
+            wanted.episodes.iter().map(|episode| (episode.name.as_str(), episode)).collect();
+        for known in &self.episodes {
+            match now.get(known.name.as_str()) {
+                Some(now) if *now == known => {}
+                Some(_) => {
                     return Err(format!("the episode {} has another number or instruction", known.name));
-                }
-                Some(now) => {
-                    let (there, now) = (&known.name, &now.name);
-                    return Err(format!("episode {position} was {there} and is now {now}"));
                 }
                 None => return Err(format!("the episode {} is gone", known.name)),
             }
         }
-        match wanted.episodes.get(self.episodes.len()) {
-            Some(new) if !may_grow => Err(format!("the episode {} has come", new.name)),
-            _ => Ok(()),
+        if may_grow {
+            return Ok(());
+        }
+        let names =
+            |input: &Self| input.episodes.iter().map(|episode| episode.name.clone()).collect::<Vec<_>>();
+        let (known, now) = (names(self), names(wanted));
+        match now.iter().find(|name| !known.contains(name)) {
+            Some(new) => Err(format!("the episode {new} has come")),
+            None if known != now => Err("its episodes are in another order".to_owned()),
+            None => Ok(()),
         }
     }
 }
@@ -175,9 +180,10 @@ pub struct EpisodeError {
 
 impl fmt::Display for EpisodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Most reasons name the file, whose name the episode's often is.
+        // A reason that names the file often has the episode's name with it.
         let Self { name, reason, .. } = self;
-        if reason.contains(name.as_str()) { f.write_str(reason) } else { write!(f, "{name}: {reason}") }
+        let named = reason.starts_with(name) || reason.contains(&format!("/{name}"));
+        if named { f.write_str(reason) } else { write!(f, "{name}: {reason}") }
     }
 }
 
@@ -242,14 +248,22 @@ pub mod tests {
     }
 
     #[test]
-    fn an_input_may_grow_at_its_end_alone() {
+    fn an_input_may_grow_but_what_is_known_stays() {
         let known = input(&["a", "b"]);
         assert_eq!(known.check(&input(&["a", "b"]), false), Ok(()));
-        assert_eq!(known.check(&input(&["a", "b", "c"]), true), Ok(()));
-        assert!(known.check(&input(&["a", "b", "c"]), false).unwrap_err().contains('c'));
+        let grown = input(&["a", "b", "c"]);
+        assert_eq!(known.check(&grown, true), Ok(()));
+        assert!(known.check(&grown, false).unwrap_err().contains("c has come"));
         assert!(known.check(&input(&["a"]), true).unwrap_err().contains("b is gone"));
-        let moved = known.check(&input(&["a", "0", "b"]), true).unwrap_err();
-        assert_eq!(moved, "episode 1 was b and is now 0");
+        // The numbers are a data set's own: between two there may be room for one that could not be listed before.
+        let mut mended = input(&["a", "b", "c"]);
+        mended.episodes.rotate_right(1);
+        assert_eq!(known.check(&mended, true), Ok(()));
+        mended.episodes.remove(0);
+        mended.episodes.reverse();
+        assert!(known.check(&mended, false).unwrap_err().contains("order"));
+        let counted = input(&["a", "0", "b"]);
+        assert!(known.check(&counted, true).unwrap_err().contains("the episode b has another number"));
         let mut said = input(&["a", "b"]);
         said.episodes[1].instruction = None;
         assert!(known.check(&said, true).unwrap_err().contains("the episode b has another"));
@@ -257,12 +271,12 @@ pub mod tests {
 
     #[test]
     fn an_error_names_its_episode_once() {
-        let error = |reason: &str| {
-            let (name, reason) = ("a.mp4".to_owned(), reason.to_owned());
-            EpisodeError { position: None, name, reason }.to_string()
+        let error = |name: &str, reason: &str| {
+            EpisodeError { position: None, name: name.to_owned(), reason: reason.to_owned() }.to_string()
         };
-        assert_eq!(error("there is no video file /x/a.mp4"), "there is no video file /x/a.mp4");
-        assert_eq!(error("no instruction"), "a.mp4: no instruction");
+        assert_eq!(error("a.mp4", "there is no video file /x/a.mp4"), "there is no video file /x/a.mp4");
+        assert_eq!(error("a.mp4", "no instruction"), "a.mp4: no instruction");
+        assert_eq!(error("7", "frame 7 is no picture"), "7: frame 7 is no picture");
     }
 
     #[test]

@@ -36,8 +36,8 @@ impl Store {
         Self::begin(folder, run, lock)
     }
 
-    /// Goes on with a folder of the same settings and input, or begins a new one. Behind the episodes that the folder
-    /// knows there may be new ones, unless it is a shard's, whose episodes go by the length of the input.
+    /// Goes on with a folder of the same settings and input, or begins a new one. Beside the episodes that the folder
+    /// knows there may be new ones, unless it is a shard's, whose episodes go by their places in the input.
     ///
     /// # Errors
     /// The folder holds something else, was made with other settings or from another input, or another process is

@@ -136,7 +136,7 @@ fn other_settings_and_folders_in_use_are_refused() {
     let more = ["--resume", "--config", config.to_str().unwrap()];
     ended(&set.score(&out, &more), 2, &["success.threshold_nats is -1.0 there and -7.5 now"]);
     assert!(tree(&out) == before);
-    // Episodes that have come behind the others are no other input.
+    // Episodes that have come are no other input.
     set.add_episode(3);
     ended(&set.score(&out, &["--resume"]), 0, &["3 of 4 episodes are scored already"]);
     assert_eq!(tree(&out).len(), before.len() + 1);

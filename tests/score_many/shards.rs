@@ -54,7 +54,7 @@ fn shards_that_do_not_make_a_whole_are_refused_by_name() {
     ended(&set.score(&other, &["--shard", "1/2", "--prefixes", "2"]), 0, &[]);
     ended(&merge(&[shards[0].clone(), other], &out, &[]), 2, &["prefixes", "other"]);
     ended(&merge(&[set.path().to_owned()], &out, &[]), 2, &["run.json"]);
-    ended(&merge(&shards, &shards[0], &[]), 2, &["another process"]);
+    ended(&merge(&shards, &shards[0], &[]), 2, &["there already"]);
     assert!(!out.exists());
     let partial = merge(&shards[..1], &out, &["--partial", "--json"]);
     ended(&partial, 1, &["2 episodes are not scored yet"]);

@@ -60,7 +60,7 @@ fn input(listing: &Listing) -> Input {
 
 /// Where results are kept.
 enum Keeper {
-    Folder(Store),
+    Folder(Box<Store>),
     /// By position.
     Memory(Vec<Option<EpisodeResult>>),
 }
@@ -73,7 +73,7 @@ impl Keeper {
         // From here on there is something to finish.
         interrupt::watch();
         let store = if args.resume { Store::resume(folder, run) } else { Store::create(folder, run) };
-        Ok(Self::Folder(store?))
+        Ok(Self::Folder(Box::new(store?)))
     }
 
     fn has(&self, position: usize) -> bool {
