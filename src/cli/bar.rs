@@ -22,6 +22,7 @@ pub fn episodes(total: usize, held: usize) -> ProgressBar {
     if let Ok(style) = style {
         bar.set_style(style);
     }
+    bar.set_message("0 frames/s");
     bar.set_position(held as u64);
     // What an earlier start has scored is not this one's speed.
     bar.reset_eta();

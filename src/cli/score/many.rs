@@ -133,8 +133,8 @@ impl Collected<'_> {
                 self.keeper.put_errors(&self.errors)?;
             }
         }
-        self.bar.inc(1);
         self.bar.set_message(format!("{:.1} frames/s", self.scorer.timings.frames_per_second()));
+        self.bar.inc(1);
         Ok(())
     }
 }
