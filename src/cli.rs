@@ -60,14 +60,41 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Partial) => ExitCode::from(1),
         Ok(Outcome::Stopped(signal)) => ExitCode::from(u8::try_from(128 + signal).unwrap_or(2)),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", one_line(&error));
             ExitCode::from(2)
         }
     }
 }
 
+/// An error with its causes, without those that the one before has told already.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 impl Outcome {
     fn of<T>(errors: &[T]) -> Self {
         if errors.is_empty() { Self::Complete } else { Self::Partial }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::{Context, anyhow};
+
+    #[test]
+    fn no_cause_is_told_twice() {
+        let missing = || std::io::Error::other("no such file");
+        let told = crate::config::ConfigError::Read { path: "a.yaml".to_owned(), source: missing() };
+        assert_eq!(one_line(&told.into()), "cannot read a.yaml: no such file");
+        let wrapped: anyhow::Error = Err::<(), _>(missing()).context("the second start").unwrap_err();
+        assert_eq!(one_line(&wrapped), "the second start: no such file");
+        assert_eq!(one_line(&anyhow!("alone")), "alone");
     }
 }

@@ -10,7 +10,7 @@ use super::scorer::{Read, Scorer, read};
 use super::stoppable::Stoppable;
 use super::{Finished, ScoreArgs, finish, pipeline};
 use crate::cli::sources::Listing;
-use crate::cli::{Outcome, bar, interrupt};
+use crate::cli::{Outcome, bar, interrupt, one_line};
 use crate::config::Config;
 use crate::recording::Episode;
 use crate::results::{EpisodeError, EpisodeResult, Input, ListedEpisode, RunFile, Store};
@@ -126,7 +126,7 @@ impl Collected<'_> {
             Err(_) if interrupt::received().is_some() => return Ok(()),
             Err(error) => {
                 let name = self.listing.episodes[position].name.clone();
-                let reason = format!("{error:#}");
+                let reason = one_line(&error);
                 let error = EpisodeError { position: Some(position), name, reason };
                 self.bar.suspend(|| eprintln!("error: {error}"));
                 self.errors.push(error);
