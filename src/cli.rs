@@ -7,11 +7,14 @@ mod dataset;
 mod eval;
 mod inspect;
 pub mod lerobot_args;
+mod interrupt;
+mod merge;
 mod model;
 mod report;
 mod score;
 mod settings;
 mod weights;
+mod sources;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,8 +36,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Score the prefixes of one episode, from a video file or a folder of frames.
-    Score(score::ScoreArgs),
+    /// Score the prefixes of recorded episodes: videos, folders of frames, data sets.
+    Score(Box<score::ScoreArgs>),
+    /// Bring the results of several runs of `score --out`, most often shards, into one folder.
+    Merge(merge::MergeArgs),
     /// Measure a model on labelled episodes: VOC, success, what it says while nothing happens and of wrong instructions.
     Eval(Box<eval::EvalArgs>),
     /// Find the success threshold for a wanted rate of false positives from labelled episodes.
@@ -50,10 +55,12 @@ enum Outcome {
     Complete,
     /// Some episodes failed and have been told.
     Partial,
+    /// This signal came, and the rest was left for another time.
+    Stopped(i32),
 }
 
-/// Runs the program; the exit code is 0, 1 when some episodes of a data set failed, or 2 with one line on stderr when
-/// the input cannot be used.
+/// Runs the program; the exit code is 0, 1 when some episodes of a data set failed, 2 with one line on stderr when the
+/// input cannot be used, or 128 and the number of the signal that stopped it.
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     let Cli { command, ffmpeg } = Cli::parse();
@@ -61,7 +68,8 @@ pub fn main() -> ExitCode {
         Decoder::choose(&ffmpeg);
     }
     let result = match command {
-        Command::Score(args) => score::run(&args).map(|()| Outcome::Complete),
+        Command::Score(args) => score::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Inspect(args) => inspect::run(&args).map(|()| Outcome::Complete),
@@ -70,15 +78,43 @@ pub fn main() -> ExitCode {
     match result {
         Ok(Outcome::Complete) => ExitCode::SUCCESS,
         Ok(Outcome::Partial) => ExitCode::from(1),
+        Ok(Outcome::Stopped(signal)) => ExitCode::from(u8::try_from(128 + signal).unwrap_or(2)),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", one_line(&error));
             ExitCode::from(2)
         }
     }
 }
 
+/// An error with its causes, without those that the one before has told already.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 impl Outcome {
     fn of<T>(errors: &[T]) -> Self {
         if errors.is_empty() { Self::Complete } else { Self::Partial }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::{Context, anyhow};
+
+    #[test]
+    fn no_cause_is_told_twice() {
+        let missing = || std::io::Error::other("no such file");
+        let told = crate::config::ConfigError::Read { path: "a.yaml".to_owned(), source: missing() };
+        assert_eq!(one_line(&told.into()), "cannot read a.yaml: no such file");
+        let wrapped: anyhow::Error = Err::<(), _>(missing()).context("the second start").unwrap_err();
+        assert_eq!(one_line(&wrapped), "the second start: no such file");
+        assert_eq!(one_line(&anyhow!("alone")), "alone");
     }
 }

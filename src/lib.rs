@@ -3,7 +3,7 @@
 //! The reward of a prefix of an episode is the log-probability that a frozen video VLM gives to the answer
 //! `True` (TOPReward, arXiv 2602.19313). The modules follow the data:
 //! [`image`] turns bytes into frames, [`episode`] samples and collects them, [`engine`] owns the model
-//! ([`vlm`]) on a thread of its own, [`recording`] reads finished episodes from disk, [`reward`] turns log-probabilities into progress and success.
+//! ([`vlm`]) on a thread of its own, [`recording`] reads finished episodes from disk, [`results`] keeps what was found in them, [`reward`] turns log-probabilities into progress and success.
 //! `ros` (feature `ros`) and [`cli`] are the two ways in.
 
 pub mod cli;
@@ -20,6 +20,7 @@ pub mod labels;
 pub mod offline;
 pub mod overlay;
 pub mod recording;
+pub mod results;
 pub mod reward;
 #[cfg(feature = "ros")]
 pub mod ros;

@@ -1,6 +1,7 @@
 //! Scores finished episodes: frames in, curves out. The model is asked exactly as it is live, frame by frame on the
 //! episode's cache, so the same frames give the same scores.
 
+use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -62,6 +63,16 @@ impl FromStr for Prefixes {
             (_, Ok(n)) if n > 0 && every.is_some() => Ok(Self::Every(n)),
             (_, Ok(n)) if n > 0 => Ok(Self::Evenly(n)),
             _ => Err("give \"all\", a number of at least 1, or \"every:K\"".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Prefixes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Evenly(n) => write!(f, "{n}"),
+            Self::Every(k) => write!(f, "every:{k}"),
         }
     }
 }
@@ -286,6 +297,9 @@ mod tests {
         assert_eq!(Prefixes::Every(9).lengths(4), [4]);
         assert_eq!("every:3".parse(), Ok(Prefixes::Every(3)));
         assert_eq!("15".parse(), Ok(Prefixes::Evenly(15)));
+        for text in ["all", "15", "every:3"] {
+            assert_eq!(text.parse::<Prefixes>().unwrap().to_string(), text);
+        }
         for wrong in ["every:0", "every:", "0", "some"] {
             assert!(wrong.parse::<Prefixes>().is_err(), "{wrong}");
         }

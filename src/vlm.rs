@@ -7,6 +7,9 @@ use ::image::RgbImage;
 
 pub mod qwen3_vl;
 pub mod scripted;
+mod stages;
+
+pub use stages::{Stage, StageClock};
 
 /// The two answers' log-probabilities at the position where the model answers, in nats, both ≤ 0.
 #[derive(Debug, Clone, Copy, PartialEq)]

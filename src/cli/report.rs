@@ -4,77 +4,74 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use serde::Serialize;
 
-/// One scored prefix.
-#[derive(Debug, Serialize)]
-pub struct PrefixRow {
-    /// Sampled frames in the prefix.
-    pub frames: usize,
-    /// Time of the newest of them, seconds since the first.
-    pub time_s: f64,
-    /// Nats, ≤ 0.
-    pub log_prob_true: f64,
-    /// Nats, ≤ 0.
-    pub log_prob_false: f64,
-    /// The reward of the first frame repeated as often, nats; with the static control.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub control: Option<f64>,
-    /// What success and progress are judged by, nats; with the static control.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub judged: Option<f64>,
-    /// 0 to 1, by the same causal rule as live.
-    pub progress: f64,
-}
+use crate::results::{EpisodeResult, EpisodeSummary, PrefixResult, RunSummary};
 
-/// One scored episode.
-#[derive(Debug, Serialize)]
-pub struct Report {
-    pub model: String,
-    pub instruction: String,
-    pub sample_fps: f64,
-    pub chat_template: bool,
-    pub prefixes: Vec<PrefixRow>,
-    /// Undefined for a constant curve or fewer than two prefixes.
-    pub voc: Option<f64>,
-    /// Whether success would have been called at any prefix.
-    pub success: bool,
-}
-
-impl Report {
-    /// Prints to stdout, as one JSON object or as a table.
-    pub fn print(&self, json: bool) -> Result<()> {
-        print(|out| {
-            if json {
-                serde_json::to_writer(&mut *out, self)?;
-                writeln!(out)
-            } else {
-                self.write_table(out)
-            }
-        })
+/// One episode's curve as a table.
+///
+/// # Errors
+/// Nobody reads.
+pub fn write_episode(out: &mut dyn Write, result: &EpisodeResult) -> std::io::Result<()> {
+    writeln!(out, "{}", result.instruction)?;
+    let judged = if result.prefixes.iter().any(|row| row.judged.is_some()) { "   judged" } else { "" };
+    writeln!(out, "{:>7} {:>6} {:>9} {:>9}{judged}  progress", "time s", "frames", "log p(T)", "log p(F)")?;
+    for row in &result.prefixes {
+        let PrefixResult { frames, time_s, log_prob_true, log_prob_false, progress, .. } = row;
+        write!(out, "{time_s:>7.2} {frames:>6} {log_prob_true:>9.4} {log_prob_false:>9.4}")?;
+        if let Some(judged) = row.judged {
+            write!(out, "{judged:>9.4}")?;
+        }
+        writeln!(out, "  {} {:>4.0} %", bar(*progress, 30), progress * 100.0)?;
     }
+    match result.voc {
+        Some(voc) => write!(out, "VOC {voc:.3}")?,
+        None => write!(out, "VOC undefined (no order in the rewards)")?,
+    }
+    writeln!(out, ", success {}", if result.success { "called" } else { "not called" })
+}
 
-    fn write_table(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        writeln!(out, "{}", self.instruction)?;
-        let judged = if self.prefixes.iter().any(|row| row.judged.is_some()) { "   judged" } else { "" };
+/// Widest column of names; of longer ones the end is shown.
+const WIDEST_NAME: usize = 48;
+
+/// One line for each episode, and one for all of them.
+///
+/// # Errors
+/// Nobody reads.
+pub fn write_run(out: &mut dyn Write, summary: &RunSummary) -> std::io::Result<()> {
+    let names: Vec<String> = summary.episodes.iter().map(|episode| shown_name(&episode.name)).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("episode".len());
+    writeln!(
+        out,
+        "{:<width$} {:>6} {:>9} {:>9} {:>9} {:>8} {:>6} {:>9}",
+        "episode", "frames", "first", "last", "best", "progress", "VOC", "success s"
+    )?;
+    let number = |value: Option<f64>, decimals: usize| {
+        value.map_or_else(|| "-".to_owned(), |value| format!("{value:.decimals$}"))
+    };
+    for (name, episode) in names.iter().zip(&summary.episodes) {
+        let EpisodeSummary { frames, first_nats, last_nats, best_nats, progress, voc, success_s, .. } =
+            episode;
+        let [first, last, best] = [first_nats, last_nats, best_nats].map(|nats| number(*nats, 4));
+        let percent = format!("{} %", number(progress.map(|progress| progress * 100.0), 0));
+        let (voc, success_s) = (number(*voc, 3), number(*success_s, 2));
         writeln!(
             out,
-            "{:>7} {:>6} {:>9} {:>9}{judged}  progress",
-            "time s", "frames", "log p(T)", "log p(F)"
+            "{name:<width$} {frames:>6} {first:>9} {last:>9} {best:>9} {percent:>8} {voc:>6} {success_s:>9}"
         )?;
-        for row in &self.prefixes {
-            let PrefixRow { frames, time_s, log_prob_true, log_prob_false, progress, .. } = row;
-            write!(out, "{time_s:>7.2} {frames:>6} {log_prob_true:>9.4} {log_prob_false:>9.4}")?;
-            if let Some(judged) = row.judged {
-                write!(out, "{judged:>9.4}")?;
-            }
-            writeln!(out, "  {} {:>4.0} %", bar(*progress, 30), progress * 100.0)?;
-        }
-        match self.voc {
-            Some(voc) => write!(out, "VOC {voc:.3}")?,
-            None => write!(out, "VOC undefined (no order in the rewards)")?,
-        }
-        writeln!(out, ", success {}", if self.success { "called" } else { "not called" })
+    }
+    let RunSummary { scored, successes, frames, mean_voc, errors, .. } = summary;
+    write!(out, "{scored} episodes, {frames} frames: success called in {successes}")?;
+    write!(out, ", mean VOC {}", number(*mean_voc, 3))?;
+    match errors.len() {
+        0 => writeln!(out),
+        failed => writeln!(out, "; {failed} could not be scored"),
+    }
+}
+
+fn shown_name(name: &str) -> String {
+    match name.chars().count().checked_sub(WIDEST_NAME) {
+        None | Some(0) => name.to_owned(),
+        Some(more) => std::iter::once('…').chain(name.chars().skip(more + 1)).collect(),
     }
 }
 
@@ -118,37 +115,41 @@ mod tests {
     }
 
     #[test]
-    fn json_has_the_promised_keys() {
-        let row = PrefixRow {
-            frames: 1,
-            time_s: 0.0,
-            log_prob_true: -2.0,
-            log_prob_false: -0.5,
-            control: None,
-            judged: None,
-            progress: 0.0,
+    fn a_run_has_a_line_for_each_episode_and_one_for_all() {
+        let episode = |name: &str, voc, success_s| EpisodeSummary {
+            name: name.to_owned(),
+            index: 0,
+            frames: 12,
+            first_nats: Some(-5.25),
+            last_nats: Some(-1.0),
+            best_nats: Some(-0.5),
+            progress: Some(0.75),
+            voc,
+            success_s,
         };
-        let report = Report {
-            model: "m".into(),
-            instruction: "i".into(),
-            sample_fps: 2.0,
-            chat_template: false,
-            prefixes: vec![row],
-            voc: None,
-            success: false,
+        let long = format!("{}/last.mp4", "folder".repeat(20));
+        let summary = RunSummary {
+            schema: 1,
+            scored: 2,
+            successes: 1,
+            frames: 24,
+            mean_voc: Some(0.5),
+            episodes: vec![episode("a.mp4", Some(0.5), Some(3.5)), episode(&long, None, None)],
+            errors: Vec::new(),
         };
-        let value = serde_json::to_value(&report).unwrap();
-        let keys: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
-        let mut expected =
-            ["model", "instruction", "sample_fps", "chat_template", "prefixes", "voc", "success"];
-        expected.sort_unstable();
-        let mut keys = keys;
-        keys.sort();
-        assert_eq!(keys, expected);
-        let row = value["prefixes"][0].as_object().unwrap();
-        for key in ["frames", "time_s", "log_prob_true", "log_prob_false", "progress"] {
-            assert!(row.contains_key(key), "{key}");
-        }
-        assert!(value["voc"].is_null());
+        let mut text = Vec::new();
+        write_run(&mut text, &summary).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(
+            words(lines[1]),
+            ["a.mp4", "12", "-5.2500", "-1.0000", "-0.5000", "75", "%", "0.500", "3.50"]
+        );
+        assert!(lines[2].starts_with('…') && lines[2].contains("/last.mp4 "), "{text}");
+        assert!(lines[2].ends_with('-'), "{text}");
+        let widths: Vec<usize> = lines[..3].iter().map(|line| line.chars().count()).collect();
+        assert!(widths.iter().all(|width| *width == widths[0]), "{text}");
+        assert_eq!(lines[3], "2 episodes, 24 frames: success called in 1, mean VOC 0.500");
     }
 }

@@ -1,126 +1,74 @@
-//! `topreward score`: the reward of every prefix of one episode.
+//! `topreward score`: the reward of every prefix of recorded episodes.
+
+mod finish;
+mod many;
+mod one;
+mod pipeline;
+mod scorer;
+mod stoppable;
+mod timings;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use clap::{ArgGroup, Args};
+use anyhow::{Result, ensure};
+use clap::Args;
 
-use super::bar;
-use super::report::{PrefixRow, Report};
-use super::settings::{ScoringArgs, calibrate};
-use crate::config::Config;
-use crate::instruction::InstructionRule;
-use crate::offline::{
-    Control, CurvePoint, SampledFrame, Scoring, first_success, judged, readings, score_control,
-    score_prefixes,
-};
-use crate::recording::{Footage, Pictures, Video, sample};
-use crate::reward::{BiasControl, ProgressTracker, voc};
-use crate::vlm::VideoVlm;
+use super::Outcome;
+use super::settings::ScoringArgs;
+use super::sources::SourceArgs;
+use crate::results::Shard;
+
+pub use finish::{Finished, finish};
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("source").required(true))]
 pub struct ScoreArgs {
+    #[command(flatten)]
+    sources: SourceArgs,
     /// Folder of a Qwen3-VL checkpoint, or its Hugging Face id (owner/name or owner/name@revision).
     #[arg(long, value_name = "DIR|ID")]
     model: String,
-    /// Video file (decoded by ffmpeg).
-    #[arg(long, value_name = "FILE", group = "source")]
-    video: Option<PathBuf>,
-    /// Folder of PNG or JPEG frames.
-    #[arg(long, value_name = "DIR", group = "source", requires = "fps")]
-    frames: Option<PathBuf>,
-    /// Frames a second of the folder.
-    #[arg(long, value_name = "F", requires = "frames")]
-    fps: Option<f64>,
-    /// What the robot is to do.
+    /// What the robot is to do, in place of what the recordings say.
     #[arg(long, value_name = "TEXT")]
-    instruction: String,
+    instruction: Option<String>,
     /// File of `topreward calibrate` to take the success threshold from.
     #[arg(long, value_name = "FILE")]
     calibration: Option<PathBuf>,
     #[command(flatten)]
     scoring: ScoringArgs,
-    /// Print one JSON object.
+    /// Write one result for each episode into this new folder.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the folder: what it holds is not scored again.
+    #[arg(long, requires = "out")]
+    resume: bool,
+    /// Score one part of the episodes, counted from 0 (0/4 to 3/4): for job arrays, with an --out for each.
+    #[arg(long, value_name = "I/N", requires = "out")]
+    shard: Option<Shard>,
+    /// Episodes that are scored at the same time on the one model, sharing the cores; the scores are the same.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    jobs: usize,
+    /// Tell on stderr how long decoding and each of the model's stages took.
+    #[arg(long)]
+    timings: bool,
+    /// Print JSON: the summary with --out, else the results, one object a line.
     #[arg(long)]
     json: bool,
 }
 
-pub fn run(args: &ScoreArgs) -> Result<()> {
-    let mut config = args.scoring.config()?;
-    // Before the model: an episode that cannot be read must not cost a download first.
-    let frames = read_frames(args, config.sampling.rate_hz)?;
-    let model = args.scoring.load(&args.model, &config)?;
-    let rule = InstructionRule { model: Some(model.instruction_check()), ..InstructionRule::default() };
-    let instruction = rule.accept(&args.instruction)?;
-    calibrate(&args.calibration, &model, Some(&instruction), &mut config)?;
-    let controlled = config.bias.control == BiasControl::Static;
-    let lengths = args.scoring.prefixes(&config).lengths(frames.len());
-    let scores = score(args, &model, &frames, &instruction, &lengths, controlled)?;
-    report(args, &config, &instruction, &scores).print(args.json)
-}
+/// Most episodes at a time: each has a cache of its own.
+const MOST_JOBS: usize = 256;
 
-/// The rewards, and what success is judged by.
-struct Scores {
-    curve: Vec<CurvePoint>,
-    control: Option<Control>,
-}
-
-fn score(
-    args: &ScoreArgs,
-    model: &impl VideoVlm,
-    frames: &[SampledFrame],
-    instruction: &str,
-    lengths: &[usize],
-    controlled: bool,
-) -> Result<Scores> {
-    let passes = if controlled { 2 } else { 1 };
-    let bar = bar::bar("scoring", "prefixes", lengths.len() * passes);
-    let scoring = Scoring { instructions: &[instruction], lengths, cache: !args.scoring.no_cache };
-    let mut scored = || bar.inc(1);
-    let curve = score_prefixes(model, frames, scoring, &mut scored)?.pop().context("no curve")?;
-    let control = match frames.first().filter(|_| controlled) {
-        Some(first) => {
-            let times_s: Vec<f64> = frames.iter().map(|frame| frame.time_s).collect();
-            score_control(model, first, &times_s, scoring, &mut scored)?.pop()
-        }
-        None => None,
-    };
-    bar.finish_and_clear();
-    Ok(Scores { curve, control })
-}
-
-fn read_frames(args: &ScoreArgs, sample_fps: f64) -> Result<Vec<SampledFrame>> {
-    let (footage, name): (Box<dyn Footage>, _) = match (&args.video, &args.frames, args.fps) {
-        (Some(file), _, _) => (Box::new(Video::open(file)?), file),
-        (_, Some(folder), Some(fps)) => (Box::new(Pictures::open(folder, fps)?), folder),
-        _ => bail!("give --video FILE, or --frames DIR with --fps F"),
-    };
-    Ok(sample(&*footage, &name.display().to_string(), sample_fps)?.frames)
-}
-
-fn report(args: &ScoreArgs, config: &Config, instruction: &str, scores: &Scores) -> Report {
-    let Scores { curve, control } = scores;
-    let judged = judged(curve, control.as_ref());
-    let readings = readings(curve, control.as_ref());
-    let mut progress = ProgressTracker::new(config.progress);
-    let row = |(index, point): (usize, &CurvePoint)| PrefixRow {
-        frames: point.frames,
-        time_s: point.time_s,
-        log_prob_true: point.log_prob_true,
-        log_prob_false: point.log_prob_false,
-        control: control.as_ref().map(|control| control.curve[index].log_prob_true),
-        judged: control.as_ref().map(|_| judged[index].log_prob_true),
-        progress: progress.push(readings[index]),
-    };
-    let rewards: Vec<f64> = curve.iter().map(|point| point.log_prob_true).collect();
-    Report {
-        model: args.model.clone(),
-        instruction: instruction.to_owned(),
-        sample_fps: config.sampling.rate_hz,
-        chat_template: config.model.chat_template,
-        prefixes: curve.iter().enumerate().map(row).collect(),
-        voc: voc(&rewards),
-        success: first_success(&judged, config.success).is_some(),
+pub fn run(args: &ScoreArgs) -> Result<Outcome> {
+    let config = args.scoring.config()?;
+    ensure!((1..=MOST_JOBS).contains(&args.jobs), "--jobs is {}, not 1 to {MOST_JOBS}", args.jobs);
+    let listing = args.sources.listing()?;
+    for error in &listing.errors {
+        eprintln!("error: {error}");
+    }
+    let (bad, source) = (listing.errors.len(), &listing.source);
+    ensure!(!listing.episodes.is_empty(), "none of the {bad} episodes of {source} could be used");
+    match (&args.out, &listing.episodes[..]) {
+        (None, [episode]) => one::run(args, config, episode, &listing.errors),
+        _ => many::run(args, config, &listing),
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use ::image::RgbImage;
 
-use super::{InstructionCheck, LogProbs, ModelInfo, VideoVlm, VlmError};
+use super::{InstructionCheck, LogProbs, ModelInfo, Stage, StageClock, VideoVlm, VlmError};
 use crate::reward::log_softmax_at;
 
 pub mod cache;
@@ -79,6 +79,7 @@ pub struct Qwen3Vl {
     vision: VisionTower,
     text: LanguageModel,
     max_tokens: usize,
+    clock: Option<Arc<StageClock>>,
 }
 
 impl Qwen3Vl {
@@ -128,7 +129,20 @@ impl Qwen3Vl {
             vision,
             text,
             max_tokens: config.text.max_tokens,
+            clock: None,
         })
+    }
+
+    /// Measures from now on how long each stage takes. The scores stay the same.
+    pub fn time_stages(&mut self, clock: Arc<StageClock>) {
+        self.clock = Some(clock);
+    }
+
+    fn timed<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
+        match &self.clock {
+            Some(clock) => clock.time(stage, work),
+            None => work(),
+        }
     }
 
     /// The image side of the model, for those who want to look at its steps one by one.
@@ -242,8 +256,8 @@ impl Qwen3Vl {
         self.encode_pending(episode)?;
         let tail = self.tail(&episode.cache, episode.grid(), episode.pending.as_ref(), question)?;
         let mut fork = episode.cache.fork();
-        let logits = self.text.last_logits(&tail, fork.cache()).map_err(inference)?;
-        self.log_probs(&logits)
+        let logits = self.timed(Stage::Language, || self.text.last_logits(&tail, fork.cache()));
+        self.log_probs(&logits.map_err(inference)?)
     }
 
     /// The frame at the episode's size; the first frame fixes that size.
@@ -261,7 +275,7 @@ impl Qwen3Vl {
                 format!("the episode began with {width}×{height}; start a new one to change the size");
             return Err(VlmError::FrameSize { width: frame_size.0, height: frame_size.1, reason });
         }
-        self.processor.resize(rgb, &view.grid)
+        self.timed(Stage::Process, || self.processor.resize(rgb, &view.grid))
     }
 
     fn encode(
@@ -270,8 +284,8 @@ impl Qwen3Vl {
         pair: [&RgbImage; FRAMES_PER_PAIR],
     ) -> Result<VisionFeatures, VlmError> {
         let view = view(episode)?;
-        let patches = self.processor.patches(pair, &view.grid)?;
-        self.vision.encode(&patches, &view.tables).map_err(inference)
+        let patches = self.timed(Stage::Process, || self.processor.patches(pair, &view.grid))?;
+        self.timed(Stage::Vision, || self.vision.encode(&patches, &view.tables)).map_err(inference)
     }
 
     /// Encodes an odd last frame, doubled, unless that has been done.
@@ -313,7 +327,7 @@ impl Qwen3Vl {
         let mut chunk = self.begin_chunk(&episode.cache)?;
         self.push_pair(&mut chunk, seconds, &grid, features)?;
         self.check_length(episode.cache.len() + chunk.len())?;
-        self.text.append(&chunk, &mut episode.cache).map_err(inference)?;
+        self.timed(Stage::Language, || self.text.append(&chunk, &mut episode.cache)).map_err(inference)?;
         episode.tokens.extend_from_slice(chunk.tokens());
         Ok(())
     }

@@ -1,0 +1,24 @@
+//! One episode, on the terminal.
+
+use anyhow::Result;
+
+use super::scorer::{Scorer, read};
+use super::{Finished, ScoreArgs, finish};
+use crate::cli::{Outcome, bar};
+use crate::config::Config;
+use crate::recording::Episode;
+use crate::results::EpisodeError;
+
+pub fn run(args: &ScoreArgs, config: Config, episode: &Episode, errors: &[EpisodeError]) -> Result<Outcome> {
+    // Before the model: an episode that cannot be read must not cost a download first.
+    let read = read(&*episode.footage, &episode.name, config.sampling.rate_hz)?;
+    let scorer = Scorer::load(args, config)?;
+    scorer.timings.decoded(&read);
+    let instruction = scorer.instruction(episode)?;
+    let bar = bar::bar("scoring", "prefixes", scorer.prefixes(&read.sampled));
+    let result = scorer.score(scorer.model(), episode, &instruction, read.sampled, &mut || bar.inc(1))?;
+    bar.finish_and_clear();
+    finish(&Finished { folder: None, results: &[result], errors }, args.json)?;
+    scorer.tell_timings(args);
+    Ok(Outcome::of(errors))
+}

@@ -1,0 +1,148 @@
+//! A loaded model with all that is asked of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::ScoreArgs;
+use super::timings::Timings;
+use crate::cli::settings::calibrate;
+use crate::config::Config;
+use crate::instruction::InstructionRule;
+use crate::offline::{Prefixes, Scoring, score_control, score_prefixes};
+use crate::recording::{Episode, Footage, Sampled, sample};
+use crate::results::{EpisodeResult, RunSettings, ScoredEpisode};
+use crate::reward::{BiasControl, Calibration};
+use crate::vlm::VideoVlm;
+use crate::vlm::qwen3_vl::Qwen3Vl;
+
+/// An episode's samples, and how long it took to read them.
+pub struct Read {
+    pub sampled: Sampled,
+    pub spent: Duration,
+}
+
+/// # Errors
+/// An episode that cannot be read.
+pub fn read(footage: &dyn Footage, name: &str, rate_hz: f64) -> Result<Read> {
+    let begun = Instant::now();
+    let sampled = sample(footage, name, rate_hz)?;
+    Ok(Read { sampled, spent: begun.elapsed() })
+}
+
+pub struct Scorer {
+    /// What the scores depend on.
+    pub settings: RunSettings,
+    pub timings: Timings,
+    model: Qwen3Vl,
+    config: Config,
+    calibration: Option<Calibration>,
+    prefixes: Prefixes,
+    rule: InstructionRule,
+}
+
+impl Scorer {
+    /// Loads the model.
+    ///
+    /// # Errors
+    /// The model's own, an instruction that it does not take, or a calibration that was made for something else.
+    pub fn load(args: &ScoreArgs, mut config: Config) -> Result<Self> {
+        let mut model = args.scoring.load(&args.model, &config)?;
+        let timings = Timings::default();
+        if args.timings {
+            model.time_stages(timings.stages.clone());
+        }
+        let rule = InstructionRule { model: Some(model.instruction_check()), ..InstructionRule::default() };
+        let instruction = args.instruction.as_ref().map(|text| rule.accept(text)).transpose()?;
+        let calibration = calibrate(&args.calibration, &model, instruction.as_deref(), &mut config)?;
+        let prefixes = args.scoring.prefixes(&config);
+        let info = model.info();
+        let settings = RunSettings {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            model: args.model.clone(),
+            fingerprint: info.fingerprint.clone(),
+            chat_template: info.chat_template,
+            max_pixels: info.max_pixels,
+            sample_fps: config.sampling.rate_hz,
+            prefixes: prefixes.to_string(),
+            cache: !args.scoring.no_cache,
+            bias_control: config.bias.control,
+            instruction: instruction.as_deref().map(str::to_owned),
+            progress: config.progress,
+            success: config.success,
+            calibration: calibration.clone(),
+        };
+        Ok(Self { settings, timings, model, config, calibration, prefixes, rule })
+    }
+
+    pub fn model(&self) -> &Qwen3Vl {
+        &self.model
+    }
+
+    /// What is asked about an episode: the command line's instruction, else its own.
+    ///
+    /// # Errors
+    /// There is none, the model does not take it, or the calibration does not hold for it.
+    pub fn instruction(&self, episode: &Episode) -> Result<Arc<str>> {
+        let own = self.settings.instruction.as_deref().or(episode.instruction.as_deref());
+        let text = own.context("the recording says no instruction: give --instruction")?;
+        let instruction = self.rule.accept(text)?;
+        if let Some(calibration) = &self.calibration {
+            calibration.check(&self.config.in_use(self.model.info(), Some(&instruction)))?;
+        }
+        Ok(instruction)
+    }
+
+    fn controlled(&self) -> bool {
+        self.settings.bias_control == BiasControl::Static
+    }
+
+    /// How many prefixes of an episode are scored, the control's among them.
+    pub fn prefixes(&self, sampled: &Sampled) -> usize {
+        let passes = if self.controlled() { 2 } else { 1 };
+        self.prefixes.lengths(sampled.frames.len()).len() * passes
+    }
+
+    /// Scores an episode by a model that is the loaded one. `scored` is told after each prefix.
+    ///
+    /// # Errors
+    /// The first prefix that the model refuses.
+    pub fn score(
+        &self,
+        model: &impl VideoVlm,
+        episode: &Episode,
+        instruction: &str,
+        sampled: Sampled,
+        scored: &mut dyn FnMut(),
+    ) -> Result<EpisodeResult> {
+        let Sampled { frames, numbers, recorded_s } = sampled;
+        let lengths = self.prefixes.lengths(frames.len());
+        let scoring = Scoring { instructions: &[instruction], lengths: &lengths, cache: self.settings.cache };
+        let curve = score_prefixes(model, &frames, scoring, scored)?.pop().context("no curve")?;
+        let control = match frames.first().filter(|_| self.controlled()) {
+            Some(first) => {
+                let times_s: Vec<f64> = frames.iter().map(|frame| frame.time_s).collect();
+                score_control(model, first, &times_s, scoring, scored)?.pop()
+            }
+            None => None,
+        };
+        self.timings.scored(frames.len());
+        let scored = ScoredEpisode {
+            name: &episode.name,
+            index: episode.index,
+            instruction,
+            recorded_s,
+            sampled: numbers,
+            curve: &curve,
+            control: control.as_ref(),
+        };
+        Ok(EpisodeResult::of(scored, &self.settings))
+    }
+
+    pub fn tell_timings(&self, args: &ScoreArgs) {
+        if args.timings {
+            eprint!("{}", self.timings.table(args.jobs));
+        }
+    }
+}
