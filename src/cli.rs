@@ -5,6 +5,7 @@ mod calibrate;
 mod dataset;
 mod eval;
 mod model;
+mod plots;
 mod report;
 mod score;
 mod settings;

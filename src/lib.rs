@@ -17,9 +17,11 @@ pub mod image;
 pub mod instruction;
 pub mod offline;
 pub mod overlay;
+pub mod plot;
 pub mod recording;
 pub mod reward;
 #[cfg(feature = "ros")]
 pub mod ros;
 pub mod session;
+mod text;
 pub mod vlm;

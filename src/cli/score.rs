@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, Args};
 
 use super::bar;
+use super::plots::PlotArgs;
 use super::report::{PrefixRow, Report};
 use super::settings::{ScoringArgs, calibrate};
 use crate::config::Config;
@@ -14,6 +15,7 @@ use crate::offline::{
     Control, CurvePoint, SampledFrame, Scoring, first_success, judged, readings, score_control,
     score_prefixes,
 };
+use crate::plot::{Point, ScoredEpisode};
 use crate::recording::{Footage, Pictures, Video, sample};
 use crate::reward::{BiasControl, ProgressTracker, voc};
 use crate::vlm::VideoVlm;
@@ -41,6 +43,8 @@ pub struct ScoreArgs {
     calibration: Option<PathBuf>,
     #[command(flatten)]
     scoring: ScoringArgs,
+    #[command(flatten)]
+    plots: PlotArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -49,7 +53,9 @@ pub struct ScoreArgs {
 pub fn run(args: &ScoreArgs) -> Result<()> {
     let mut config = args.scoring.config()?;
     // Before the model: an episode that cannot be read must not cost a download first.
-    let frames = read_frames(args, config.sampling.rate_hz)?;
+    args.plots.check(false)?;
+    let (footage, name) = footage(args)?;
+    let frames = sample(&*footage, &name, config.sampling.rate_hz)?.frames;
     let model = args.scoring.load(&args.model, &config)?;
     let rule = InstructionRule { model: Some(model.instruction_check()), ..InstructionRule::default() };
     let instruction = rule.accept(&args.instruction)?;
@@ -57,7 +63,36 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     let controlled = config.bias.control == BiasControl::Static;
     let lengths = args.scoring.prefixes(&config).lengths(frames.len());
     let scores = score(args, &model, &frames, &instruction, &lengths, controlled)?;
-    report(args, &config, &instruction, &scores).print(args.json)
+    let report = report(args, &config, &instruction, &scores);
+    draw(args, &config, (&name, &*footage, &frames), &scores, &report)?;
+    report.print(args.json)
+}
+
+fn draw(
+    args: &ScoreArgs,
+    config: &Config,
+    (name, footage, frames): (&str, &dyn Footage, &[SampledFrame]),
+    scores: &Scores,
+    report: &Report,
+) -> Result<()> {
+    let point =
+        |row: &PrefixRow| Point { time_s: row.time_s, nats: row.log_prob_true, progress: row.progress };
+    let points: Vec<Point> = report.prefixes.iter().map(point).collect();
+    let control = scores.control.iter().flat_map(|control| &control.curve);
+    let control: Vec<(f64, f64)> = control.map(|point| (point.time_s, point.log_prob_true)).collect();
+    let judged = judged(&scores.curve, scores.control.as_ref());
+    let called = first_success(&judged, config.success);
+    let scored = ScoredEpisode {
+        instruction: &report.instruction,
+        model: &report.model,
+        voc: report.voc,
+        points: &points,
+        control: &control,
+        threshold_nats: config.success.threshold_nats,
+        called_s: called.map(|place| judged[place].time_s),
+        completed_s: None,
+    };
+    args.plots.draw((name, 0), footage, frames, &scored)
 }
 
 /// The rewards, and what success is judged by.
@@ -90,13 +125,14 @@ fn score(
     Ok(Scores { curve, control })
 }
 
-fn read_frames(args: &ScoreArgs, sample_fps: f64) -> Result<Vec<SampledFrame>> {
+/// The recording, and what it is called.
+fn footage(args: &ScoreArgs) -> Result<(Box<dyn Footage>, String)> {
     let (footage, name): (Box<dyn Footage>, _) = match (&args.video, &args.frames, args.fps) {
         (Some(file), _, _) => (Box::new(Video::open(file)?), file),
         (_, Some(folder), Some(fps)) => (Box::new(Pictures::open(folder, fps)?), folder),
         _ => bail!("give --video FILE, or --frames DIR with --fps F"),
     };
-    Ok(sample(&*footage, &name.display().to_string(), sample_fps)?.frames)
+    Ok((footage, name.display().to_string()))
 }
 
 fn report(args: &ScoreArgs, config: &Config, instruction: &str, scores: &Scores) -> Report {
