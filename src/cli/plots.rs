@@ -81,6 +81,13 @@ impl PlotArgs {
 
 const FFMPEG: &str = "ffmpeg";
 
+/// What a picture calls a model: an id as it is, of a folder the last part.
+pub fn model_name(model: &str) -> String {
+    let folder = Path::new(model);
+    let name = folder.file_name().filter(|_| folder.is_dir());
+    name.map_or_else(|| model.to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
 /// The file of an episode. Its name may hold what a file's must not.
 fn named(file: &Path, episode: &str) -> PathBuf {
     let Some(name) = file.file_name().map(|name| name.to_string_lossy()) else { return file.to_owned() };
@@ -110,6 +117,15 @@ mod tests {
         assert_eq!(named(file, "episode_000003"), Path::new("out/episode_000003.png"));
         assert_eq!(named(file, "../a b"), Path::new("out/.._a_b.png"));
         assert_eq!(named(Path::new("out/a.png"), "b"), Path::new("out/a.png"));
+    }
+
+    #[test]
+    fn a_model_in_a_folder_is_called_by_its_last_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("so101-sim");
+        std::fs::create_dir(&model).unwrap();
+        assert_eq!(model_name(&format!("{}/", model.display())), "so101-sim");
+        assert_eq!(model_name("Qwen/Qwen3-VL-2B-Instruct"), "Qwen/Qwen3-VL-2B-Instruct");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, Args};
 
 use super::bar;
-use super::plots::PlotArgs;
+use super::plots::{PlotArgs, model_name};
 use super::report::{PrefixRow, Report};
 use super::settings::{ScoringArgs, calibrate};
 use crate::config::Config;
@@ -84,7 +84,7 @@ fn draw(
     let called = first_success(&judged, config.success);
     let scored = ScoredEpisode {
         instruction: &report.instruction,
-        model: &report.model,
+        model: &model_name(&report.model),
         voc: report.voc,
         points: &points,
         control: &control,

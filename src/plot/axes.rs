@@ -39,7 +39,7 @@ impl Axes {
 
     /// Lines at round values of x, without their values.
     pub fn vertical_lines(&self, svg: &mut String) {
-        for (value, _) in ticks(self.x) {
+        for (value, _) in self.x_ticks() {
             let (x, top, bottom) = (self.x(value), self.top, self.height - self.bottom);
             put(svg, format_args!("<path class=\"grid\" d=\"M{x:.1} {top}V{bottom}\"/>"));
         }
@@ -48,10 +48,16 @@ impl Axes {
     /// Round values of x below the plot.
     pub fn x_values(&self, svg: &mut String, unit: &str) {
         let baseline = self.height - self.bottom + 15.0;
-        for (value, text) in ticks(self.x) {
+        for (value, text) in self.x_ticks() {
             let x = self.x(value);
             put(svg, format_args!("<text x=\"{x:.1}\" y=\"{baseline:.1}\" class=\"x\">{text}{unit}</text>"));
         }
+    }
+
+    /// As many as there is room for, five or more.
+    fn x_ticks(&self) -> Vec<(f64, String)> {
+        let room = ((self.width - self.left - self.right) / 85.0).floor();
+        ticks_of(self.x, room.max(5.0))
     }
 
     pub fn vertical_grid(&self, svg: &mut String, unit: &str) {
@@ -72,8 +78,12 @@ impl Axes {
 }
 
 /// Round numbers inside the range, about five, and how they are written.
-pub(crate) fn ticks((from, to): (f64, f64)) -> Vec<(f64, String)> {
-    let Some(step) = round_step((to - from) / 5.0) else { return Vec::new() };
+pub(crate) fn ticks(range: (f64, f64)) -> Vec<(f64, String)> {
+    ticks_of(range, 5.0)
+}
+
+fn ticks_of((from, to): (f64, f64), about: f64) -> Vec<(f64, String)> {
+    let Some(step) = round_step((to - from) / about) else { return Vec::new() };
     let decimals = (-step.log10().floor()).max(0.0) as usize;
     let (first, last) = ((from / step).ceil(), (to / step).floor());
     if !(first.abs().max(last.abs()) < 1e9) {

@@ -62,12 +62,14 @@ impl Sheet {
         // The bold face has no more.
         let bold = text.is_ascii();
         let style = if bold { Style::bold(TITLE as f32) } else { Style::regular(TITLE as f32) };
-        let mut lines = style.wrap(text, usable(), 2);
+        // Room for the dots of an ellipsis that the bold face has to write.
+        let mut lines = style.wrap(text, usable() - TITLE as f32, 2);
         if lines.is_empty() {
             lines.push("no instruction".to_owned());
         }
         let class = if bold { "title bold" } else { "title" };
         for line in lines {
+            let line = if bold { line.replace('…', "...") } else { line };
             self.text(TITLE, class, &line);
             self.y += 6.0;
         }
@@ -181,7 +183,7 @@ mod tests {
         sheet.title(&"put the <red> cube in the box ".repeat(20));
         let found = texts(&sheet.svg);
         assert_eq!(found.len(), 2);
-        assert!(found[0].2.contains("&lt;red&gt;") && found[1].2.ends_with('…'));
+        assert!(found[0].2.contains("&lt;red&gt;") && found[1].2.ends_with("..."));
         // Two lines of 19 and 6 below the margin.
         assert_eq!(sheet.y, MARGIN + 2.0 * 25.0);
         assert!(found[1].1 - found[0].1 == 25.0);
