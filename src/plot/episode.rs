@@ -109,15 +109,14 @@ fn reward_panel(sheet: &mut Sheet, axes: &Axes, scored: &ScoredEpisode<'_>, thre
     events(svg, axes, scored);
     let control = scored.control.iter().filter(|(time_s, _)| *time_s <= axes.x.1);
     let control = points(control.map(|(time_s, nats)| (axes.x(*time_s), axes.y(*nats))));
-    put(svg, format_args!("<polyline class=\"control\" points=\"{control}\"/>"));
+    polyline(svg, "control", &control);
     let places = || scored.points.iter().map(|point| (axes.x(point.time_s), axes.y(point.nats)));
-    put(svg, format_args!("<polyline class=\"reward\" points=\"{}\"/>", points(places())));
+    polyline(svg, "reward", &points(places()));
     if scored.points.len() <= MOST_DOTS {
         for (x, y) in places().filter(|(x, y)| x.is_finite() && y.is_finite()) {
             put(svg, format_args!("<circle class=\"reward\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.2\"/>"));
         }
     }
-    border(svg, axes);
 }
 
 fn progress_panel(sheet: &mut Sheet, axes: &Axes, scored: &ScoredEpisode<'_>) {
@@ -127,7 +126,7 @@ fn progress_panel(sheet: &mut Sheet, axes: &Axes, scored: &ScoredEpisode<'_>) {
     let known: Vec<_> = scored.points.iter().filter(finite).collect();
     let place = |point: &&super::Point| (axes.x(point.time_s), axes.y(point.progress.clamp(0.0, 1.0)));
     let line = points(known.iter().map(place));
-    if let (Some(first), Some(last)) = (known.first(), known.last()) {
+    if let [first, .., last] = known[..] {
         let (from, to) = (axes.x(first.time_s), axes.x(last.time_s));
         let ground = axes.y(0.0);
         put(
@@ -138,12 +137,11 @@ fn progress_panel(sheet: &mut Sheet, axes: &Axes, scored: &ScoredEpisode<'_>) {
         );
     }
     events(svg, axes, scored);
-    put(svg, format_args!("<polyline class=\"progress\" points=\"{line}\"/>"));
+    polyline(svg, "progress", &line);
     if let [only] = known[..] {
         let (x, y) = place(&only);
         put(svg, format_args!("<circle class=\"reward\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.2\"/>"));
     }
-    border(svg, axes);
     axes.x_values(svg, " s");
 }
 
@@ -152,11 +150,18 @@ fn ground(sheet: &mut Sheet, axes: &Axes, name: &str) {
     axes.horizontal_grid(&mut sheet.svg);
     let middle = (axes.top + axes.height - axes.bottom) / 2.0;
     sheet.axis_name((MARGIN + 10.0, middle), name);
+    let (left, top, bottom) = (axes.left, axes.top, axes.height - axes.bottom);
+    put(
+        &mut sheet.svg,
+        format_args!("<path class=\"axis\" d=\"M{left} {top}V{bottom}H{}\"/>", axes.width - axes.right),
+    );
 }
 
-fn border(svg: &mut String, axes: &Axes) {
-    let (left, top, bottom) = (axes.left, axes.top, axes.height - axes.bottom);
-    put(svg, format_args!("<path class=\"axis\" d=\"M{left} {top}V{bottom}H{}\"/>", axes.width - axes.right));
+/// A line through points; a single one has no line.
+fn polyline(svg: &mut String, class: &str, points: &str) {
+    if points.contains(' ') {
+        put(svg, format_args!("<polyline class=\"{class}\" points=\"{points}\"/>"));
+    }
 }
 
 /// When success would be called, and when the task was done.

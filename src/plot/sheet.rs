@@ -97,26 +97,28 @@ impl Sheet {
 
     /// Entries side by side, on as many lines as they need.
     pub fn legend(&mut self, entries: &[Entry]) {
-        const SIGN: f64 = 26.0;
+        const LINE: f64 = 26.0;
+        const UPRIGHT: f64 = 8.0;
         const ROW: f64 = 19.0;
         let style = Style::regular(SMALL as f32);
         let mut x = MARGIN;
         self.y += ROW;
         for Entry { class, sign, text } in entries {
-            let text = style.fit(text, usable() - SIGN as f32);
-            let width = SIGN + 7.0 + f64::from(style.width(&text));
+            let text = style.fit(text, usable() - LINE as f32 - 7.0);
+            let sign_width = if *sign == Sign::Upright { UPRIGHT } else { LINE };
+            let width = sign_width + 7.0 + f64::from(style.width(&text));
             if x > MARGIN && x + width > WIDTH - MARGIN {
                 x = MARGIN;
                 self.y += ROW;
             }
-            let (middle, end) = (self.y - 4.5, x + SIGN);
+            let (middle, end) = (self.y - 4.5, x + sign_width);
             let path = match sign {
-                Sign::Upright => format!("M{:.1} {:.1}v15", x + SIGN / 2.0, middle - 7.5),
+                Sign::Upright => format!("M{:.1} {:.1}v15", x + sign_width / 2.0, middle - 7.5),
                 _ => format!("M{x:.1} {middle:.1}H{end:.1}"),
             };
             put(&mut self.svg, format_args!("<path class=\"{class}\" d=\"{path}\"/>"));
             if *sign == Sign::LineWithDot {
-                let x = x + SIGN / 2.0;
+                let x = x + sign_width / 2.0;
                 put(
                     &mut self.svg,
                     format_args!("<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{middle:.1}\" r=\"3.2\"/>"),
@@ -208,7 +210,7 @@ mod tests {
         for pair in found.windows(2) {
             let end = pair[0].0 + f64::from(Style::regular(SMALL as f32).width(&pair[0].2));
             assert!(pair[1].1 > pair[0].1 || pair[1].0 > end + 26.0, "{pair:?}");
-            assert!(end <= WIDTH - MARGIN + 7.0, "{pair:?}");
+            assert!(end <= WIDTH - MARGIN + 0.1, "{pair:?}");
         }
         assert!(found[1].1 == found[0].1 && found[3].1 > found[2].1);
     }
