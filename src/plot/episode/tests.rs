@@ -116,7 +116,8 @@ fn frames_are_chosen_evenly_in_time() {
     let regular: Vec<f64> = (0..13).map(f64::from).collect();
     assert_eq!(evenly_in_time(&regular, 7), [0, 2, 4, 6, 8, 10, 12]);
     assert_eq!(evenly_in_time(&[0.0, 0.1, 0.2, 6.0, 10.0], 3), [0, 3, 4]);
-    assert_eq!(evenly_in_time(&[0.0, 9.9, 10.0], 3), [0, 2]);
+    // The middle is as far from both, and each is shown once.
+    assert_eq!(evenly_in_time(&[0.0, 10.0], 3), [0, 1]);
     assert_eq!(evenly_in_time(&[0.0], 1), [0]);
     assert!(evenly_in_time(&[], 7).is_empty());
 }
