@@ -10,6 +10,7 @@ pub mod lerobot_args;
 mod interrupt;
 mod merge;
 mod model;
+mod plots;
 mod report;
 mod score;
 mod settings;
@@ -62,7 +63,8 @@ enum Outcome {
 /// Runs the program; the exit code is 0, 1 when some episodes of a data set failed, 2 with one line on stderr when the
 /// input cannot be used, or 128 and the number of the signal that stopped it.
 pub fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    // A plot with a character that the embedded font lacks shows a box: no news for a terminal.
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,usvg=error")).init();
     let Cli { command, ffmpeg } = Cli::parse();
     if let Some(ffmpeg) = ffmpeg {
         Decoder::choose(&ffmpeg);

@@ -19,10 +19,12 @@ pub mod instruction;
 pub mod labels;
 pub mod offline;
 pub mod overlay;
+pub mod plot;
 pub mod recording;
 pub mod results;
 pub mod reward;
 #[cfg(feature = "ros")]
 pub mod ros;
 pub mod session;
+mod text;
 pub mod vlm;

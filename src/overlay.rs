@@ -6,14 +6,15 @@
 
 mod backdrop;
 mod canvas;
+mod lettering;
 mod plot;
-mod text;
 
 use ::image::RgbImage;
 
 use canvas::{Canvas, Colour, Rect};
 use plot::PlotStyle;
-use text::Style;
+
+use crate::text::Style;
 
 const STRIP: Colour = [10, 14, 20];
 const STRIP_ALPHA: f32 = 0.78;

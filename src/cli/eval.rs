@@ -2,10 +2,10 @@
 
 mod chart;
 mod gvl;
+mod moments;
 mod page;
 mod sweep;
 mod table;
-mod thumbnail;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -13,6 +13,8 @@ use std::str::FromStr;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+
+use moments::Moment;
 
 use super::Outcome;
 use super::dataset::{self, Examination};
@@ -27,7 +29,6 @@ use crate::offline::{CurvePoint, Prefixes, readings};
 use crate::reward::{BiasControl, Bootstrap, SuccessSettings};
 use crate::vlm::VideoVlm;
 use crate::vlm::qwen3_vl::Qwen3Vl;
-use thumbnail::Thumbnail;
 
 #[derive(Debug, Args)]
 pub struct EvalArgs {
@@ -150,7 +151,7 @@ struct Examined {
     #[serde(skip_serializing_if = "Option::is_none")]
     truth: Option<Vec<f64>>,
     #[serde(skip)]
-    thumbnails: Vec<Thumbnail>,
+    moments: Vec<Moment>,
 }
 
 /// The rewards of one prefix, nats.
@@ -226,10 +227,10 @@ fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> 
     };
     let settings = config.success;
     let measures = EpisodeMeasures::of(&curves, settings).context("the episode has no frames")?;
-    let thumbnails = match args.html {
+    let moments = match args.html {
         Some(_) => {
             let judged = measures.judged_by(config.bias.control);
-            thumbnail::of(frames, &curves.reward, judged.called_at_s)?
+            moments::of(frames, &curves.reward, judged.called_at_s)?
         }
         None => Vec::new(),
     };
@@ -250,7 +251,7 @@ fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> 
         curve: points(&curves),
         curves,
         truth,
-        thumbnails,
+        moments,
     })
 }
 

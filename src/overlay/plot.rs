@@ -2,7 +2,7 @@
 
 use super::CurvePoint;
 use super::canvas::{Canvas, Colour, Rect};
-use super::text::Style;
+use crate::text::Style;
 
 /// The time axis is at least this long, so that the first seconds of an episode do not fill it.
 const SHORTEST_S: f64 = 5.0;

@@ -1,103 +1,10 @@
 //! The charts of the page, as SVG.
 
-use std::fmt::Write;
-
 use super::Examined;
 use crate::evaluation::CurveMeasures;
+use crate::plot::axes::Axes;
+use crate::plot::svg::{escape, put};
 use crate::reward::RocPoint;
-
-/// The drawing's size and the plot's place in it.
-struct Frame {
-    width: f64,
-    height: f64,
-    left: f64,
-    right: f64,
-    top: f64,
-    bottom: f64,
-    x: (f64, f64),
-    y: (f64, f64),
-}
-
-impl Frame {
-    fn x(&self, value: f64) -> f64 {
-        let (from, to) = self.x;
-        self.left + (value - from) / (to - from) * (self.width - self.left - self.right)
-    }
-
-    fn y(&self, value: f64) -> f64 {
-        let (from, to) = self.y;
-        self.height - self.bottom - (value - from) / (to - from) * (self.height - self.top - self.bottom)
-    }
-
-    fn begin(&self, class: &str, label: &str) -> String {
-        let Self { width, height, .. } = self;
-        format!(
-            "<svg class=\"{class}\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\">",
-            escape(label)
-        )
-    }
-
-    fn vertical_grid(&self, svg: &mut String, unit: &str) {
-        for value in ticks(self.x) {
-            let (x, top, bottom) = (self.x(value), self.top, self.height - self.bottom);
-            put(svg, format_args!("<path class=\"grid\" d=\"M{x:.1} {top}V{bottom}\"/>"));
-            put(
-                svg,
-                format_args!(
-                    "<text x=\"{x:.1}\" y=\"{:.1}\" class=\"x\">{value}{unit}</text>",
-                    bottom + 15.0
-                ),
-            );
-        }
-    }
-
-    fn horizontal_grid(&self, svg: &mut String) {
-        for value in ticks(self.y) {
-            let (y, left, right) = (self.y(value), self.left, self.width - self.right);
-            put(svg, format_args!("<path class=\"grid\" d=\"M{left} {y:.1}H{right}\"/>"));
-            put(
-                svg,
-                format_args!("<text x=\"{:.1}\" y=\"{:.1}\" class=\"y\">{value}</text>", left - 6.0, y + 4.0),
-            );
-        }
-    }
-}
-
-/// Writing to a string cannot fail.
-fn put(svg: &mut String, text: std::fmt::Arguments<'_>) {
-    let _ = svg.write_fmt(text);
-}
-
-/// Round numbers inside the range, about five.
-fn ticks((from, to): (f64, f64)) -> Vec<f64> {
-    let span = to - from;
-    if !(span > 0.0 && span.is_finite()) {
-        return Vec::new();
-    }
-    let rough = span / 5.0;
-    let magnitude = 10f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * magnitude).into_iter().find(|step| *step >= rough);
-    let step = step.unwrap_or(span);
-    let (first, last) = ((from / step).ceil() as i64, (to / step).floor() as i64);
-    // Rounded once more: 3 · 0.1 shall not be shown with its error.
-    (first..=last).map(|place| (place as f64 * step * 1e6).round() / 1e6 + 0.0).collect()
-}
-
-/// Text that is safe between tags and in attributes.
-pub fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            other => safe.push(other),
-        }
-    }
-    safe
-}
 
 /// An episode's rewards over time.
 pub fn episode(episode: &Examined, judged: &CurveMeasures, threshold_nats: f64) -> String {
@@ -110,7 +17,7 @@ pub fn episode(episode: &Examined, judged: &CurveMeasures, threshold_nats: f64) 
     let lines = [("control", control), ("wrong", wrong), ("reward", curves.reward.as_slice())];
     let points = || lines.iter().flat_map(|(_, line)| line.iter());
     let lowest = points().map(|point| point.log_prob_true).fold(threshold_nats, f64::min);
-    let frame = Frame {
+    let axes = Axes {
         width: 480.0,
         height: 220.0,
         left: 42.0,
@@ -120,26 +27,26 @@ pub fn episode(episode: &Examined, judged: &CurveMeasures, threshold_nats: f64) 
         x: (0.0, last_s.max(0.5)),
         y: (lowest * 1.05 - 0.05, 0.0),
     };
-    let mut svg = frame.begin("curve", &format!("rewards of {}", episode.episode));
-    frame.vertical_grid(&mut svg, " s");
-    frame.horizontal_grid(&mut svg);
-    let (y, left, right) = (frame.y(threshold_nats), frame.left, frame.width - frame.right);
+    let mut svg = axes.begin("curve", &format!("rewards of {}", episode.episode));
+    axes.vertical_grid(&mut svg, " s");
+    axes.horizontal_grid(&mut svg);
+    let (y, left, right) = (axes.y(threshold_nats), axes.left, axes.width - axes.right);
     put(&mut svg, format_args!("<path class=\"threshold\" d=\"M{left} {y:.1}H{right}\"/>"));
     for (class, at_s) in [("completed", episode.completed_s), ("called", judged.called_at_s)] {
         if let Some(at_s) = at_s {
-            let (x, top, bottom) = (frame.x(at_s), frame.top, frame.height - frame.bottom);
+            let (x, top, bottom) = (axes.x(at_s), axes.top, axes.height - axes.bottom);
             put(&mut svg, format_args!("<path class=\"{class}\" d=\"M{x:.1} {top}V{bottom}\"/>"));
         }
     }
     for (class, line) in lines {
         let place = |point: &crate::offline::CurvePoint| {
-            format!("{:.1},{:.1}", frame.x(point.time_s), frame.y(point.log_prob_true))
+            format!("{:.1},{:.1}", axes.x(point.time_s), axes.y(point.log_prob_true))
         };
         let places: Vec<String> = line.iter().map(place).collect();
         put(&mut svg, format_args!("<polyline class=\"{class}\" points=\"{}\"/>", places.join(" ")));
     }
     for point in &curves.reward {
-        let (x, y) = (frame.x(point.time_s), frame.y(point.log_prob_true));
+        let (x, y) = (axes.x(point.time_s), axes.y(point.log_prob_true));
         put(
             &mut svg,
             format_args!(
@@ -171,7 +78,7 @@ pub fn strips(rows: &[(String, Vec<(bool, f64)>)], threshold_nats: f64) -> Strin
     const ROW: f64 = 26.0;
     let lowest =
         rows.iter().flat_map(|(_, scores)| scores).map(|(_, nats)| *nats).fold(threshold_nats, f64::min);
-    let frame = Frame {
+    let axes = Axes {
         width: 480.0,
         height: rows.len() as f64 * ROW + 34.0,
         left: 96.0,
@@ -181,17 +88,17 @@ pub fn strips(rows: &[(String, Vec<(bool, f64)>)], threshold_nats: f64) -> Strin
         x: (lowest * 1.03 - 0.05, 0.0),
         y: (rows.len() as f64, 0.0),
     };
-    let mut svg = frame.begin("strips", "success scores of all episodes by group");
-    frame.vertical_grid(&mut svg, "");
-    let (x, bottom) = (frame.x(threshold_nats), frame.height - frame.bottom);
-    put(&mut svg, format_args!("<path class=\"threshold\" d=\"M{x:.1} {}V{bottom}\"/>", frame.top));
+    let mut svg = axes.begin("strips", "success scores of all episodes by group");
+    axes.vertical_grid(&mut svg, "");
+    let (x, bottom) = (axes.x(threshold_nats), axes.height - axes.bottom);
+    put(&mut svg, format_args!("<path class=\"threshold\" d=\"M{x:.1} {}V{bottom}\"/>", axes.top));
     for (index, (name, scores)) in rows.iter().enumerate() {
-        let middle = frame.y(index as f64 + 0.5);
+        let middle = axes.y(index as f64 + 0.5);
         put(
             &mut svg,
             format_args!(
                 "<text x=\"{:.1}\" y=\"{:.1}\" class=\"y\">{}</text>",
-                frame.left - 8.0,
+                axes.left - 8.0,
                 middle + 4.0,
                 escape(&cut(name, 13))
             ),
@@ -204,7 +111,7 @@ pub fn strips(rows: &[(String, Vec<(bool, f64)>)], threshold_nats: f64) -> Strin
                 &mut svg,
                 format_args!(
                     "<circle class=\"{class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\"/>",
-                    frame.x(*nats),
+                    axes.x(*nats),
                     middle + aside * 1.5
                 ),
             );
@@ -222,7 +129,7 @@ fn cut(name: &str, most: usize) -> String {
 
 /// The ROC curve.
 pub fn roc(points: &[RocPoint]) -> String {
-    let frame = Frame {
+    let axes = Axes {
         width: 300.0,
         height: 284.0,
         left: 42.0,
@@ -232,12 +139,12 @@ pub fn roc(points: &[RocPoint]) -> String {
         x: (0.0, 1.0),
         y: (0.0, 1.0),
     };
-    let mut svg = frame.begin("roc", "ROC curve: failures called to the right, successes called upwards");
-    frame.vertical_grid(&mut svg, "");
-    frame.horizontal_grid(&mut svg);
-    let mut path = format!("M{:.1} {:.1}", frame.x(0.0), frame.y(0.0));
+    let mut svg = axes.begin("roc", "ROC curve: failures called to the right, successes called upwards");
+    axes.vertical_grid(&mut svg, "");
+    axes.horizontal_grid(&mut svg);
+    let mut path = format!("M{:.1} {:.1}", axes.x(0.0), axes.y(0.0));
     for point in points {
-        let (x, y) = (frame.x(point.false_positive_rate), frame.y(point.true_positive_rate));
+        let (x, y) = (axes.x(point.false_positive_rate), axes.y(point.true_positive_rate));
         put(&mut path, format_args!("L{x:.1} {y:.1}"));
     }
     put(&mut svg, format_args!("<path class=\"reward\" d=\"{path}\"/>"));
@@ -247,19 +154,6 @@ pub fn roc(points: &[RocPoint]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ticks_are_round_and_inside() {
-        assert_eq!(ticks((-3.1, 0.0)), [-3.0, -2.0, -1.0, 0.0]);
-        assert_eq!(ticks((0.0, 1.0)), [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
-        assert_eq!(ticks((0.0, 8.5)), [0.0, 2.0, 4.0, 6.0, 8.0]);
-        assert!(ticks((1.0, 1.0)).is_empty());
-    }
-
-    #[test]
-    fn text_cannot_become_tags() {
-        assert_eq!(escape("<b>\"a\" & 'b'"), "&lt;b&gt;&quot;a&quot; &amp; &#39;b&#39;");
-    }
 
     #[test]
     fn long_names_are_cut() {

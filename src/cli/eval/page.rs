@@ -2,11 +2,13 @@
 
 use std::fmt::Write;
 
-use super::chart::{self, escape};
+use super::chart;
+use super::moments::Moment;
 use super::table::{GVL_UNITS, GroupCells, Row, mode_name, rows};
-use super::thumbnail::Thumbnail;
 use super::{Evaluation, Examined, Method, number};
 use crate::evaluation::{AblationRow, CurveSummary, ModeRow, Summary};
+use crate::plot::Thumbnail;
+use crate::plot::svg::escape;
 use crate::reward::{BiasControl, Estimate, roc};
 
 const STYLE: &str = include_str!("page.css");
@@ -319,7 +321,7 @@ fn card(html: &mut String, evaluation: &Evaluation, episode: &Examined) {
     );
     let curve = chart::episode(episode, judged, evaluation.success.threshold_nats);
     put(html, format_args!("<div class=\"detail\">{curve}<div class=\"frames\">"));
-    for Thumbnail { name, time_s, reward, data_uri, width, height } in &episode.thumbnails {
+    for Moment { name, time_s, reward, picture: Thumbnail { data_uri, width, height } } in &episode.moments {
         let reward = reward.map(|nats| format!(", {nats:.2} nats")).unwrap_or_default();
         put(
             html,

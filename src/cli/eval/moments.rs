@@ -1,36 +1,28 @@
-//! Small pictures of an episode's frames, inside the page.
+//! The frames of an episode that the page shows.
 
-use std::sync::Arc;
-
-use ::image::codecs::jpeg::JpegEncoder;
-use ::image::imageops::FilterType;
 use anyhow::{Context, Result};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 
 use crate::offline::{CurvePoint, SampledFrame};
+use crate::plot::Thumbnail;
 
 const WIDTH: u32 = 200;
 const JPEG_QUALITY: u8 = 70;
 
 /// One frame of an episode.
 #[derive(Debug)]
-pub struct Thumbnail {
+pub struct Moment {
     pub name: &'static str,
     pub time_s: f64,
     /// Of the prefix that ends here, if it was scored, nats.
     pub reward: Option<f64>,
-    /// data:image/jpeg;base64,...
-    pub data_uri: Arc<str>,
-    pub width: u32,
-    pub height: u32,
+    pub picture: Thumbnail,
 }
 
 /// Start, quarter, half, three quarters and end, and the frame at which success would be called.
 ///
 /// # Errors
 /// A frame that cannot be encoded.
-pub fn of(frames: &[SampledFrame], curve: &[CurvePoint], called_at_s: Option<f64>) -> Result<Vec<Thumbnail>> {
+pub fn of(frames: &[SampledFrame], curve: &[CurvePoint], called_at_s: Option<f64>) -> Result<Vec<Moment>> {
     let Some(last) = frames.len().checked_sub(1) else { return Ok(Vec::new()) };
     let names = ["start", "quarter", "half", "three quarters", "end"];
     let mut chosen: Vec<(usize, &'static str)> =
@@ -49,38 +41,20 @@ pub fn of(frames: &[SampledFrame], curve: &[CurvePoint], called_at_s: Option<f64
     let called = called_at_s.and_then(|at| frames.iter().position(|frame| frame.time_s == at));
     chosen.extend(called.map(|place| (place, "success called")));
     chosen.sort_by_key(|&(place, _)| place);
-    chosen.into_iter().map(|(place, name)| thumbnail(&frames[place], place, name, curve)).collect()
+    chosen.into_iter().map(|(place, name)| moment(&frames[place], place, name, curve)).collect()
 }
 
-fn thumbnail(
-    frame: &SampledFrame,
-    place: usize,
-    name: &'static str,
-    curve: &[CurvePoint],
-) -> Result<Thumbnail> {
-    let (full_width, full_height) = frame.rgb.dimensions();
-    let width = full_width.min(WIDTH);
-    let height = (full_height * width / full_width.max(1)).max(1);
-    let small = ::image::imageops::resize(&*frame.rgb, width, height, FilterType::Triangle);
-    let mut jpeg = Vec::new();
-    JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY)
-        .encode_image(&small)
-        .context("a picture for the report")?;
+fn moment(frame: &SampledFrame, place: usize, name: &'static str, curve: &[CurvePoint]) -> Result<Moment> {
+    let picture = Thumbnail::of(&frame.rgb, WIDTH, JPEG_QUALITY).context("a picture for the report")?;
     let scored = curve.iter().find(|point| point.frames == place + 1);
-    Ok(Thumbnail {
-        name,
-        time_s: frame.time_s,
-        reward: scored.map(|point| point.log_prob_true),
-        data_uri: format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg)).into(),
-        width,
-        height,
-    })
+    Ok(Moment { name, time_s: frame.time_s, reward: scored.map(|point| point.log_prob_true), picture })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use ::image::RgbImage;
+    use std::sync::Arc;
 
     fn chosen(count: usize, called_at_s: Option<f64>) -> Vec<(&'static str, f64)> {
         let frames: Vec<SampledFrame> = (0..count)
@@ -106,14 +80,11 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_small_jpegs_in_the_text() {
+    fn a_moment_tells_the_reward_of_the_prefix_that_ends_there() {
         let frames = [SampledFrame { rgb: Arc::new(RgbImage::new(400, 300)), time_s: 0.0 }];
         let point =
             CurvePoint { frames: 1, time_s: 0.0, log_prob_true: -2.0, log_prob_false: -0.1, change: 0.0 };
-        let pictures = of(&frames, &[point], None).unwrap();
-        assert_eq!((pictures[0].width, pictures[0].height, pictures[0].reward), (200, 150, Some(-2.0)));
-        let data = pictures[0].data_uri.strip_prefix("data:image/jpeg;base64,").unwrap();
-        let decoded = ::image::load_from_memory(&STANDARD.decode(data).unwrap()).unwrap();
-        assert_eq!((decoded.width(), decoded.height()), (200, 150));
+        let moments = of(&frames, &[point], None).unwrap();
+        assert_eq!((moments[0].picture.width, moments[0].reward), (200, Some(-2.0)));
     }
 }
