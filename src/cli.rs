@@ -6,16 +6,16 @@ mod calibrate;
 mod dataset;
 mod eval;
 mod inspect;
-pub mod lerobot_args;
 mod interrupt;
+pub mod lerobot_args;
 mod merge;
 mod model;
 mod plots;
 mod report;
 mod score;
 mod settings;
-mod weights;
 mod sources;
+mod weights;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
