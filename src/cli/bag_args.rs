@@ -11,7 +11,7 @@ use crate::recording::bag::{Bag, BagEpisodes, BagError, Choice, Cut, Spans};
 #[derive(Debug, Clone, Args)]
 pub struct BagArgs {
     /// Recordings of rosbag2: .mcap or .db3 files, or folders with their metadata.yaml.
-    #[arg(long = "bag", value_name = "PATH", num_args = 1..)]
+    #[arg(long = "bag", value_name = "PATH", num_args = 1.., group = "source")]
     pub bags: Vec<PathBuf>,
     /// The bags' topic with the camera's images [default: the only one].
     #[arg(long, value_name = "TOPIC", requires = "bags")]

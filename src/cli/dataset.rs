@@ -9,7 +9,7 @@ use super::bar;
 use crate::evaluation::{Curves, Entry, LineError, Manifest};
 use crate::instruction::InstructionRule;
 use crate::offline::{Control, Prefixes, SampledFrame, Scoring, score_control, score_prefixes};
-use crate::recording::{Footage, Pictures, Sampled, Video, sample};
+use crate::recording::{Footage, Pictures, Sampled, open_file, sample};
 use crate::vlm::VideoVlm;
 
 /// How the episodes of a data set are scored.
@@ -79,7 +79,7 @@ fn tell(bar: &ProgressBar, error: &LineError) {
 pub fn read_frames(entry: &Entry, sample_fps: f64) -> Result<Sampled> {
     let footage: Box<dyn Footage> = match entry.fps {
         Some(fps) => Box::new(Pictures::open(&entry.path, fps)?),
-        None => Box::new(Video::open(&entry.path)?),
+        None => open_file(&entry.path)?,
     };
     let sampled = sample(&*footage, &entry.name, sample_fps)?;
     if let Some(progress) = &entry.progress {

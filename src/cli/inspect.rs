@@ -1,6 +1,7 @@
 //! `topreward inspect`: what a model, a calibration, a recording or a data set holds.
 
 mod calibration;
+mod datasets;
 mod findings;
 mod manifest;
 mod model;
@@ -17,7 +18,8 @@ use self::recognise::Kind;
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// A model folder, a calibration file, a video, an animation, a folder of pictures, or a data set.
+    /// A model folder, a calibration file, a video, an animation, a folder of pictures, a bag, a LeRobot dataset, labels
+    /// of one, or a labelled data set.
     #[arg(value_name = "PATH")]
     path: PathBuf,
     /// Frames a second of a folder of pictures.
@@ -51,6 +53,9 @@ fn find(args: &InspectArgs, kind: Kind) -> Result<Findings> {
         Kind::Manifest => manifest::findings(path),
         Kind::Video => recording::video(path, args.sample_fps),
         Kind::Animation(animation) => recording::animation(&animation, args.sample_fps),
+        Kind::Bag => datasets::bag(path),
+        Kind::LeRobot => datasets::lerobot(path),
+        Kind::Labels => datasets::labels(path),
         Kind::Pictures => recording::pictures(path, args.fps, args.sample_fps),
     }
 }

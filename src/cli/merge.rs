@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use super::Outcome;
-use super::score::{Finished, finish};
+use super::score::{Finished, Kept, finish};
 use crate::results::{EpisodeResult, Merged, merge};
 
 #[derive(Debug, Args)]
@@ -38,6 +38,7 @@ pub fn run(args: &MergeArgs) -> Result<Outcome> {
         positions.into_iter().filter_map(|position| store.result(position)).collect();
     results.sort_by_key(|result| result.index);
     ensure!(!results.is_empty(), "none of the folders holds a result");
-    finish(&Finished { folder: Some(store.folder()), results: &results, errors: &errors }, args.json)?;
-    Ok(if missing.is_empty() { Outcome::of(&errors) } else { Outcome::Partial })
+    let kept = Some(Kept { folder: store.folder(), run: store.run() });
+    let outcome = finish(&Finished { kept, results: &results, errors: &errors }, args.json)?;
+    Ok(if missing.is_empty() { outcome } else { Outcome::Partial })
 }

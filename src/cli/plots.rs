@@ -8,7 +8,7 @@ use clap::Args;
 use super::report::check_writable;
 use crate::offline::SampledFrame;
 use crate::plot::{self, Encoder, Format, ScoredEpisode};
-use crate::recording::Footage;
+use crate::recording::{Decoder, Footage};
 
 /// What stands for the episode's name in a file's name.
 const EPISODE: &str = "{episode}";
@@ -45,7 +45,7 @@ impl PlotArgs {
         }
         if let Some(file) = &self.overlay {
             plot::check_name(file)?;
-            Encoder::find(FFMPEG)?;
+            encoder()?;
         }
         Ok(())
     }
@@ -65,7 +65,7 @@ impl PlotArgs {
             plot::episode(scored, frames)?.write(&named(file, episode))?;
         }
         if let Some(file) = &self.overlay {
-            let encoder = Encoder::find(FFMPEG)?;
+            let encoder = encoder()?;
             let film = plot::film(footage, scored, index, &encoder, &named(file, episode))?;
             if film.left_out > 0 {
                 log::warn!(
@@ -79,7 +79,10 @@ impl PlotArgs {
     }
 }
 
-const FFMPEG: &str = "ffmpeg";
+/// The program that decodes videos also encodes them.
+fn encoder() -> Result<Encoder> {
+    Ok(Encoder::find(Decoder::in_use()?.program())?)
+}
 
 /// What a picture calls a model: an id as it is, of a folder the last part.
 pub fn model_name(model: &str) -> String {

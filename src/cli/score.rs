@@ -1,6 +1,7 @@
 //! `topreward score`: the reward of every prefix of recorded episodes.
 
 mod finish;
+mod labels;
 mod many;
 mod one;
 mod pipeline;
@@ -14,11 +15,12 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use super::Outcome;
+use super::plots::PlotArgs;
 use super::settings::ScoringArgs;
 use super::sources::SourceArgs;
 use crate::results::Shard;
 
-pub use finish::{Finished, finish};
+pub use finish::{Finished, Kept, finish};
 
 #[derive(Debug, Args)]
 pub struct ScoreArgs {
@@ -50,6 +52,8 @@ pub struct ScoreArgs {
     /// Tell on stderr how long decoding and each of the model's stages took.
     #[arg(long)]
     timings: bool,
+    #[command(flatten)]
+    plots: PlotArgs,
     /// Print JSON: the summary with --out, else the results, one object a line.
     #[arg(long)]
     json: bool,
@@ -62,6 +66,7 @@ pub fn run(args: &ScoreArgs) -> Result<Outcome> {
     let config = args.scoring.config()?;
     ensure!((1..=MOST_JOBS).contains(&args.jobs), "--jobs is {}, not 1 to {MOST_JOBS}", args.jobs);
     let listing = args.sources.listing()?;
+    args.plots.check(listing.episodes.len() > 1)?;
     for error in &listing.errors {
         eprintln!("error: {error}");
     }

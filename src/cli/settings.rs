@@ -18,7 +18,7 @@ pub struct ScoringArgs {
     #[arg(long, value_name = "F")]
     pub sample_fps: Option<f64>,
     /// Score every prefix, N evenly spaced ones, or every K-th [default: all, or the parameter file's scoring.every].
-    #[arg(long, value_name = "all|N|every:K")]
+    #[arg(long, visible_alias = "num-samples", value_name = "all|N|every:K")]
     pub prefixes: Option<Prefixes>,
     /// Put the question inside the chat template.
     #[arg(long)]

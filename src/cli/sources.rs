@@ -6,20 +6,24 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Result, ensure};
 use clap::{ArgGroup, Args};
 
+use super::bag_args::BagArgs;
+use super::lerobot_args::DatasetArgs;
 use crate::evaluation::Manifest;
-use crate::recording::{Episode, Footage, Pictures, RecordingError, Video};
+use crate::recording::bag::BagEpisodes;
+use crate::recording::lerobot::Dataset;
+use crate::recording::{Episode, Footage, Pictures, RecordingError, open_file};
 use crate::results::EpisodeError;
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("source").required(true))]
 pub struct SourceArgs {
-    /// Labelled data set: a folder with a manifest.jsonl, or the manifest itself (as for eval).
+    /// LeRobot dataset, or labelled data set: a folder with a manifest.jsonl, or the manifest itself (as for eval).
     #[arg(value_name = "DATASET", group = "source")]
     dataset: Option<PathBuf>,
     /// The same by name.
     #[arg(long, value_name = "DATASET", group = "source")]
     manifest: Option<PathBuf>,
-    /// Video files (decoded by ffmpeg), an episode each.
+    /// Video files (decoded by ffmpeg) and animated GIF or WebP, an episode each.
     #[arg(long, value_name = "FILE", num_args = 1.., group = "source")]
     video: Vec<PathBuf>,
     /// Folder of PNG or JPEG frames: one episode.
@@ -28,6 +32,10 @@ pub struct SourceArgs {
     /// Frames a second of the folder.
     #[arg(long, value_name = "F", requires = "frames")]
     fps: Option<f64>,
+    #[command(flatten)]
+    bags: BagArgs,
+    #[command(flatten)]
+    lerobot: DatasetArgs,
 }
 
 /// The episodes of an input, in an order that is the same every time.
@@ -38,6 +46,8 @@ pub struct Listing {
     pub episodes: Vec<Episode>,
     /// What could not be listed.
     pub errors: Vec<EpisodeError>,
+    /// Whether they are of a LeRobot dataset, which numbers its frames.
+    pub lerobot: bool,
 }
 
 impl SourceArgs {
@@ -46,8 +56,17 @@ impl SourceArgs {
     /// # Errors
     /// Nothing that could be listed.
     pub fn listing(&self) -> Result<Listing> {
-        let mut listing = if let Some(dataset) = self.manifest.as_ref().or(self.dataset.as_ref()) {
+        let positional = self.dataset.as_deref().filter(|folder| Dataset::is_dataset(folder));
+        ensure!(
+            positional.is_some() || !self.lerobot.is_given(),
+            "--camera and --episodes choose from a LeRobot dataset, a folder with a meta/info.json"
+        );
+        let mut listing = if let Some(folder) = positional {
+            lerobot(folder, &self.lerobot)?
+        } else if let Some(dataset) = self.manifest.as_ref().or(self.dataset.as_ref()) {
             labelled(dataset)?
+        } else if !self.bags.bags.is_empty() {
+            bags(&self.bags)?
         } else if let Some(folder) = &self.frames {
             frames(folder, self.fps.unwrap_or_default())
         } else {
@@ -65,7 +84,12 @@ impl SourceArgs {
 
 impl Listing {
     fn new(source: &Path) -> Self {
-        Self { source: source.display().to_string(), episodes: Vec::new(), errors: Vec::new() }
+        Self {
+            source: source.display().to_string(),
+            episodes: Vec::new(),
+            errors: Vec::new(),
+            lerobot: false,
+        }
     }
 
     /// Takes an episode, or notes why there is none.
@@ -88,10 +112,26 @@ impl Listing {
 fn videos(files: &[PathBuf]) -> Listing {
     let mut listing = Listing::new(Path::new("--video"));
     for ((index, file), name) in files.iter().enumerate().zip(short_names(files)) {
-        let footage = Video::open(file).map(|video| Box::new(video) as Box<dyn Footage>);
-        listing.take(name, index as u64, None, footage.map_err(RecordingError::from));
+        listing.take(name, index as u64, None, open_file(file));
     }
     listing
+}
+
+fn lerobot(folder: &Path, chosen: &DatasetArgs) -> Result<Listing> {
+    let (_, episodes) = chosen.open(folder)?;
+    Ok(Listing { episodes, lerobot: true, ..Listing::new(folder) })
+}
+
+fn bags(args: &BagArgs) -> Result<Listing> {
+    let BagEpisodes { episodes, notes, problems } = args.episodes()?;
+    for note in notes {
+        eprintln!("note: {note}");
+    }
+    let named: Vec<String> = args.bags.iter().map(|bag| bag.display().to_string()).collect();
+    let mut listing = Listing { episodes, ..Listing::new(Path::new(&named.join(" "))) };
+    let problem = |reason| EpisodeError { position: None, name: "--bag".to_owned(), reason };
+    listing.errors.extend(problems.into_iter().map(problem));
+    Ok(listing)
 }
 
 fn frames(folder: &Path, fps: f64) -> Listing {
@@ -115,7 +155,7 @@ fn labelled(dataset: &Path) -> Result<Listing> {
     for entry in manifest.entries {
         let footage: Result<Box<dyn Footage>, RecordingError> = match entry.fps {
             Some(fps) => Pictures::open(&entry.path, fps).map(|pictures| Box::new(pictures) as _),
-            None => Video::open(&entry.path).map(|video| Box::new(video) as _).map_err(Into::into),
+            None => open_file(&entry.path),
         };
         listing.take(entry.name, entry.line as u64 - 1, Some(entry.instruction.to_string()), footage);
     }

@@ -1,11 +1,13 @@
 //! `topreward weights`: what each frame of a labelled dataset counts in advantage-weighted behaviour cloning.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
 
+use super::report::check_writable;
 use crate::labels::{Baseline, Increments, ProgressFile, WEIGHTS_NAME, WeightSettings, Weights};
+use crate::plot::{Distribution, Format, histogram};
 use crate::reward::quantile;
 
 #[derive(Debug, Args)]
@@ -28,22 +30,50 @@ pub struct WeightsArgs {
     /// Count each frame's gain over so many frames ahead instead.
     #[arg(long, value_name = "FRAMES")]
     horizon: Option<usize>,
+    /// Draw how the weights are distributed, as .png or .svg.
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// What is taken from the gains first.
     #[arg(long, value_enum, default_value_t = Baseline::Mean)]
     baseline: Baseline,
 }
 
 pub fn run(args: &WeightsArgs) -> Result<()> {
+    if let Some(file) = &args.plot {
+        check_writable(file)?;
+        Format::of(file)?;
+    }
     let labels = ProgressFile::read(&args.progress)?;
     let weights = Weights::of(&labels, args.settings())?;
     let out = args.out.clone().unwrap_or_else(|| args.progress.with_file_name(WEIGHTS_NAME));
     weights.write(&out, &labels)?;
     println!("{}: {} frames of {} episodes", out.display(), labels.frames(), labels.episodes.len());
     println!("{}", summary(&weights));
+    if let Some(file) = &args.plot {
+        args.draw(&weights, file)?;
+    }
     Ok(())
 }
 
 impl WeightsArgs {
+    fn draw(&self, weights: &Weights, file: &Path) -> Result<()> {
+        let values: Vec<f64> = weights.values.iter().copied().map(f64::from).collect();
+        let gains = match self.horizon {
+            Some(frames) => format!("gains over {frames} frames"),
+            None => format!("gains between {} anchors", self.anchors),
+        };
+        let settings = format!("τ = {}, δ_max = {}, {gains}", self.tau, self.delta_max);
+        let title = self.progress.display().to_string();
+        let shown = Distribution {
+            title: &title,
+            settings: &settings,
+            name: "weight",
+            counted: "frames",
+            values: &values,
+        };
+        Ok(histogram(&shown).write(file)?)
+    }
+
     fn settings(&self) -> WeightSettings {
         let increments = self.horizon.map_or(Increments::Anchors(self.anchors), Increments::Frames);
         WeightSettings { tau: self.tau, delta_max: self.delta_max, increments, baseline: self.baseline }

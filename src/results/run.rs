@@ -100,6 +100,8 @@ fn shown(value: &Value) -> String {
 pub struct Input {
     /// What was named on the command line; for people.
     pub source: String,
+    /// Whether that is a LeRobot dataset, which numbers its frames.
+    pub lerobot: bool,
     pub episodes: Vec<ListedEpisode>,
 }
 
@@ -224,7 +226,11 @@ pub mod tests {
             index: index as u64,
             instruction: Some("lift".to_owned()),
         };
-        Input { source: "a test".to_owned(), episodes: names.iter().enumerate().map(listed).collect() }
+        Input {
+            source: "a test".to_owned(),
+            lerobot: false,
+            episodes: names.iter().enumerate().map(listed).collect(),
+        }
     }
 
     #[test]

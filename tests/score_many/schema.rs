@@ -8,12 +8,8 @@ use crate::data_set::{DataSet, ended, json, repository};
 
 /// The first column of the table below a heading.
 fn documented(heading: &str) -> BTreeSet<String> {
-    let page = ["docs/offline.md", "docs/offline-many.part.md"]
-        .iter()
-        .map(|page| std::fs::read_to_string(repository().join(page)).unwrap_or_default())
-        .find(|page| page.contains(heading))
-        .unwrap_or_else(|| panic!("no page has \"{heading}\""));
-    let below = page.split_once(heading).unwrap().1;
+    let page = std::fs::read_to_string(repository().join("docs/offline.md")).unwrap();
+    let (_, below) = page.split_once(heading).unwrap_or_else(|| panic!("the page has no \"{heading}\""));
     let rows = below.lines().skip(1).skip_while(|line| !line.starts_with('|'));
     let names = rows.take_while(|line| line.starts_with('|')).filter_map(|row| row.split('`').nth(1));
     names.map(str::to_owned).collect()

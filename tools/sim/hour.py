@@ -1,6 +1,6 @@
-"""Hours in which success must not be called: `python tools/sim/hour.py data/hours data/held-out data/held-out-border`.
+"""Hours in which success must not be called: `python tools/sim/hour.py data/hours data/held-out`.
 
-A data set for `topreward eval` of five groups, each an hour or more of episodes that end after 30 s as the node ends them:
+A data set for `topreward eval` of five groups, each an hour of episodes that end after 30 s as the node ends them:
 idle       the arm stands still at the beginning
 black      the camera sees nothing
 frozen     the camera sends one picture again and again from some moment on, in a success before it is done
@@ -93,8 +93,8 @@ def main():
     lines = []
     for group, (make, fits) in GROUPS.items():
         fitting = [recording for recording in recordings if fits(recording)]
-        # All that there are; from the beginning again, with other dice, where they do not fill an hour.
-        for number in range(max(len(fitting), HOUR // SECONDS)):
+        # Every failure; else an hour, from the beginning again with other dice where they do not fill it.
+        for number in range(max(HOUR // SECONDS, len(fitting) if group == "failing" else 0)):
             recording, again = fitting[number % len(fitting)], number // len(fitting)
             name = f"{group}_{recording.name}" + (f"_{again}" if again else "")
             write(options.out / name, make(np.random.default_rng([recording.setup["seed"], again]), recording))

@@ -14,6 +14,9 @@ from progress import is_held, progress
 # Target P(True) at these progresses, straight lines between. The last part is steep: a robot is reset on it, and a block that lies in
 # the ring with the open jaw still around it (.85) must be far from success in nats, not 0.15 below it.
 MILESTONES, ANSWERS = (0, 0.85, 1), (0.05, 0.6, 0.95)
+# The same for the edge of the ring: success ends where the block lies 30 mm from its centre, and a picture does not show millimetres.
+# From 18 mm on a block that lies there is less and less of a success; metres, and the most that P(True) may be.
+WARY, MOST = (0.018, 0.03), (0.95, 0.6)
 STATE, FLAGS, PRESENCE, PLACES = 8, 3, len(COLOURS), 3 * len(COLOURS)
 AUXILIARY = STATE + PRESENCE + PLACES + len(COLOURS)
 ANYWHERE = 3  # pairs; clips this short come from anywhere in an episode
@@ -36,6 +39,7 @@ class Episode:
         self.length = len(self.frames)
         # Progress of every colour's block, whoever it was meant for: absent colours stay at zero.
         self.progress = np.zeros((self.length, len(COLOURS)), np.float32)
+        self.answer = np.full((self.length, len(COLOURS)), ANSWERS[0])  # P(True) of the instruction that names the colour
         self.places = np.zeros((self.length, len(COLOURS), 3), np.float32)
         self.present = np.zeros(len(COLOURS), np.float32)
         for colour, place in {self.colour: self.block, **self.distractors}.items():
@@ -43,6 +47,8 @@ class Episode:
             place = np.broadcast_to(np.asarray(place, float), self.block.shape)
             self.progress[:, index] = progress(self.gripper, place, self.goal, self.opening)
             self.places[:, index], self.present[index] = place, 1
+            away = np.linalg.norm(place[:, :2] - self.goal[:2], axis=1)
+            self.answer[:, index] = np.minimum(np.interp(self.progress[:, index], MILESTONES, ANSWERS), np.interp(away, WARY, MOST))
 
     def auxiliary(self, index, mirrored):
         """State of frames for the auxiliary heads, about unit scale: (state, presence, places, progress)."""
@@ -140,7 +146,7 @@ def wordings(rng, episode):
         yield instruction(rng, "" if unnamed else colour), colour
 
 
-def questions(rng, episode, progress_now, prefixes, still):
+def questions(rng, episode, answer_now, prefixes, still):
     """For every asked prefix the instructions, with their target P(True); the same ones all along where nothing moves."""
     asked, targets = [], []
     texts = list(wordings(rng, episode))
@@ -148,7 +154,7 @@ def questions(rng, episode, progress_now, prefixes, still):
         if not still:
             texts = list(wordings(rng, episode))
         asked.append((pairs, [text for text, _ in texts]))
-        targets += [np.interp(progress_now[pairs - 1, COLOURS.index(colour)], MILESTONES, ANSWERS) for _, colour in texts]
+        targets += [answer_now[pairs - 1, COLOURS.index(colour)] for _, colour in texts]
     return asked, np.array(targets, np.float32)
 
 
@@ -165,6 +171,6 @@ def sample(rng, episode, pairs, size, prefixes):
     seen = index[1::2]
     shorter = rng.choice(np.arange(1, pairs), min(prefixes - 1, pairs - 1), replace=False) if pairs > 1 else []
     still = bool((index == index[0]).all())
-    asked, targets = questions(rng, episode, episode.progress[seen], [pairs, *map(int, shorter)], still)
+    asked, targets = questions(rng, episode, episode.answer[seen], [pairs, *map(int, shorter)], still)
     pair_times = [float(t) for t in (times[::2] + times[1::2]) / 2]
     return Clip(photographed(rng, frames), pair_times, asked, targets, episode.auxiliary(seen, mirrored), still)

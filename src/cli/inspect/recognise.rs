@@ -8,6 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::evaluation::MANIFEST_NAME;
+use crate::recording::bag::is_bag;
+use crate::recording::lerobot::Dataset;
 use crate::recording::{Animation, Pictures, Video, VideoError};
 
 pub enum Kind {
@@ -17,10 +19,14 @@ pub enum Kind {
     Video,
     Animation(Animation),
     Pictures,
+    Bag,
+    LeRobot,
+    /// `topreward_progress.parquet`
+    Labels,
 }
 
 const CAN: &str = "a model folder, a calibration file, a video, an animated GIF or WebP, a folder of PNG or JPEG pictures, \
-                   or a data set (manifest.jsonl)";
+                   a rosbag2 recording, a LeRobot dataset, topreward_progress.parquet, or a data set (manifest.jsonl)";
 
 /// As much of a text file as tells what it is.
 const GLANCE: u64 = 1 << 16;
@@ -45,6 +51,10 @@ impl Kind {
         };
         if folder.join(MANIFEST_NAME).is_file() {
             Some(Self::Manifest)
+        } else if Dataset::is_dataset(folder) {
+            Some(Self::LeRobot)
+        } else if is_bag(folder) {
+            Some(Self::Bag)
         } else if json("config.json").is_some_and(|config| config.get("model_type").is_some()) {
             Some(Self::Model)
         } else {
@@ -59,6 +69,12 @@ impl Kind {
         let mut start = Vec::new();
         (File::open(file).and_then(|opened| opened.take(GLANCE).read_to_end(&mut start)))
             .with_context(|| file.display().to_string())?;
+        if is_bag(file) {
+            return Ok(Some(Self::Bag));
+        }
+        if start.starts_with(b"PAR1") {
+            return Ok(Some(Self::Labels));
+        }
         if start.contains(&0) || std::str::from_utf8(&start).is_err_and(|error| error.error_len().is_some()) {
             // A video is what ffprobe finds one in; what it says of other files helps nobody.
             let video = Video::open(file)?;

@@ -8,7 +8,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::scorer::{Read, Scorer, read};
 use super::stoppable::Stoppable;
-use super::{Finished, ScoreArgs, finish, pipeline};
+use super::{Finished, Kept, ScoreArgs, finish, pipeline};
 use crate::cli::sources::Listing;
 use crate::cli::{Outcome, bar, interrupt, one_line};
 use crate::config::Config;
@@ -19,7 +19,7 @@ pub fn run(args: &ScoreArgs, config: Config, listing: &Listing) -> Result<Outcom
     let scorer = Scorer::load(args, config)?;
     let run = RunFile::new(scorer.settings.clone(), args.shard, input(listing));
     let positions = run.positions();
-    let keeper = Keeper::open(args, run)?;
+    let keeper = Keeper::open(args, run.clone())?;
     let work: Vec<usize> = positions.iter().copied().filter(|position| !keeper.has(*position)).collect();
     let (total, held) = (positions.len(), positions.len() - work.len());
     if held > 0 {
@@ -39,14 +39,14 @@ pub fn run(args: &ScoreArgs, config: Config, listing: &Listing) -> Result<Outcom
         return Ok(Outcome::Stopped(signal));
     }
     errors.sort();
-    let folder = args.out.as_deref();
+    let kept = args.out.as_deref().map(|folder| Kept { folder, run: &run });
     let results = keeper.results(&positions);
     // A shard may be empty where there are more of them than episodes.
     let usable = total == 0 || !results.is_empty();
     ensure!(usable, "none of the {} episodes of {} could be used", errors.len(), listing.source);
-    finish(&Finished { folder, results: &results, errors: &errors }, args.json)?;
+    let outcome = finish(&Finished { kept, results: &results, errors: &errors }, args.json)?;
     scorer.tell_timings(args);
-    Ok(Outcome::of(&errors))
+    Ok(outcome)
 }
 
 fn input(listing: &Listing) -> Input {
@@ -55,7 +55,8 @@ fn input(listing: &Listing) -> Input {
         index: episode.index,
         instruction: episode.instruction.clone(),
     };
-    Input { source: listing.source.clone(), episodes: listing.episodes.iter().map(listed).collect() }
+    let lerobot = listing.lerobot;
+    Input { source: listing.source.clone(), lerobot, episodes: listing.episodes.iter().map(listed).collect() }
 }
 
 /// Where results are kept.

@@ -18,7 +18,7 @@ pub fn run(args: &ScoreArgs, config: Config, episode: &Episode, errors: &[Episod
     let bar = bar::bar("scoring", "prefixes", scorer.prefixes(&read.sampled));
     let result = scorer.score(scorer.model(), episode, &instruction, read.sampled, &mut || bar.inc(1))?;
     bar.finish_and_clear();
-    finish(&Finished { folder: None, results: &[result], errors }, args.json)?;
+    let outcome = finish(&Finished { kept: None, results: &[result], errors }, args.json)?;
     scorer.tell_timings(args);
-    Ok(Outcome::of(errors))
+    Ok(outcome)
 }

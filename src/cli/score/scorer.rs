@@ -7,12 +7,14 @@ use anyhow::{Context, Result};
 
 use super::ScoreArgs;
 use super::timings::Timings;
+use crate::cli::plots::{PlotArgs, model_name};
 use crate::cli::settings::calibrate;
 use crate::config::Config;
 use crate::instruction::InstructionRule;
-use crate::offline::{Prefixes, Scoring, score_control, score_prefixes};
+use crate::offline::{Prefixes, SampledFrame, Scoring, score_control, score_prefixes};
+use crate::plot;
 use crate::recording::{Episode, Footage, Sampled, sample};
-use crate::results::{EpisodeResult, RunSettings, ScoredEpisode};
+use crate::results::{EpisodeResult, PrefixResult, RunSettings, ScoredEpisode};
 use crate::reward::{BiasControl, Calibration};
 use crate::vlm::VideoVlm;
 use crate::vlm::qwen3_vl::Qwen3Vl;
@@ -40,6 +42,7 @@ pub struct Scorer {
     calibration: Option<Calibration>,
     prefixes: Prefixes,
     rule: InstructionRule,
+    plots: PlotArgs,
 }
 
 impl Scorer {
@@ -73,7 +76,8 @@ impl Scorer {
             success: config.success,
             calibration: calibration.clone(),
         };
-        Ok(Self { settings, timings, model, config, calibration, prefixes, rule })
+        let plots = args.plots.clone();
+        Ok(Self { settings, timings, model, config, calibration, prefixes, rule, plots })
     }
 
     pub fn model(&self) -> &Qwen3Vl {
@@ -137,7 +141,30 @@ impl Scorer {
             curve: &curve,
             control: control.as_ref(),
         };
-        Ok(EpisodeResult::of(scored, &self.settings))
+        let result = EpisodeResult::of(scored, &self.settings);
+        self.draw(episode, &frames, &result)?;
+        Ok(result)
+    }
+
+    fn draw(&self, episode: &Episode, frames: &[SampledFrame], result: &EpisodeResult) -> Result<()> {
+        let point = |prefix: &PrefixResult| plot::Point {
+            time_s: prefix.time_s,
+            nats: prefix.log_prob_true,
+            progress: prefix.progress,
+        };
+        let points: Vec<plot::Point> = result.prefixes.iter().map(point).collect();
+        let control = result.prefixes.iter().filter_map(|prefix| Some((prefix.time_s, prefix.control?)));
+        let scored = plot::ScoredEpisode {
+            instruction: &result.instruction,
+            model: &model_name(&self.settings.model),
+            voc: result.voc,
+            points: &points,
+            control: &control.collect::<Vec<_>>(),
+            threshold_nats: self.settings.success.threshold_nats,
+            called_s: result.success_s,
+            completed_s: None,
+        };
+        self.plots.draw((&episode.name, episode.index), &*episode.footage, frames, &scored)
     }
 
     pub fn tell_timings(&self, args: &ScoreArgs) {

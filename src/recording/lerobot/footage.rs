@@ -58,26 +58,12 @@ impl Footage for VideoFootage {
 
 /// The frames of a file that belong to an episode. Its span begins half a frame early: sums of durations, as the
 /// dataset has them, are not exact.
-fn part(file: &Path, span: Option<(f64, f64)>, fps: f64) -> Result<Part, VideoError> {
+fn part(file: &Path, span: Option<(f64, f64)>, fps: f64) -> Result<Video, VideoError> {
+    let video = Video::open(file)?;
     let half_s = 0.5 / fps;
-    let span = span.map(|(from_s, to_s)| (from_s - half_s, to_s - half_s));
-    Ok(Part { video: Video::open(file)?, span })
-}
-
-/// A span of a video, chosen by the frames' times.
-struct Part {
-    video: Video,
-    span: Option<(f64, f64)>,
-}
-
-impl Part {
-    fn play(&self, show: &mut dyn FnMut(CameraFrame) -> ControlFlow<()>) -> Result<(), RecordingError> {
-        let Some((from_s, to_s)) = self.span else { return self.video.play(show) };
-        self.video.play(&mut |frame| match frame.stamp_ns as f64 / 1e9 {
-            time_s if time_s < from_s => ControlFlow::Continue(()),
-            time_s if time_s < to_s => show(frame),
-            _ => ControlFlow::Break(()),
-        })
+    match span {
+        Some((from_s, to_s)) => video.between(from_s - half_s, to_s - half_s),
+        None => Ok(video),
     }
 }
 

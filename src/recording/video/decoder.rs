@@ -70,6 +70,11 @@ impl Decoder {
     }
 
     /// A command with nothing on it.
+    /// The program itself.
+    pub fn program(&self) -> &Path {
+        &self.ffmpeg
+    }
+
     pub(super) fn ffmpeg(&self) -> Command {
         Command::new(&self.ffmpeg)
     }
