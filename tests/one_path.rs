@@ -113,7 +113,7 @@ fn write_sqlite(file: &Path, messages: &[(usize, i64, Vec<u8>)]) {
 
 fn score(arguments: &[&str]) -> Vec<Value> {
     let model = repository().join("tests/golden/tied");
-    let common = ["score", "--model", model.to_str().unwrap(), "--sample-fps", "5", "--json"];
+    let common = ["score", "--model", model.to_str().unwrap(), "--sample-fps", "10", "--json"];
     let output = Command::new(env!("CARGO_BIN_EXE_topreward")).args(common).args(arguments).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());

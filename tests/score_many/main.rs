@@ -16,7 +16,8 @@ fn jobs_change_nothing() {
         ended(&set.score(&out, &["--jobs", &jobs.to_string(), "--bias-control", "static"]), 0, &[]);
         tree(&out)
     });
-    assert_eq!(outs[0].len(), 12 + 2);
+    // run.json, errors.json and the labels.
+    assert_eq!(outs[0].len(), 12 + 3);
     assert!(outs[0] == outs[1] && outs[0] == outs[2]);
 }
 

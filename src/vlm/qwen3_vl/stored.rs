@@ -52,6 +52,9 @@ impl StoredWeights {
         }
         let mut header = Vec::new();
         file.take(length).read_to_end(&mut header)?;
+        if header.len() as u64 != length {
+            return Err(Error::new(ErrorKind::UnexpectedEof, "its header is cut short"));
+        }
         let entries: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&header)?;
         for (tensor, entry) in entries {
             if tensor == "__metadata__" {
