@@ -86,7 +86,8 @@ fn ticks_of((from, to): (f64, f64), about: f64) -> Vec<(f64, String)> {
     let Some(step) = round_step((to - from) / about) else { return Vec::new() };
     let decimals = (-step.log10().floor()).max(0.0) as usize;
     let (first, last) = ((from / step).ceil(), (to / step).floor());
-    if !(first.abs().max(last.abs()) < 1e9) {
+    let furthest = first.abs().max(last.abs());
+    if furthest.is_nan() || furthest >= 1e9 {
         // Values that differ only where they can no longer be written.
         return Vec::new();
     }

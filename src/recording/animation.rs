@@ -153,7 +153,10 @@ mod tests {
         bytes
     }
 
-    fn seen(bytes: &[u8]) -> (Vec<(i64, [u8; 3])>, Result<(), String>) {
+    /// Stamp and first pixel of each frame.
+    type Seen = Vec<(i64, [u8; 3])>;
+
+    fn seen(bytes: &[u8]) -> (Seen, Result<(), String>) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("it");
         std::fs::write(&file, bytes).unwrap();
