@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::Arc;
 
 use image::{ImageFormat, RgbImage};
 use serde_json::Value;
+use topreward::labels::{EpisodeLabels, ProgressFile};
 use topreward::recording::Footage;
 use topreward::recording::lerobot::Dataset;
 
@@ -111,11 +112,32 @@ fn write_sqlite(file: &Path, messages: &[(usize, i64, Vec<u8>)]) {
     }
 }
 
-fn score(arguments: &[&str]) -> Vec<Value> {
+fn run(arguments: &[&str]) -> Output {
     let model = repository().join("tests/golden/tied");
     let common = ["score", "--model", model.to_str().unwrap(), "--sample-fps", "10", "--json"];
-    let output = Command::new(env!("CARGO_BIN_EXE_topreward")).args(common).args(arguments).output().unwrap();
+    Command::new(env!("CARGO_BIN_EXE_topreward")).args(common).args(arguments).output().unwrap()
+}
+
+fn score(arguments: &[&str]) -> Vec<Value> {
+    let output = run(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    results(&output)
+}
+
+/// Scores what can be, and asserts that the rest is one line which holds every one of `named`.
+fn score_the_rest(arguments: &[&str], named: &[&str]) -> Vec<Value> {
+    let output = run(arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stderr}");
+    let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(errors.len(), 1, "{stderr}");
+    for word in named {
+        assert!(errors[0].contains(word), "\"{word}\" is not in: {}", errors[0]);
+    }
+    results(&output)
+}
+
+fn results(output: &Output) -> Vec<Value> {
     let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
 }
@@ -195,4 +217,46 @@ fn labels_carry_the_datasets_own_numbers() {
     assert_eq!(episode.index, dataset.rows(1).unwrap().index);
     assert_eq!(episode.progress.len(), episode.index.len());
     assert!(episode.progress.contains(&1.0) && episode.progress.contains(&0.0));
+}
+
+#[test]
+fn what_is_damaged_is_one_line_and_the_rest_is_scored() {
+    if Command::new("ffmpeg").arg("-version").output().is_err() {
+        println!("skipped: the program ffmpeg is not installed");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let dataset = repository().join("tests/lerobot/v2.1");
+
+    let videos = dataset.join("videos/chunk-000").join(CAMERA);
+    let (good, cut) = (videos.join("episode_000000.mp4"), file("cut.mp4"));
+    let bytes = std::fs::read(videos.join("episode_000001.mp4")).unwrap();
+    std::fs::write(&cut, &bytes[..bytes.len() * 2 / 3]).unwrap();
+    let arguments = ["--video", &cut, good.to_str().unwrap(), "--instruction", "lift it"];
+    assert_eq!(score_the_rest(&arguments, &["cut.mp4"]).len(), 1);
+
+    let bags = repository().join("models/so101-sim/episodes");
+    let (good, cut) = (bags.join("03_idle_green.mcap"), file("cut.mcap"));
+    let bytes = std::fs::read(bags.join("01_success_red.mcap")).unwrap();
+    std::fs::write(&cut, &bytes[..bytes.len() * 2 / 3]).unwrap();
+    let arguments = ["--bag", &cut, good.to_str().unwrap(), "--prefixes", "2"];
+    let found = score_the_rest(&arguments, &["cut.mcap"]);
+    // What lies before the cut is an episode, too.
+    assert_eq!(found.len(), 2);
+    let frames = |episode: &Value| episode["recorded_s"].as_array().unwrap().len();
+    assert!(frames(&found[0]) > 50 && frames(&found[0]) < 104, "{}", frames(&found[0]));
+
+    let copy = folder.path().join("dataset");
+    let copied = Command::new("cp").arg("-r").arg(&dataset).arg(&copy).status().unwrap();
+    assert!(copied.success());
+    // A parquet file of the very frames, but without their times.
+    let index = Dataset::open(&dataset).unwrap().rows(1).unwrap().index;
+    let progress = vec![0.0; index.len()];
+    let rows = ProgressFile::new("none", vec![EpisodeLabels { episode: 1, index, progress }]).unwrap();
+    rows.write(&copy.join("data/chunk-000/episode_000001.parquet"), &[]).unwrap();
+    let arguments = [copy.to_str().unwrap(), "--camera", CAMERA];
+    let found = score_the_rest(&arguments, &["episode_000001.parquet", "timestamp"]);
+    let numbers: Vec<u64> = found.iter().map(|episode| episode["index"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [0, 2]);
 }
