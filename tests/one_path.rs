@@ -33,7 +33,7 @@ impl Cdr {
 
     fn number(mut self, value: u32) -> Self {
         // Alignment counts from behind the four bytes of the encapsulation.
-        while self.0.len() % 4 != 0 {
+        while !self.0.len().is_multiple_of(4) {
             self.0.push(0);
         }
         self.0.extend_from_slice(&value.to_le_bytes());
