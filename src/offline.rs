@@ -223,8 +223,7 @@ pub fn readings(curve: &[CurvePoint], control: Option<&Control>) -> Vec<Progress
         let climb = control.and_then(|control| {
             control.curve.get(index).map(|point| point.log_prob_true - control.start_nats)
         });
-        let corrected = climb.map_or(log_prob_true, |climb| (log_prob_true - climb).min(0.0));
-        ProgressReading { log_prob_true, log_prob_false, corrected }
+        ProgressReading::controlled(log_prob_true, log_prob_false, climb)
     };
     curve.iter().enumerate().map(reading).collect()
 }
@@ -253,6 +252,19 @@ pub fn first_success_of(curve: &[CurvePoint], mut detector: SuccessDetector) -> 
     })
 }
 
+/// A curve for tests: a point every half second, one frame each.
+#[cfg(test)]
+pub(crate) fn half_second_curve(rewards: &[f64], change: f64) -> Vec<CurvePoint> {
+    let point = |(i, &log_prob_true): (usize, &f64)| CurvePoint {
+        frames: i + 1,
+        time_s: i as f64 * 0.5,
+        log_prob_true,
+        log_prob_false: -1.0,
+        change,
+    };
+    rewards.iter().enumerate().map(point).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,14 +277,7 @@ mod tests {
     }
 
     fn curve(rewards: &[f64]) -> Vec<CurvePoint> {
-        let point = |(i, &log_prob_true): (usize, &f64)| CurvePoint {
-            frames: i + 1,
-            time_s: i as f64 * 0.5,
-            log_prob_true,
-            log_prob_false: -1.0,
-            change: 0.0,
-        };
-        rewards.iter().enumerate().map(point).collect()
+        half_second_curve(rewards, 0.0)
     }
 
     fn rewards(curve: &[CurvePoint]) -> Vec<f64> {

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use super::{Control, EngineEvent, PrefixScore, Waiting, new_frames};
 use crate::episode::PrefixRequest;
-use crate::vlm::{VideoVlm, VlmError};
+use crate::reward::ProgressReading;
+use crate::vlm::{LogProbs, VideoVlm, VlmError};
 
 pub struct View<E> {
     episode: E,
@@ -71,7 +72,7 @@ impl<E> View<E> {
         let PrefixRequest { camera, episode_id, instruction, new_frame, time_s, stamp_ns, frame_id, .. } =
             newest;
         let log_probs = model.score(&mut self.episode, &instruction)?;
-        let control = self.control(model, &instruction, log_probs.log_prob_true)?;
+        let control = self.control(model, &instruction, log_probs)?;
         Ok(PrefixScore {
             camera,
             episode_id,
@@ -123,7 +124,7 @@ impl<E> View<E> {
         &mut self,
         model: &V,
         instruction: &Arc<str>,
-        reward: f64,
+        LogProbs { log_prob_true: reward, log_prob_false }: LogProbs,
     ) -> Result<Option<Control>, VlmError> {
         if self.control_failed {
             let reason = "the static control has failed: this episode cannot be corrected by it any more";
@@ -139,7 +140,8 @@ impl<E> View<E> {
             }
         };
         let log_prob_true = model.score(&mut control.repeated, instruction)?.log_prob_true;
-        let corrected_nats = (reward - (log_prob_true - start)).min(0.0);
+        let climb = Some(log_prob_true - start);
+        let corrected_nats = ProgressReading::controlled(reward, log_prob_false, climb).corrected;
         Ok(Some(Control { log_prob_true, corrected_nats }))
     }
 }

@@ -73,18 +73,7 @@ fn row(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A point every half second, one frame each.
-    fn curve(rewards: &[f64], change: f64) -> Vec<CurvePoint> {
-        let point = |(i, &log_prob_true): (usize, &f64)| CurvePoint {
-            frames: i + 1,
-            time_s: i as f64 * 0.5,
-            log_prob_true,
-            log_prob_false: -1.0,
-            change,
-        };
-        rewards.iter().enumerate().map(point).collect()
-    }
+    use crate::offline::half_second_curve as curve;
 
     #[test]
     fn each_guard_is_taken_away_by_itself() {

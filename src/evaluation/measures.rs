@@ -140,17 +140,10 @@ fn means(curve: &[CurvePoint], window: usize) -> Vec<(CurvePoint, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::offline::half_second_curve;
 
-    /// One point every half second, one frame each.
     fn curve(rewards: &[f64]) -> Vec<CurvePoint> {
-        let point = |(i, &log_prob_true): (usize, &f64)| CurvePoint {
-            frames: i + 1,
-            time_s: i as f64 * 0.5,
-            log_prob_true,
-            log_prob_false: -1.0,
-            change: 9.0,
-        };
-        rewards.iter().enumerate().map(point).collect()
+        half_second_curve(rewards, 9.0)
     }
 
     const SETTINGS: SuccessSettings =

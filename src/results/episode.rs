@@ -120,8 +120,7 @@ impl EpisodeResult {
         let reading = |prefix: &PrefixResult| {
             let &PrefixResult { log_prob_true, log_prob_false, control, .. } = prefix;
             let climb = control.zip(self.control_start).map(|(control, start)| control - start);
-            let corrected = climb.map_or(log_prob_true, |climb| (log_prob_true - climb).min(0.0));
-            ProgressReading { log_prob_true, log_prob_false, corrected }
+            ProgressReading::controlled(log_prob_true, log_prob_false, climb)
         };
         self.prefixes.iter().map(reading).collect()
     }
@@ -131,17 +130,11 @@ impl EpisodeResult {
 mod tests {
     use super::super::run::tests::settings;
     use super::*;
+    use crate::offline::half_second_curve;
     use crate::reward::{ProgressSettings, SuccessSettings};
 
     fn curve(rewards: &[f64]) -> Vec<CurvePoint> {
-        let point = |(i, &log_prob_true): (usize, &f64)| CurvePoint {
-            frames: i + 1,
-            time_s: i as f64 * 0.5,
-            log_prob_true,
-            log_prob_false: -1.0,
-            change: 9.0,
-        };
-        rewards.iter().enumerate().map(point).collect()
+        half_second_curve(rewards, 9.0)
     }
 
     fn scored<'a>(curve: &'a [CurvePoint], control: Option<&'a Control>) -> ScoredEpisode<'a> {

@@ -73,6 +73,13 @@ impl ProgressReading {
         Self { log_prob_true, log_prob_false, corrected: log_prob_true }
     }
 
+    /// A reading whose control has climbed by `climb` nats since the episode began; without one it is a plain reading.
+    pub fn controlled(log_prob_true: f64, log_prob_false: f64, climb: Option<f64>) -> Self {
+        // What falls out of a control is progress, but no probability above 1.
+        let corrected = climb.map_or(log_prob_true, |climb| (log_prob_true - climb).min(0.0));
+        Self { log_prob_true, log_prob_false, corrected }
+    }
+
     /// What success looks at: the lower of the reward and the corrected reward. No number if either is none.
     pub fn judged(self) -> f64 {
         // `f64::min` alone would take the number of a pair with a NaN.
