@@ -260,3 +260,21 @@ fn what_is_damaged_is_one_line_and_the_rest_is_scored() {
     let numbers: Vec<u64> = found.iter().map(|episode| episode["index"].as_u64().unwrap()).collect();
     assert_eq!(numbers, [0, 2]);
 }
+
+#[test]
+fn bags_of_one_name_stay_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let bag = repository().join("models/so101-sim/episodes/03_idle_green.mcap");
+    let copies = ["monday", "tuesday"].map(|day| folder.path().join(day).join("pick.mcap"));
+    for copy in &copies {
+        std::fs::create_dir(copy.parent().unwrap()).unwrap();
+        std::fs::copy(&bag, copy).unwrap();
+    }
+    let [monday, tuesday] = copies.each_ref().map(|copy| copy.to_str().unwrap());
+    let found = score(&["--bag", monday, tuesday, "--prefixes", "1"]);
+    let named: Vec<(&str, u64)> = found
+        .iter()
+        .map(|episode| (episode["name"].as_str().unwrap(), episode["index"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(named, [("pick", 0), ("pick#2", 1)]);
+}

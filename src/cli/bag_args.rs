@@ -1,6 +1,5 @@
 //! The options that name bags and say how they are cut into episodes.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
@@ -43,14 +42,13 @@ impl BagArgs {
         Choice { camera: self.topic.clone(), cut, instruction: self.instruction_topic.clone() }
     }
 
-    /// The episodes of all bags, with names and numbers of their own. A bag that cannot be used is one of the problems.
+    /// The episodes of all bags, numbered on; two bags of one name give the same names. A bag that cannot be used is one of the problems.
     ///
     /// # Errors
     /// None of the bags could be used.
     pub fn episodes(&self) -> Result<BagEpisodes> {
         let choice = self.choice();
         let mut all = BagEpisodes { episodes: Vec::new(), notes: Vec::new(), problems: Vec::new() };
-        let mut names = HashSet::new();
         for path in &self.bags {
             match Bag::open(path).and_then(|bag| bag.episodes(&choice)) {
                 Ok(BagEpisodes { episodes, notes, problems }) => {
@@ -58,7 +56,6 @@ impl BagArgs {
                     all.problems.extend(problems);
                     for mut episode in episodes {
                         episode.index = all.episodes.len() as u64;
-                        episode.name = unused(&episode.name, &mut names);
                         all.episodes.push(episode);
                     }
                 }
@@ -68,13 +65,6 @@ impl BagArgs {
         ensure!(!all.episodes.is_empty(), "{}", all.problems.join("; "));
         Ok(all)
     }
-}
-
-/// The name or, where it is taken, the name with the first number that makes it new.
-fn unused(name: &str, names: &mut HashSet<String>) -> String {
-    let numbered = (2..).map(|number| format!("{name}~{number}"));
-    let mut candidates = std::iter::once(name.to_owned()).chain(numbered);
-    candidates.find(|candidate| names.insert(candidate.clone())).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -112,12 +102,5 @@ mod tests {
     #[test]
     fn options_of_bags_need_a_bag() {
         assert!(Cli::try_parse_from(["score", "--topic", "/camera"]).is_err());
-    }
-
-    #[test]
-    fn names_are_unlike() {
-        let mut names = HashSet::new();
-        let given = ["a", "b", "a", "a"].map(|name| unused(name, &mut names));
-        assert_eq!(given, ["a", "b", "a~2", "a~3"]);
     }
 }

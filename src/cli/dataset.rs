@@ -5,11 +5,11 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 
-use super::bar;
+use super::{bar, one_line};
 use crate::evaluation::{Curves, Entry, LineError, Manifest};
 use crate::instruction::InstructionRule;
 use crate::offline::{Control, Prefixes, SampledFrame, Scoring, score_control, score_prefixes};
-use crate::recording::{Footage, Pictures, Sampled, open_file, sample};
+use crate::recording::{Footage, Pictures, RecordingError, Sampled, open_file, sample};
 use crate::vlm::VideoVlm;
 
 /// How the episodes of a data set are scored.
@@ -54,7 +54,7 @@ pub fn for_each<T>(
         match examine(entry) {
             Ok(result) => done.push(result),
             Err(error) => {
-                let error = manifest.error(entry.line, format!("{error:#}"));
+                let error = manifest.error(entry.line, one_line(&error));
                 tell(&bar, &error);
                 errors.push(error);
             }
@@ -72,15 +72,23 @@ fn tell(bar: &ProgressBar, error: &LineError) {
     bar.suspend(|| eprintln!("error: {error}"));
 }
 
+/// Where the frames of a labelled episode lie.
+///
+/// # Errors
+/// They cannot be opened.
+pub fn footage(entry: &Entry) -> Result<Box<dyn Footage>, RecordingError> {
+    match entry.fps {
+        Some(fps) => Ok(Box::new(Pictures::open(&entry.path, fps)?)),
+        None => open_file(&entry.path),
+    }
+}
+
 /// The sampled frames of an episode.
 ///
 /// # Errors
 /// An episode that cannot be read, or whose `progress` is of another number of frames.
 pub fn read_frames(entry: &Entry, sample_fps: f64) -> Result<Sampled> {
-    let footage: Box<dyn Footage> = match entry.fps {
-        Some(fps) => Box::new(Pictures::open(&entry.path, fps)?),
-        None => open_file(&entry.path)?,
-    };
+    let footage = footage(entry)?;
     let sampled = sample(&*footage, &entry.name, sample_fps)?;
     if let Some(progress) = &entry.progress {
         let (told, recorded) = (progress.len(), sampled.recorded_s.len());

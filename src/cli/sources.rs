@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use clap::{ArgGroup, Args};
 
 use super::bag_args::BagArgs;
+use super::dataset::footage;
 use super::lerobot_args::DatasetArgs;
 use crate::evaluation::Manifest;
 use crate::recording::bag::BagEpisodes;
@@ -153,10 +154,7 @@ fn labelled(dataset: &Path) -> Result<Listing> {
         listing.errors.push(EpisodeError { position: None, name, reason: error.to_string() });
     }
     for entry in manifest.entries {
-        let footage: Result<Box<dyn Footage>, RecordingError> = match entry.fps {
-            Some(fps) => Pictures::open(&entry.path, fps).map(|pictures| Box::new(pictures) as _),
-            None => open_file(&entry.path),
-        };
+        let footage = footage(&entry);
         listing.take(entry.name, entry.line as u64 - 1, Some(entry.instruction.to_string()), footage);
     }
     Ok(listing)
