@@ -1,151 +1,12 @@
+mod bench;
+mod cameras;
+
 use super::*;
-use std::time::Duration;
-
 use crate::engine::Control;
-use crate::episode::Frame;
 use crate::instruction::InstructionError;
+use crate::vlm::{InstructionCheck, VlmError};
 
-use crate::vlm::{InstructionCheck, LogProbs, VlmError};
-use ::image::RgbImage;
-
-fn config(reset_service: &str) -> Config {
-    let mut config = Config { instruction: "lift the cup".into(), ..Config::default() };
-    config.success.hold_s = 0.5;
-    config.success.min_frames = 4;
-    config.episode.max_duration_s = 10.0;
-    config.reset.service = reset_service.into();
-    config
-}
-
-/// A session beside an engine that scores each request at once.
-struct Bench {
-    session: Session,
-    /// Everything that was to be done, by name.
-    log: Vec<&'static str>,
-    reports: Vec<EpisodeReport>,
-    ticket: Option<ResetTicket>,
-    reward: f64,
-    hold_back: bool,
-    frozen: bool,
-    held: Vec<PrefixRequest>,
-    /// Cameras and their rewards, as they were reported one by one.
-    by_camera: Vec<(usize, f64)>,
-}
-
-impl Bench {
-    fn new(config: &Config) -> Self {
-        let session = Session::new(config).unwrap();
-        let (log, reports, held) = (Vec::new(), Vec::new(), Vec::new());
-        let mut bench = Self {
-            session,
-            log,
-            reports,
-            ticket: None,
-            reward: -5.0,
-            hold_back: false,
-            frozen: false,
-            held,
-            by_camera: Vec::new(),
-        };
-        bench.session.activate();
-        bench.settle();
-        bench
-    }
-
-    fn frame(&mut self, time_s: f64) {
-        self.frame_of(0, time_s);
-    }
-
-    fn frame_of(&mut self, camera: usize, time_s: f64) {
-        let frame = Frame {
-            stamp_ns: 1_000_000_000 + (time_s * 1e9) as i64,
-            frame_id: "camera".into(),
-            rgb: Arc::new(self.picture(time_s)),
-        };
-        self.session.frame(camera, frame.into()).unwrap();
-        self.settle();
-    }
-
-    /// Something moves, unless the video is frozen.
-    fn picture(&self, time_s: f64) -> RgbImage {
-        let moved = if self.frozen { 0 } else { (time_s * 40.0) as u8 };
-        RgbImage::from_fn(4, 4, |x, _| ::image::Rgb([if x == 0 { moved } else { 0 }; 3]))
-    }
-
-    /// Two samples a second from `from_s` on, all with this reward.
-    fn frames(&mut self, from_s: f64, count: usize, reward: f64) {
-        self.reward = reward;
-        for i in 0..count {
-            self.frame(from_s + i as f64 * 0.5);
-        }
-    }
-
-    fn scored(&self, request: PrefixRequest) -> EngineEvent {
-        EngineEvent::Scored {
-            new_frames: u64::from(request.new_frame.is_some()),
-            score: PrefixScore {
-                camera: request.camera,
-                episode_id: request.episode_id,
-                instruction: request.instruction,
-                frames: request.frames,
-                time_s: request.time_s,
-                stamp_ns: request.stamp_ns,
-                frame_id: request.frame_id,
-                frame: request.new_frame,
-                log_probs: LogProbs { log_prob_true: self.reward, log_prob_false: -0.5 },
-                control: None,
-                latency: Duration::from_millis(3),
-                inference: Duration::from_millis(2),
-            },
-        }
-    }
-
-    fn settle(&mut self) {
-        loop {
-            let effects = self.session.take_effects();
-            if effects.is_empty() {
-                return;
-            }
-            for effect in effects {
-                self.carry_out(effect);
-            }
-        }
-    }
-
-    fn carry_out(&mut self, effect: Effect) {
-        self.log.push(match effect {
-            Effect::Submit(request) if self.hold_back => {
-                self.held.push(request);
-                return;
-            }
-            Effect::Submit(request) => {
-                let event = self.scored(request);
-                self.session.engine(event);
-                return;
-            }
-            Effect::EpisodeStarted(_) => "started",
-            Effect::CameraProgress(report) => {
-                self.by_camera.push((report.score.camera, report.score.log_probs.log_prob_true));
-                return;
-            }
-            Effect::Progress(_) => return,
-            Effect::Success(_) => "success",
-            Effect::EpisodeEnded(report) => {
-                self.reports.push(report);
-                "ended"
-            }
-            Effect::CallReset(ticket) => {
-                self.ticket = Some(ticket);
-                "reset"
-            }
-            Effect::Settle(_) => "settle",
-        });
-    }
-
-    fn account(&self) -> String {
-        self.session.account().to_string()
-    }
-}
+use bench::{Bench, config};
 
 #[test]
 fn a_success_resets_once_and_the_next_episode_begins() {
@@ -358,78 +219,6 @@ fn every_frame_is_accounted_for_at_the_end() {
     assert_eq!(bench.session.take_effects().len(), 1);
 }
 
-fn two_cameras(fusion: Fusion) -> Bench {
-    let cameras = vec!["wrist".into(), "front".into()];
-    Bench::new(&Config { cameras, fusion, ..config("/robot/reset") })
-}
-
-#[test]
-fn cameras_are_scored_one_by_one_and_judged_together() {
-    let mut bench = two_cameras(Fusion::Min);
-    for step in 0..3 {
-        bench.reward = -5.0 + f64::from(step);
-        bench.frame_of(0, f64::from(step) * 0.5);
-        assert_eq!(
-            bench.session.running().unwrap().scores.len(),
-            step as usize,
-            "the other camera is missing"
-        );
-        bench.reward = -1.0;
-        bench.frame_of(1, 100.0 + f64::from(step) * 0.5);
-    }
-    assert_eq!(bench.by_camera, [(0, -5.0), (1, -1.0), (0, -4.0), (1, -1.0), (0, -3.0), (1, -1.0)]);
-    let running = bench.session.running().unwrap();
-    assert_eq!(
-        running.scores.iter().map(|point| point.log_prob_true).collect::<Vec<_>>(),
-        [-5.0, -4.0, -3.0]
-    );
-    assert_eq!(running.scores.iter().map(|point| point.time_s).collect::<Vec<_>>(), [0.0, 0.5, 1.0]);
-    let newest = &running.newest.as_ref().unwrap().score;
-    assert_eq!((newest.frames, newest.camera, running.frames), (3, 1, 6));
-    assert_eq!(bench.account(), "6 offered = 6 scored + 0 coalesced + 0 skipped + 0 dropped");
-}
-
-#[test]
-fn a_camera_that_stops_keeps_success_from_being_called() {
-    let mut bench = two_cameras(Fusion::Max);
-    for i in 0..5 {
-        bench.reward = -5.0;
-        bench.frame_of(0, f64::from(i) * 0.5);
-        bench.frame_of(1, f64::from(i) * 0.5);
-    }
-    bench.reward = -0.1;
-    for i in 5..15 {
-        bench.frame_of(0, f64::from(i) * 0.5);
-    }
-    assert_eq!(bench.log, ["started"]);
-    assert_eq!(bench.session.running().unwrap().scores.len(), 5);
-    for i in 15..25 {
-        bench.frame_of(0, f64::from(i) * 0.5);
-        bench.frame_of(1, f64::from(i) * 0.5);
-    }
-    assert_eq!(bench.log, ["started", "success", "ended", "reset"]);
-}
-
-#[test]
-fn a_new_instruction_is_asked_of_every_camera_and_old_scores_do_not_mix_with_new_ones() {
-    let mut bench = two_cameras(Fusion::Mean);
-    bench.frame_of(0, 0.0);
-    bench.frame_of(1, 0.0);
-    bench.frame_of(0, 0.5);
-    bench.hold_back = true;
-    bench.session.set_instruction("close the lid").unwrap();
-    bench.settle();
-    assert_eq!(bench.held.iter().map(|request| request.camera).collect::<Vec<_>>(), [0, 1]);
-    let event = bench.scored(bench.held[1].clone());
-    bench.session.engine(event);
-    bench.settle();
-    assert!(bench.session.running().unwrap().scores.is_empty(), "camera 0 was not asked about the new one");
-    let event = bench.scored(bench.held[0].clone());
-    bench.session.engine(event);
-    bench.settle();
-    assert_eq!(bench.session.running().unwrap().scores.len(), 1);
-}
-
 #[test]
 fn deactivation_ends_the_episode_and_activation_goes_on() {
     let mut bench = Bench::new(&config("/robot/reset"));
@@ -503,23 +292,6 @@ fn a_change_that_the_score_has_not_seen_does_not_count() {
     let event = bench.scored(moved);
     bench.session.engine(event);
     assert_ne!(bench.session.verdict().as_str(), "unchanged_video");
-}
-
-#[test]
-fn cameras_that_disagree_hold_success_back() {
-    let mut bench = two_cameras(Fusion::Max);
-    let mut both = |range: std::ops::Range<i32>, wrist: f64, front: f64| {
-        for i in range {
-            bench.reward = wrist;
-            bench.frame_of(0, f64::from(i) * 0.5);
-            bench.reward = front;
-            bench.frame_of(1, f64::from(i) * 0.5);
-        }
-        (bench.session.verdict().as_str(), bench.log.clone())
-    };
-    both(0..5, -5.0, -5.0);
-    assert_eq!(both(5..12, -0.1, -5.0), ("cameras_disagree", vec!["started"]));
-    assert_eq!(both(12..17, -0.1, -0.2).1, ["started", "success", "ended", "reset"]);
 }
 
 #[test]
