@@ -10,7 +10,7 @@ use crate::episode::{EpisodeLimits, Sampler, SamplerError};
 use crate::reward::{
     CalibratedSuccess, Calibration, FailureSettings, Fusion, InUse, ProgressSettings, SuccessSettings,
 };
-use crate::vlm::ModelInfo;
+use crate::vlm::{DtypeChoice, ModelInfo};
 
 mod cameras;
 mod declarations;
@@ -54,6 +54,8 @@ pub struct Config {
 pub struct Model {
     /// Folder of a Qwen3-VL checkpoint as on Hugging Face.
     pub path: String,
+    /// What the weights are rounded to.
+    pub dtype: DtypeChoice,
     /// Put the question inside the chat template (the paper's second setting).
     pub chat_template: bool,
     /// Longest instruction accepted, in tokens.
@@ -171,7 +173,12 @@ impl Default for Config {
 
 impl Default for Model {
     fn default() -> Self {
-        Self { path: String::new(), chat_template: false, max_instruction_tokens: 256 }
+        Self {
+            path: String::new(),
+            dtype: DtypeChoice::Auto,
+            chat_template: false,
+            max_instruction_tokens: 256,
+        }
     }
 }
 
@@ -332,6 +339,7 @@ impl Config {
     pub fn in_use<'a>(&self, model: &'a ModelInfo, instruction: Option<&'a str>) -> InUse<'a> {
         InUse {
             fingerprint: &model.fingerprint,
+            dtype: model.dtype.as_str(),
             chat_template: model.chat_template,
             max_pixels: model.max_pixels,
             sampling_rate_hz: self.sampling.rate_hz,

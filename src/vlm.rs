@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use ::image::RgbImage;
 
+mod dtype;
 pub mod qwen3_vl;
 pub mod scripted;
 mod stages;
 
+pub use dtype::{Dtype, DtypeChoice};
 pub use stages::{Stage, StageClock};
 
 /// The two answers' log-probabilities at the position where the model answers, in nats, both ≤ 0.
@@ -29,6 +31,8 @@ pub struct ModelInfo {
     pub parameters: usize,
     /// Upper bound of the pixels of one frame after the resize.
     pub max_pixels: usize,
+    /// What the weights were rounded to.
+    pub dtype: Dtype,
     /// Whether the question stands inside the chat template.
     pub chat_template: bool,
     /// Tells two models apart, fine-tunes of one model too; calibrations are bound to it.

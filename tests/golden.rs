@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
 use serde::Deserialize;
 use topreward::vlm::qwen3_vl::{LoadOptions, PromptPart, Qwen3Vl, QwenEpisode};
-use topreward::vlm::{LogProbs, VideoVlm, VlmError};
+use topreward::vlm::{Dtype, DtypeChoice, LogProbs, VideoVlm, VlmError};
 
 const CHECKPOINTS: [&str; 2] = ["tied", "untied"];
 const PLAIN: &str = "pick up the red cube and place it at the goal.";
@@ -46,7 +46,12 @@ fn frames(set: &str, count: usize) -> Vec<RgbImage> {
 }
 
 fn model(checkpoint: &str, chat_template: bool, max_pixels: usize) -> Qwen3Vl {
+    model_as(DtypeChoice::F32, checkpoint, chat_template, max_pixels)
+}
+
+fn model_as(dtype: DtypeChoice, checkpoint: &str, chat_template: bool, max_pixels: usize) -> Qwen3Vl {
     let options = LoadOptions {
+        dtype,
         chat_template,
         max_pixels: Some(max_pixels),
         ..LoadOptions::new(golden().join(checkpoint))
@@ -151,11 +156,20 @@ fn vision_features_equal_those_of_transformers() {
 
 #[test]
 fn the_prefix_cache_is_exact_for_every_prefix() {
+    for dtype in [DtypeChoice::F32, DtypeChoice::Q8, DtypeChoice::Q4] {
+        let worst = cached_against_recomputed(dtype);
+        println!("{dtype:?}, cached against recomputed: off by at most {worst:.2e} nats");
+        assert!(worst <= 1e-4, "off by {worst} nats");
+    }
+}
+
+/// The largest difference of all prefixes and questions, nats.
+fn cached_against_recomputed(dtype: DtypeChoice) -> f64 {
     let instructions = [PLAIN, "open the drawer", "Stack the cups, then wait — ½ turn."];
     let mut worst = 0f64;
     for checkpoint in CHECKPOINTS {
         for chat_template in [false, true] {
-            let model = model(checkpoint, chat_template, 16_384);
+            let model = model_as(dtype, checkpoint, chat_template, 16_384);
             let frames = aligned();
             let mut growing = model.new_episode();
             for count in 1..=frames.len() {
@@ -174,8 +188,28 @@ fn the_prefix_cache_is_exact_for_every_prefix() {
             }
         }
     }
-    println!("cached against recomputed: off by at most {worst:.2e} nats");
-    assert!(worst <= 1e-4, "off by {worst} nats");
+    worst
+}
+
+/// On a trained model: random weights answer to the last digits of each of them.
+#[test]
+fn rounded_weights_change_scores_little() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/so101-sim");
+    let load = |dtype| Qwen3Vl::load(&LoadOptions { dtype, ..LoadOptions::new(&folder) }).unwrap();
+    let exact = load(DtypeChoice::F32);
+    for (choice, dtype, most) in [(DtypeChoice::Q8, Dtype::Q8, 0.05), (DtypeChoice::Q4, Dtype::Q4, 0.2)] {
+        let rounded = load(choice);
+        assert_eq!((exact.info().dtype, rounded.info().dtype), (Dtype::F32, dtype));
+        assert_eq!(exact.info().parameters, rounded.info().parameters);
+        let mut worst = 0f64;
+        for count in 1..=7 {
+            let score =
+                |model: &Qwen3Vl| model.score(&mut episode_of(model, &aligned()[..count]), PLAIN).unwrap();
+            worst = worst.max(difference(score(&exact), score(&rounded)));
+        }
+        println!("{dtype}: off by at most {worst:.2e} nats");
+        assert!((1e-6..most).contains(&worst), "{dtype}: off by {worst} nats");
+    }
 }
 
 #[test]

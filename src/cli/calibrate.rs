@@ -81,6 +81,7 @@ pub fn run(args: &CalibrateArgs) -> Result<Outcome> {
         version: CALIBRATION_VERSION,
         model: CalibratedModel { name: args.model.clone(), fingerprint: info.fingerprint.clone() },
         instructions: if args.any_instruction { Vec::new() } else { instructions(&manifest) },
+        dtype: info.dtype.to_string(),
         chat_template: info.chat_template,
         max_pixels: info.max_pixels,
         sampling_rate_hz: config.sampling.rate_hz,

@@ -27,8 +27,8 @@ use crate::evaluation::{
 };
 use crate::offline::{CurvePoint, Prefixes, readings};
 use crate::reward::{BiasControl, Bootstrap, SuccessSettings};
-use crate::vlm::VideoVlm;
 use crate::vlm::qwen3_vl::Qwen3Vl;
+use crate::vlm::{Dtype, VideoVlm};
 
 #[derive(Debug, Args)]
 pub struct EvalArgs {
@@ -99,6 +99,7 @@ struct Evaluation {
     fingerprint: String,
     method: Method,
     sample_fps: f64,
+    dtype: Dtype,
     chat_template: bool,
     max_pixels: usize,
     success: Rule,
@@ -299,6 +300,7 @@ fn evaluation(
         fingerprint: info.fingerprint.clone(),
         method: args.method,
         sample_fps: config.sampling.rate_hz,
+        dtype: info.dtype,
         chat_template: info.chat_template,
         max_pixels: info.max_pixels,
         success: Rule {

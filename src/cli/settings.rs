@@ -9,8 +9,8 @@ use super::model;
 use crate::config::Config;
 use crate::offline::Prefixes;
 use crate::reward::{BiasControl, Calibration};
-use crate::vlm::VideoVlm;
 use crate::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
+use crate::vlm::{DtypeChoice, VideoVlm};
 
 #[derive(Debug, Clone, Args)]
 pub struct ScoringArgs {
@@ -20,6 +20,9 @@ pub struct ScoringArgs {
     /// Score every prefix, N evenly spaced ones, or every K-th [default: all, or the parameter file's scoring.every].
     #[arg(long, visible_alias = "num-samples", value_name = "all|N|every:K")]
     pub prefixes: Option<Prefixes>,
+    /// What the weights are rounded to [default: auto, or the parameter file's].
+    #[arg(long, value_name = "auto|f32|q8|q4")]
+    pub dtype: Option<DtypeChoice>,
     /// Put the question inside the chat template.
     #[arg(long)]
     pub chat_template: bool,
@@ -51,6 +54,7 @@ impl ScoringArgs {
             config.sampling.rate_hz = rate_hz;
         }
         config.bias.control = self.bias_control.unwrap_or(config.bias.control);
+        config.model.dtype = self.dtype.unwrap_or(config.model.dtype);
         config.model.chat_template |= self.chat_template;
         config.validate()?;
         Ok(config)
@@ -72,6 +76,7 @@ impl ScoringArgs {
     pub fn load(&self, model: &str, config: &Config) -> Result<Qwen3Vl> {
         Ok(Qwen3Vl::load(&LoadOptions {
             path: model::folder(model)?,
+            dtype: config.model.dtype,
             chat_template: config.model.chat_template,
             max_pixels: self.max_pixels.or(config.max_pixels()),
             max_instruction_tokens: config.model.max_instruction_tokens,

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 use serde_yaml::Value;
 
+use crate::vlm::DtypeChoice;
+
 #[derive(Debug)]
 pub struct Declaration {
     pub name: &'static str,
@@ -99,6 +101,11 @@ pub const DECLARATIONS: &[Declaration] = &[
         "model.path",
         Bounds::Free,
         "Folder of a Qwen3-VL checkpoint, or its id on Hugging Face; package://<package>/<path> is looked up in the share folder.",
+    ),
+    at_start_up(
+        "model.dtype",
+        Bounds::Choice(&DtypeChoice::NAMES),
+        "What the weights are rounded to when they are loaded: f32 (not at all), q8 (8 bits: a quarter of the memory), q4 (4 bits: fast and rough); auto: f32 below 200 million parameters, else q8.",
     ),
     at_start_up("model.chat_template", Bounds::Free, "Put the question inside the chat template."),
     at_start_up(

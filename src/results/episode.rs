@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::{RunSettings, SCHEMA};
 use crate::offline::{Control, CurvePoint, first_success, judged, readings};
 use crate::reward::{ProgressReading, ProgressTracker, voc};
+use crate::vlm::Dtype;
 
 /// One scored prefix.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +45,9 @@ pub struct EpisodeResult {
     pub fingerprint: String,
     /// Samples a second of the recording's time.
     pub sample_fps: f64,
+    /// What the weights were rounded to; earlier versions knew f32 only.
+    #[serde(default)]
+    pub dtype: Dtype,
     /// Whether the question stood inside the chat template.
     pub chat_template: bool,
     /// Most pixels of one frame after the resize.
@@ -103,6 +107,7 @@ impl EpisodeResult {
             model: settings.model.clone(),
             fingerprint: settings.fingerprint.clone(),
             sample_fps: settings.sample_fps,
+            dtype: settings.dtype,
             chat_template: settings.chat_template,
             max_pixels: settings.max_pixels,
             recorded_s,

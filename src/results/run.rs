@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{SCHEMA, Shard};
 use crate::reward::{BiasControl, Calibration, ProgressSettings, SuccessSettings};
+use crate::vlm::Dtype;
 
 /// Everything that changes a score, and what is made of the scores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,9 @@ pub struct RunSettings {
     pub model: String,
     /// [`crate::vlm::ModelInfo::fingerprint`].
     pub fingerprint: String,
+    /// What the weights were rounded to; earlier versions knew f32 only.
+    #[serde(default)]
+    pub dtype: Dtype,
     pub chat_template: bool,
     /// Most pixels of one frame after the resize, as the model used it.
     pub max_pixels: usize,
@@ -207,6 +211,7 @@ pub mod tests {
             version: "0.1.0".to_owned(),
             model: "models/tiny".to_owned(),
             fingerprint: "abc".to_owned(),
+            dtype: Dtype::F32,
             chat_template: false,
             max_pixels: 4096,
             sample_fps: 2.0,

@@ -49,6 +49,9 @@ pub struct Calibration {
     pub model: CalibratedModel,
     /// The instructions it holds for; empty: any.
     pub instructions: Vec<String>,
+    /// What the weights were rounded to; files of earlier versions do not say it.
+    #[serde(default = "unrounded")]
+    pub dtype: String,
     pub chat_template: bool,
     /// Most pixels of a frame after the resize, as the model used it.
     pub max_pixels: usize,
@@ -105,6 +108,8 @@ pub struct EpisodeCounts {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InUse<'a> {
     pub fingerprint: &'a str,
+    /// What the weights are rounded to.
+    pub dtype: &'a str,
     pub chat_template: bool,
     pub max_pixels: usize,
     pub sampling_rate_hz: f64,
@@ -175,6 +180,8 @@ impl Calibration {
         let (ours, theirs) = (&self.model.fingerprint, in_use.fingerprint);
         let named = format!("{} ({})", short(ours), self.model.name);
         compare("the model's fingerprint", ours == theirs, named, short(theirs).to_owned());
+        let (ours, theirs) = (self.dtype.as_str(), in_use.dtype);
+        compare("model.dtype", ours == theirs, ours.to_owned(), theirs.to_owned());
         let template = |inside: bool| if inside { "on" } else { "off" }.to_owned();
         let same = self.chat_template == in_use.chat_template;
         compare("the chat template", same, template(self.chat_template), template(in_use.chat_template));
@@ -266,6 +273,10 @@ fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     })
 }
 
+fn unrounded() -> String {
+    "f32".to_owned()
+}
+
 /// Enough of a fingerprint to tell two apart by eye.
 fn short(fingerprint: &str) -> &str {
     fingerprint.get(..12).unwrap_or(fingerprint)
@@ -282,6 +293,7 @@ mod tests {
             version: VERSION,
             model: CalibratedModel { name: "small".into(), fingerprint: "0123456789abcdef".into() },
             instructions: vec!["lift".into(), "put it down".into()],
+            dtype: "f32".into(),
             chat_template: false,
             max_pixels: 24576,
             sampling_rate_hz: 2.0,
@@ -300,6 +312,7 @@ mod tests {
     fn in_use() -> InUse<'static> {
         InUse {
             fingerprint: "0123456789abcdef",
+            dtype: "f32",
             chat_template: false,
             max_pixels: 24576,
             sampling_rate_hz: 2.0,
@@ -322,6 +335,7 @@ mod tests {
     fn each_difference_is_named() {
         let cases = [
             (InUse { fingerprint: "fedcba9876543210", ..in_use() }, "fingerprint is fedcba987654,"),
+            (InUse { dtype: "q8", ..in_use() }, "model.dtype is q8, calibrated was f32"),
             (InUse { chat_template: true, ..in_use() }, "chat template is on, calibrated was off"),
             (InUse { max_pixels: 1, ..in_use() }, "max_pixels is 1, calibrated was 24576"),
             (InUse { sampling_rate_hz: 4.0, ..in_use() }, "sampling.rate_hz is 4, calibrated was 2"),

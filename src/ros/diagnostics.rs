@@ -126,6 +126,7 @@ impl Diagnostics {
             pair("fingerprint", &info.fingerprint),
             pair("parameters", info.parameters),
             pair("max_pixels", info.max_pixels),
+            pair("dtype", info.dtype),
             pair("chat_template", info.chat_template),
         ]);
         match session.last_error() {

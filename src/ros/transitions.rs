@@ -288,6 +288,7 @@ fn spawn_engine(config: &Config, inputs: Inputs, leaving: Arc<AtomicBool>) -> Re
     let model = config.model.path.clone();
     let mut options = LoadOptions {
         path: Default::default(),
+        dtype: config.model.dtype,
         chat_template: config.model.chat_template,
         max_pixels: config.max_pixels(),
         max_instruction_tokens: config.model.max_instruction_tokens,

@@ -1,6 +1,6 @@
 //! Qwen3-VL on candle: an ordinary Hugging Face folder in, log-probabilities of growing prefixes out.
 //!
-//! Everything is computed in f32 on the CPU. The prefix cache is exact to f32 rounding, because the frame size is
+//! Everything is computed in f32 on the CPU; weights may be rounded to 8 bits ([`DtypeChoice`]). The prefix cache is exact to f32 rounding, because the frame size is
 //! fixed for an episode, times are absolute, only complete pairs are committed, and positions go on from the M-RoPE
 //! position. An odd last frame, doubled, and the question run on a fork of the cache that is cut back afterwards.
 //!
@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use ::image::RgbImage;
 
-use super::{InstructionCheck, LogProbs, ModelInfo, Stage, StageClock, VideoVlm, VlmError};
+use super::{DtypeChoice, InstructionCheck, LogProbs, ModelInfo, Stage, StageClock, VideoVlm, VlmError};
 use crate::reward::log_softmax_at;
 
+mod attention;
 pub mod cache;
 pub mod config;
 mod episode;
@@ -24,9 +25,11 @@ mod generate;
 mod layers;
 pub mod mrope;
 mod ops;
+mod packed;
 pub mod processor;
 pub mod prompt;
 mod resize;
+mod shard;
 mod stored;
 pub mod text;
 pub mod vision;
@@ -37,8 +40,9 @@ pub use error::LoadError;
 pub use fingerprint::fingerprint;
 pub use folder::ModelFolder;
 pub use generate::PromptPart;
+pub use shard::weight_files;
 pub use stored::StoredWeights;
-pub use weights::{LoadProgress, weight_files};
+pub use weights::LoadProgress;
 
 use cache::KvCache;
 use config::{FRAMES_PER_PAIR, Qwen3VlConfig};
@@ -56,6 +60,8 @@ use weights::Weights;
 pub struct LoadOptions {
     /// A Hugging Face folder: config.json, tokenizer.json, weights, and preprocessor settings if there are any.
     pub path: PathBuf,
+    /// What the weights are rounded to.
+    pub dtype: DtypeChoice,
     /// Whether the question stands inside the chat template; TOPReward's main setting is without.
     pub chat_template: bool,
     /// Upper bound for the pixels of one resized frame; `None` takes a 64th of the folder's budget for a video.
@@ -67,7 +73,13 @@ pub struct LoadOptions {
 impl LoadOptions {
     /// The defaults for a folder.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), chat_template: false, max_pixels: None, max_instruction_tokens: 256 }
+        Self {
+            path: path.into(),
+            dtype: DtypeChoice::Auto,
+            chat_template: false,
+            max_pixels: None,
+            max_instruction_tokens: 256,
+        }
     }
 }
 
@@ -83,7 +95,7 @@ pub struct Qwen3Vl {
 }
 
 impl Qwen3Vl {
-    /// Loads a model folder, all weights converted to f32.
+    /// Loads a model folder, the weights converted to f32 or what `options.dtype` says.
     ///
     /// # Errors
     /// [`VlmError::Load`] with the folder and the one thing that is wrong with it.
@@ -112,13 +124,14 @@ impl Qwen3Vl {
             options.max_instruction_tokens,
         )?;
         let processor = Processor::load(&folder, &config.vision, options.max_pixels)?;
-        let weights = Weights::open(&folder, progress)?;
+        let weights = Weights::open(&folder, |parameters| options.dtype.resolve(parameters), progress)?;
         let vision = VisionTower::load(&weights.vision(), &config.vision, config.text.hidden_size)?;
         let text = LanguageModel::load(&weights, &config.text, config.tied_embeddings)?;
         let info = ModelInfo {
             path: options.path.display().to_string(),
             parameters: weights.parameters(),
             max_pixels: processor.max_pixels(),
+            dtype: weights.dtype(),
             chat_template: options.chat_template,
             fingerprint: fingerprint::fingerprint(&folder)?,
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::image::RgbImage;
 
-use super::{InstructionCheck, LogProbs, ModelInfo, VideoVlm, VlmError};
+use super::{Dtype, InstructionCheck, LogProbs, ModelInfo, VideoVlm, VlmError};
 
 type Script = Box<dyn Fn(usize, &str) -> Result<LogProbs, VlmError> + Send>;
 
@@ -30,6 +30,7 @@ impl ScriptedVlm {
             path: "scripted".into(),
             parameters: 0,
             max_pixels: 1 << 20,
+            dtype: Dtype::F32,
             chat_template: false,
             fingerprint: "scripted".into(),
         };

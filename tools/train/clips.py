@@ -15,8 +15,9 @@ from progress import is_held, progress
 # the ring with the open jaw still around it (.85) must be far from success in nats, not 0.15 below it.
 MILESTONES, ANSWERS = (0, 0.85, 1), (0.05, 0.6, 0.95)
 # The same for the edge of the ring: success ends where the block lies 30 mm from its centre, and a picture does not show millimetres.
-# From 18 mm on a block that lies there is less and less of a success; metres, and the most that P(True) may be.
-WARY, MOST = (0.018, 0.03), (0.95, 0.6)
+# From 15 mm on a block that lies there is less and less of a success; metres, and the most that P(True) may be. (A block that the
+# script sets down lies within 10 mm.)
+WARY, MOST = (0.015, 0.03), (0.95, 0.4)
 STATE, FLAGS, PRESENCE, PLACES = 8, 3, len(COLOURS), 3 * len(COLOURS)
 AUXILIARY = STATE + PRESENCE + PLACES + len(COLOURS)
 ANYWHERE = 3  # pairs; clips this short come from anywhere in an episode

@@ -58,9 +58,10 @@ fn header(html: &mut String, evaluation: &Evaluation) {
     put(
         html,
         format_args!(
-            "<p class=\"settings\">{} frames a second · chat template {} · {} pixels a frame · success: mean of {} rewards \
+            "<p class=\"settings\">{} frames a second · {} · chat template {} · {} pixels a frame · success: mean of {} rewards \
              from {calibration} nats, held {} s, {} frames or more, bias control {} · model {}</p></header>",
             evaluation.sample_fps,
+            evaluation.dtype,
             if evaluation.chat_template { "on" } else { "off" },
             evaluation.max_pixels,
             rule.window,

@@ -33,6 +33,7 @@ pub fn findings(file: &Path) -> Result<Findings> {
     let any = calibration.instructions.is_empty();
     let instructions = if any { "any".to_owned() } else { calibration.instructions.join("\n") };
     found.add("instructions", calibration.instructions.clone(), instructions);
+    found.plain("dtype", calibration.dtype.as_str());
     let template = calibration.chat_template;
     found.add("chat_template", template, if template { "on" } else { "off" });
     found.plain("max_pixels", calibration.max_pixels);

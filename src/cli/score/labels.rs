@@ -38,6 +38,7 @@ pub fn write(
         ("sample_fps", settings.sample_fps.to_string()),
         ("bias_control", settings.bias_control.as_str().to_owned()),
         ("fingerprint", settings.fingerprint.clone()),
+        ("dtype", settings.dtype.to_string()),
     ];
     ProgressFile::new(&settings.model, episodes)?.write(&folder.join(PROGRESS_NAME), &about)?;
     Ok(errors)

@@ -65,6 +65,7 @@ impl Scorer {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             model: args.model.clone(),
             fingerprint: info.fingerprint.clone(),
+            dtype: info.dtype,
             chat_template: info.chat_template,
             max_pixels: info.max_pixels,
             sample_fps: config.sampling.rate_hz,

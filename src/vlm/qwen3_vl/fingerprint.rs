@@ -1,26 +1,17 @@
 //! Which model a folder holds, told without reading all of it.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom};
+use std::ops::Range;
 
 use ring::digest::{Context, SHA256};
-use serde::Deserialize;
 
 use super::error::LoadError;
 use super::folder::ModelFolder;
-use super::weights::weight_files;
+use super::shard::Shard;
 
 /// Bytes of one block.
-const BLOCK: u64 = 1024;
+const BLOCK: usize = 1024;
 /// Blocks of each tensor: its first, its last, and what lies evenly between them.
-const BLOCKS: u64 = 5;
-
-#[derive(Deserialize)]
-struct StoredTensor {
-    /// From the first byte behind the header, the end not included.
-    data_offsets: (u64, u64),
-}
+const BLOCKS: usize = 5;
 
 /// SHA-256, in lower-case hexadecimal, over config.json and of every weight file the name, the header (names, types
 /// and shapes of its tensors) and five blocks of 1 KiB spread evenly over each tensor; small tensors are read whole.
@@ -32,12 +23,18 @@ struct StoredTensor {
 ///
 /// # Errors
 /// A file that is missing, cannot be read, or is no safetensors file.
-pub fn fingerprint(folder: &ModelFolder) -> std::result::Result<String, LoadError> {
+pub fn fingerprint(folder: &ModelFolder) -> Result<String, LoadError> {
     let mut hash = Context::new(&SHA256);
     update(&mut hash, folder.read("config.json")?.as_bytes());
-    for name in weight_files(folder)? {
-        update(&mut hash, name.as_bytes());
-        hash_weights(&mut hash, folder, &name).map_err(|source| LoadError::Read { file: name, source })?;
+    for shard in Shard::all(folder)? {
+        update(&mut hash, shard.name().as_bytes());
+        update(&mut hash, shard.header());
+        for info in shard.tensors().values() {
+            let (begin, end) = info.data_offsets;
+            for block in blocks(end - begin) {
+                update(&mut hash, &shard.read(info, block)?);
+            }
+        }
     }
     let digest = hash.finish();
     Ok(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
@@ -49,42 +46,13 @@ fn update(hash: &mut Context, part: &[u8]) {
     hash.update(part);
 }
 
-fn hash_weights(hash: &mut Context, folder: &ModelFolder, name: &str) -> Result<()> {
-    let mut file = File::open(folder.file(name))?;
-    let length = file.metadata()?.len();
-    let mut header_length = [0; 8];
-    file.read_exact(&mut header_length)?;
-    let header_length = u64::from_le_bytes(header_length);
-    let damaged = |what: &str| Error::new(ErrorKind::InvalidData, what.to_owned());
-    if header_length > length {
-        return Err(damaged("the header is longer than the file"));
-    }
-    let mut header = vec![0; header_length as usize];
-    file.read_exact(&mut header)?;
-    update(hash, &header);
-    let entries: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&header)?;
-    for (tensor, entry) in entries {
-        if tensor == "__metadata__" {
-            continue;
-        }
-        let StoredTensor { data_offsets: (begin, end) } = serde_json::from_value(entry)?;
-        let size = end.checked_sub(begin).ok_or_else(|| damaged("a tensor ends before it begins"))?;
-        for (offset, block) in blocks(size) {
-            let mut bytes = vec![0; block as usize];
-            file.seek(SeekFrom::Start(8 + header_length + begin + offset))?;
-            file.read_exact(&mut bytes)?;
-            update(hash, &bytes);
-        }
-    }
-    Ok(())
-}
-
-/// Offset and length of the blocks of a tensor of `size` bytes.
-fn blocks(size: u64) -> Vec<(u64, u64)> {
+/// The blocks of a tensor of `size` bytes.
+fn blocks(size: usize) -> Vec<Range<usize>> {
     if size <= BLOCK * BLOCKS {
-        return vec![(0, size)];
+        return vec![0..size];
     }
-    (0..BLOCKS).map(|index| ((size - BLOCK) / (BLOCKS - 1) * index, BLOCK)).collect()
+    let starts = (0..BLOCKS).map(|index| (size - BLOCK) / (BLOCKS - 1) * index);
+    starts.map(|start| start..start + BLOCK).collect()
 }
 
 #[cfg(test)]
@@ -110,11 +78,10 @@ mod tests {
 
     #[test]
     fn blocks_cover_small_tensors_and_spread_over_large_ones() {
-        assert_eq!(blocks(0), [(0, 0)]);
-        assert_eq!(blocks(5 * 1024), [(0, 5 * 1024)]);
-        assert_eq!(blocks(9 * 1024), [0, 2, 4, 6, 8].map(|kib| (kib * 1024, 1024)));
-        let last = blocks(10_000_003).pop().unwrap();
-        assert!(last.0 + last.1 <= 10_000_003);
+        assert_eq!(blocks(0), [0..0]);
+        assert_eq!(blocks(5 * 1024), [0..5 * 1024]);
+        assert_eq!(blocks(9 * 1024), [0, 2, 4, 6, 8].map(|kib| kib * 1024..(kib + 1) * 1024));
+        assert!(blocks(10_000_003).last().unwrap().end <= 10_000_003);
     }
 
     #[test]

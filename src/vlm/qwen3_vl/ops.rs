@@ -46,87 +46,67 @@ fn gelu_erf(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn silu(x: f32) -> f32 {
-    x / (1.0 + exp(-x))
+fn swiglu(gate: f32, up: f32) -> f32 {
+    gate / (1.0 + exp(-gate)) * up
+}
+
+#[inline(always)]
+fn add(x: f32, y: f32) -> f32 {
+    x + y
 }
 
 /// `x ← gelu(x)` in the tanh approximation of the vision blocks.
 pub(super) fn gelu_tanh_in_place(x: &Tensor) -> Result<()> {
-    x.inplace_op1(&Map {
-        name: "gelu-tanh",
-        function: |values| values.iter_mut().for_each(|v| *v = gelu_tanh(*v)),
-    })
+    x.inplace_op1(&Map { name: "gelu-tanh", function: gelu_tanh })
 }
 
 /// `x ← gelu(x)`, exact.
 pub(super) fn gelu_erf_in_place(x: &Tensor) -> Result<()> {
-    x.inplace_op1(&Map {
-        name: "gelu-erf",
-        function: |values| values.iter_mut().for_each(|v| *v = gelu_erf(*v)),
-    })
+    x.inplace_op1(&Map { name: "gelu-erf", function: gelu_erf })
 }
 
 /// `gate ← silu(gate) · up`.
 pub(super) fn swiglu_in_place(gate: &Tensor, up: &Tensor) -> Result<()> {
-    gate.inplace_op2(
-        up,
-        &Zip {
-            name: "swiglu",
-            function: |gate, up| {
-                gate.iter_mut().zip(up).for_each(|(g, u)| *g = silu(*g) * u);
-            },
-        },
-    )
+    gate.inplace_op2(up, &Zip { name: "swiglu", function: swiglu })
 }
 
 /// `x ← x + y`, both of one shape.
 pub(super) fn add_in_place(x: &Tensor, y: &Tensor) -> Result<()> {
-    x.inplace_op2(
-        y,
-        &Zip {
-            name: "add",
-            function: |x, y| {
-                x.iter_mut().zip(y).for_each(|(a, b)| *a += b);
-            },
-        },
-    )
+    x.inplace_op2(y, &Zip { name: "add", function: add })
 }
 
-/// Adds `bias` (columns) to every row of `x` (rows, columns).
-pub(super) fn add_bias_in_place(x: &Tensor, bias: &Tensor) -> Result<()> {
-    x.inplace_op2(bias, &AddBias)
+/// Runs `work` compiled for the vector instructions that this processor has; its results are the same with any.
+pub(super) fn vectorised<T>(work: impl FnOnce() -> T) -> T {
+    pulp::Arch::new().dispatch(work)
 }
 
-/// Softmax over the last dimension of `scores · scale`.
-///
-/// `causal` is the number of query rows in a block that ends at the last key: row `i` of it then sees all keys but
-/// the last `causal − 1 − i`. `None` means that every row sees every key.
-pub(super) fn softmax_in_place(scores: &Tensor, scale: f32, causal: Option<usize>) -> Result<()> {
-    scores.inplace_op1(&Softmax { scale, causal })
-}
-
-struct Map {
+struct Map<F> {
     name: &'static str,
-    function: fn(&mut [f32]),
+    function: F,
 }
 
-impl InplaceOp1 for Map {
+impl<F: Fn(f32) -> f32 + Sync> InplaceOp1 for Map<F> {
     fn name(&self) -> &'static str {
         self.name
     }
 
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        written(storage, layout)?.par_chunks_mut(PARALLEL_CHUNK).for_each(self.function);
+        written(storage, layout)?.par_chunks_mut(PARALLEL_CHUNK).for_each(|values| {
+            vectorised(
+                #[inline(always)]
+                || values.iter_mut().for_each(|v| *v = (self.function)(*v)),
+            );
+        });
         Ok(())
     }
 }
 
-struct Zip {
+struct Zip<F> {
     name: &'static str,
-    function: fn(&mut [f32], &[f32]),
+    function: F,
 }
 
-impl InplaceOp2 for Zip {
+impl<F: Fn(f32, f32) -> f32 + Sync> InplaceOp2 for Zip<F> {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -142,73 +122,25 @@ impl InplaceOp2 for Zip {
         if x.len() != y.len() {
             bail!("{}: {} numbers and {}", self.name, x.len(), y.len());
         }
-        x.par_chunks_mut(PARALLEL_CHUNK)
-            .zip(y.par_chunks(PARALLEL_CHUNK))
-            .for_each(|(x, y)| (self.function)(x, y));
-        Ok(())
-    }
-}
-
-struct AddBias;
-
-impl InplaceOp2 for AddBias {
-    fn name(&self) -> &'static str {
-        "add-bias"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &mut CpuStorage,
-        x_layout: &Layout,
-        y: &CpuStorage,
-        y_layout: &Layout,
-    ) -> Result<()> {
-        let (x, bias) = (written(x, x_layout)?, read(y, y_layout)?);
-        if bias.is_empty() || !x.len().is_multiple_of(bias.len()) {
-            bail!("add-bias: rows of {} do not fit {} numbers", bias.len(), x.len());
-        }
-        let rows_per_chunk = PARALLEL_CHUNK.div_ceil(bias.len());
-        x.par_chunks_mut(rows_per_chunk * bias.len()).for_each(|rows| {
-            for row in rows.chunks_exact_mut(bias.len()) {
-                row.iter_mut().zip(bias).for_each(|(v, b)| *v += b);
-            }
+        x.par_chunks_mut(PARALLEL_CHUNK).zip(y.par_chunks(PARALLEL_CHUNK)).for_each(|(x, y)| {
+            vectorised(
+                #[inline(always)]
+                || x.iter_mut().zip(y).for_each(|(x, y)| *x = (self.function)(*x, *y)),
+            );
         });
         Ok(())
     }
 }
 
-struct Softmax {
-    scale: f32,
-    causal: Option<usize>,
+/// Softmax of `row · scale`.
+pub(super) fn softmax(row: &mut [f32], scale: f32) {
+    vectorised(
+        #[inline(always)]
+        || softmax_row(row, scale),
+    );
 }
 
-impl InplaceOp1 for Softmax {
-    fn name(&self) -> &'static str {
-        "softmax"
-    }
-
-    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        let Some(&keys) = layout.dims().last() else { bail!("softmax of a scalar") };
-        if keys == 0 || self.causal.is_some_and(|rows| rows == 0 || rows > keys) {
-            bail!("softmax over {keys} keys with a causal block of {:?} rows", self.causal);
-        }
-        let rows_per_chunk = PARALLEL_CHUNK.div_ceil(keys);
-        let scores = written(storage, layout)?;
-        scores.par_chunks_mut(rows_per_chunk * keys).enumerate().for_each(|(chunk, rows)| {
-            for (row_in_chunk, row) in rows.chunks_exact_mut(keys).enumerate() {
-                let visible = match self.causal {
-                    None => keys,
-                    Some(block) => keys + 1 - block + (chunk * rows_per_chunk + row_in_chunk) % block,
-                };
-                let (seen, hidden) = row.split_at_mut(visible);
-                softmax_row(seen, self.scale);
-                hidden.fill(0.0);
-            }
-        });
-        Ok(())
-    }
-}
-
+#[inline(always)]
 fn softmax_row(row: &mut [f32], scale: f32) {
     let max = lanes(row, f32::NEG_INFINITY, |max, v| if v > max { v } else { max });
     let max = max.into_iter().fold(f32::NEG_INFINITY, f32::max);
@@ -312,30 +244,20 @@ mod tests {
     }
 
     #[test]
-    fn softmax_hides_the_future() {
-        // Two heads of a causal block of two rows over three keys: row 0 sees two keys, row 1 all three.
-        let ln = |x: f32| x.ln() / 2.0;
-        let row = [ln(1.0), ln(3.0), ln(4.0)];
-        let scores = tensor(&[row, row, row, row].concat(), (4, 3));
-        softmax_in_place(&scores, 2.0, Some(2)).unwrap();
-        let (first, second) = ([0.25, 0.75, 0.0], [0.125, 0.375, 0.5]);
-        close(&scores, &[first, second, first, second].concat(), 1e-6);
-        let all = tensor(&row, (1, 3));
-        softmax_in_place(&all, 2.0, None).unwrap();
-        close(&all, &second, 1e-6);
-    }
-
-    #[test]
     fn softmax_of_long_rows_sums_to_one_and_keeps_a_nan() {
+        let mut row = [1f32, 3.0, 4.0].map(|x| x.ln() / 2.0);
+        softmax(&mut row, 2.0);
+        row.iter()
+            .zip([0.125, 0.375, 0.5])
+            .for_each(|(got, expected)| assert!((got - expected).abs() < 1e-6));
         let mut values: Vec<f32> = (0..20_003).map(|step| ((step * 37) % 101) as f32 / 10.0).collect();
-        let row = tensor(&values, (1, values.len()));
-        softmax_in_place(&row, 1.0, None).unwrap();
-        let sum: f64 = row.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f64::from).sum();
+        let mut row = values.clone();
+        softmax(&mut row, 1.0);
+        let sum: f64 = row.into_iter().map(f64::from).sum();
         assert!((sum - 1.0).abs() < 1e-5, "{sum}");
         values[7] = f32::NAN;
-        let row = tensor(&values, (1, values.len()));
-        softmax_in_place(&row, 1.0, None).unwrap();
-        assert!(row.flatten_all().unwrap().to_vec1::<f32>().unwrap()[7].is_nan());
+        softmax(&mut values, 1.0);
+        assert!(values[7].is_nan());
     }
 
     #[test]
@@ -343,8 +265,6 @@ mod tests {
         let x = tensor(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], (3, 2));
         add_in_place(&x.narrow(0, 1, 1).unwrap(), &tensor(&[10.0, 20.0], (1, 2))).unwrap();
         close(&x, &[1.0, 2.0, 13.0, 24.0, 5.0, 6.0], 0.0);
-        add_bias_in_place(&x, &Tensor::new(&[0.5f32, -0.5], &Device::Cpu).unwrap()).unwrap();
-        close(&x, &[1.5, 1.5, 13.5, 23.5, 5.5, 5.5], 0.0);
         assert!(add_in_place(&x, &tensor(&[1.0, 2.0], (1, 2))).is_err());
     }
 }

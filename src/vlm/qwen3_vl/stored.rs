@@ -1,17 +1,10 @@
 //! What lies in weight files, by their headers alone.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Error, ErrorKind, Read};
-
-use serde::Deserialize;
 
 use super::error::LoadError;
 use super::folder::ModelFolder;
-use super::weights::weight_files;
-
-/// No header of the format may be longer.
-const LONGEST_HEADER: u64 = 100_000_000;
+use super::shard::Shard;
 
 /// The tensors of a model folder, counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,52 +14,23 @@ pub struct StoredWeights {
     pub by_type: BTreeMap<String, u64>,
 }
 
-#[derive(Deserialize)]
-struct StoredTensor {
-    dtype: String,
-    shape: Vec<u64>,
-}
-
 impl StoredWeights {
     /// # Errors
     /// A file that is missing, or is no safetensors file.
     pub fn read(folder: &ModelFolder) -> Result<Self, LoadError> {
         let mut stored = Self::default();
-        for name in weight_files(folder)? {
-            stored.add(folder, &name).map_err(|source| LoadError::Read { file: name, source })?;
+        for shard in Shard::all(folder)? {
+            for info in shard.tensors().values() {
+                let numbers = info.shape.iter().product::<usize>() as u64;
+                *stored.by_type.entry(info.dtype.to_string()).or_default() += numbers;
+                stored.tensors += 1;
+            }
         }
         Ok(stored)
     }
 
     pub fn parameters(&self) -> u64 {
-        self.by_type.values().fold(0, |sum, count| sum.saturating_add(*count))
-    }
-
-    fn add(&mut self, folder: &ModelFolder, name: &str) -> std::io::Result<()> {
-        let mut file = File::open(folder.file(name))?;
-        let mut length = [0; 8];
-        file.read_exact(&mut length)?;
-        let length = u64::from_le_bytes(length);
-        if length > LONGEST_HEADER {
-            return Err(Error::new(ErrorKind::InvalidData, "no safetensors file"));
-        }
-        let mut header = Vec::new();
-        file.take(length).read_to_end(&mut header)?;
-        if header.len() as u64 != length {
-            return Err(Error::new(ErrorKind::UnexpectedEof, "its header is cut short"));
-        }
-        let entries: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&header)?;
-        for (tensor, entry) in entries {
-            if tensor == "__metadata__" {
-                continue;
-            }
-            let StoredTensor { dtype, shape } = serde_json::from_value(entry)?;
-            let numbers = shape.iter().fold(1u64, |numbers, side| numbers.saturating_mul(*side));
-            let count = self.by_type.entry(dtype).or_default();
-            *count = count.saturating_add(numbers);
-            self.tensors += 1;
-        }
-        Ok(())
+        self.by_type.values().sum()
     }
 }
 
@@ -88,7 +52,7 @@ mod tests {
             "b": {"dtype": "BF16", "shape": [], "data_offsets": [12, 14]},
             "c": {"dtype": "F32", "shape": [5], "data_offsets": [14, 34]}}"#;
         let (_folder, opened) =
-            folder(&[&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat());
+            folder(&[&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 34]].concat());
         let stored = StoredWeights::read(&opened).unwrap();
         assert_eq!((stored.tensors, stored.parameters()), (3, 12));
         assert_eq!(stored.by_type, BTreeMap::from([("BF16".to_owned(), 7), ("F32".to_owned(), 5)]));

@@ -4,17 +4,18 @@
 
 use candle_core::{Device, Result, Tensor};
 
+use super::attention::attention;
 use super::cache::KvCache;
 use super::config::TextConfig;
 use super::error::LoadError;
-use super::layers::{Linear, RmsNorm, RotaryTable, attention};
+use super::layers::{Linear, RmsNorm, RotaryTable};
 use super::mrope::{MultimodalRope, TokenChunk};
 use super::ops;
 use super::weights::{Section, Weights};
 
 pub struct LanguageModel {
-    /// (vocabulary, hidden)
-    embeddings: Tensor,
+    /// (vocabulary, hidden); `None` where they are the head's.
+    embeddings: Option<Tensor>,
     layers: Vec<DecoderLayer>,
     norm: RmsNorm,
     head: Linear,
@@ -35,11 +36,12 @@ impl LanguageModel {
     pub fn load(weights: &Weights, config: &TextConfig, tied: bool) -> std::result::Result<Self, LoadError> {
         let section = weights.text();
         let (vocabulary, hidden) = (config.vocab_size, config.hidden_size);
-        let embeddings = section.at("embed_tokens").get("weight", (vocabulary, hidden))?;
-        let head = if tied {
-            Linear::new(embeddings.clone(), None)
+        let embeddings = section.at("embed_tokens");
+        let (embeddings, head) = if tied {
+            (None, Linear::load(&embeddings, hidden, vocabulary, false)?)
         } else {
-            Linear::load(&weights.head(), hidden, vocabulary, false)?
+            let head = Linear::load(&weights.head(), hidden, vocabulary, false)?;
+            (Some(embeddings.get("weight", (vocabulary, hidden))?), head)
         };
         Ok(Self {
             embeddings,
@@ -103,8 +105,10 @@ impl LanguageModel {
 
     /// (tokens, hidden), the visual rows taken from the vision tower.
     fn embed(&self, chunk: &TokenChunk) -> Result<Tensor> {
-        let ids = Tensor::new(chunk.tokens(), &Device::Cpu)?;
-        let hidden = self.embeddings.index_select(&ids, 0)?;
+        let hidden = match &self.embeddings {
+            Some(embeddings) => embeddings.index_select(&Tensor::new(chunk.tokens(), &Device::Cpu)?, 0)?,
+            None => self.head.rows(chunk.tokens())?,
+        };
         for span in chunk.visual() {
             hidden.slice_set(&span.features.embeddings, 0, span.start)?;
         }

@@ -5,9 +5,10 @@
 
 use candle_core::{Device, Result, Tensor};
 
+use super::attention::attention;
 use super::config::{Activation, CHANNELS, FRAMES_PER_PAIR, VisionConfig};
 use super::error::LoadError;
-use super::layers::{LayerNorm, Linear, RotaryTable, attention, inverse_frequencies};
+use super::layers::{LayerNorm, Linear, RotaryTable, inverse_frequencies};
 use super::ops;
 use super::weights::Section;
 
@@ -90,9 +91,9 @@ impl VisionTower {
         let side = config.patch_size;
         let projection = weights.at("patch_embed.proj");
         // A convolution whose stride is its kernel is a product with the flattened patch.
-        let kernel = projection.get("weight", (hidden, CHANNELS, FRAMES_PER_PAIR, side, side))?;
-        let kernel = kernel.reshape((hidden, CHANNELS * FRAMES_PER_PAIR * side * side))?;
-        let patch_embedding = Linear::new(kernel, Some(projection.get("bias", hidden)?));
+        let kernel = projection.matrix(&[hidden, CHANNELS, FRAMES_PER_PAIR, side, side])?;
+        let bias = projection.get("bias", hidden)?.to_vec1()?;
+        let patch_embedding = Linear::new(kernel, Some(bias));
         let table_side = config.position_table_side;
         let mut deepstack = Vec::new();
         for (index, &block) in config.deepstack_layers.iter().enumerate() {

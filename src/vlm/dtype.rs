@@ -1,0 +1,100 @@
+//! How a model's weights are held in memory.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What weights are rounded to when a model is loaded. The arithmetic between them stays f32.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dtype {
+    /// Four bytes each; checkpoints in bf16 and f16 lose nothing.
+    #[default]
+    F32,
+    /// One byte each, and a scale for every 64: a quarter of the memory.
+    Q8,
+    /// Half a byte each, and a scale and a lowest value for every 32; the arithmetic takes activations of 8 bits.
+    Q4,
+}
+
+/// What `model.dtype` asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DtypeChoice {
+    /// f32 for a model whose time and memory do not matter, q8 for any other.
+    #[default]
+    Auto,
+    F32,
+    Q8,
+    Q4,
+}
+
+impl DtypeChoice {
+    /// The values of `model.dtype`.
+    pub const NAMES: [&str; 4] = ["auto", "f32", "q8", "q4"];
+
+    /// From this many parameters on, `auto` is q8.
+    const LARGE: u64 = 200_000_000;
+
+    /// What to load a model of so many parameters as.
+    pub fn resolve(self, parameters: u64) -> Dtype {
+        match self {
+            Self::F32 => Dtype::F32,
+            Self::Q8 => Dtype::Q8,
+            Self::Q4 => Dtype::Q4,
+            Self::Auto if parameters < Self::LARGE => Dtype::F32,
+            Self::Auto => Dtype::Q8,
+        }
+    }
+}
+
+impl std::str::FromStr for DtypeChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "f32" => Ok(Self::F32),
+            "q8" => Ok(Self::Q8),
+            "q4" => Ok(Self::Q4),
+            _ => Err(format!("give one of {}", Self::NAMES.join(", "))),
+        }
+    }
+}
+
+impl Dtype {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Q8 => "q8",
+            Self::Q4 => "q4",
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_goes_by_size_and_all_names_are_known() {
+        for (name, small, large) in [
+            ("auto", Dtype::F32, Dtype::Q8),
+            ("f32", Dtype::F32, Dtype::F32),
+            ("q8", Dtype::Q8, Dtype::Q8),
+            ("q4", Dtype::Q4, Dtype::Q4),
+        ] {
+            let choice: DtypeChoice = name.parse().unwrap();
+            assert_eq!((choice.resolve(4_000_000), choice.resolve(2_000_000_000)), (small, large));
+            assert!(DtypeChoice::NAMES.contains(&name));
+            assert_eq!(serde_json::to_value(choice).unwrap(), name);
+        }
+        assert!("int8".parse::<DtypeChoice>().unwrap_err().contains("auto, f32, q8, q4"));
+    }
+}

