@@ -17,8 +17,8 @@ const INSTRUCTION: &str = "pick up the red cube and put it into the bowl";
 
 #[derive(Parser)]
 struct Options {
-    /// A model folder.
-    folder: std::path::PathBuf,
+    /// A model folder; without one nothing is measured.
+    folder: Option<std::path::PathBuf>,
     #[arg(long, default_value = "auto")]
     dtype: DtypeChoice,
     /// Pixels of a frame's side.
@@ -51,11 +51,15 @@ fn memory(name: &str) -> f64 {
 
 fn main() {
     let options = Options::parse();
+    let Some(folder) = &options.folder else {
+        eprintln!("live: no model folder given, nothing measured; ./dev bench gives one");
+        return;
+    };
     let begun = Instant::now();
     let load = LoadOptions {
         dtype: options.dtype,
         max_pixels: Some((options.size * options.size) as usize),
-        ..LoadOptions::new(&options.folder)
+        ..LoadOptions::new(folder)
     };
     let mut model = Qwen3Vl::load(&load).expect("the model folder must load");
     let loaded = begun.elapsed();

@@ -1,7 +1,7 @@
 //! One typed configuration for node and command line, read from the same ROS 2 parameter file.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
@@ -10,7 +10,7 @@ use crate::episode::{EpisodeLimits, Sampler, SamplerError};
 use crate::reward::{
     CalibratedSuccess, Calibration, FailureSettings, Fusion, InUse, ProgressSettings, SuccessSettings,
 };
-use crate::vlm::{DtypeChoice, ModelInfo};
+use crate::vlm::{DtypeChoice, ModelInfo, qwen3_vl};
 
 mod cameras;
 mod declarations;
@@ -56,6 +56,8 @@ pub struct Model {
     pub path: String,
     /// What the weights are rounded to.
     pub dtype: DtypeChoice,
+    /// Keep rounded weights on disk for the next start.
+    pub weight_cache: bool,
     /// Put the question inside the chat template (the paper's second setting).
     pub chat_template: bool,
     /// Longest instruction accepted, in tokens.
@@ -176,6 +178,7 @@ impl Default for Model {
         Self {
             path: String::new(),
             dtype: DtypeChoice::Auto,
+            weight_cache: true,
             chat_template: false,
             max_instruction_tokens: 256,
         }
@@ -347,6 +350,11 @@ impl Config {
             success: CalibratedSuccess::of(&self.success),
             instruction,
         }
+    }
+
+    /// Where rounded weights are kept, if they are.
+    pub fn weight_cache(&self) -> Option<PathBuf> {
+        if self.model.weight_cache { qwen3_vl::weight_cache() } else { None }
     }
 
     /// `processor.max_pixels`, `None` for the checkpoint's own.

@@ -7,7 +7,7 @@ use image::RgbImage;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use topreward::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
-use topreward::vlm::{LogProbs, VideoVlm, VlmError};
+use topreward::vlm::{DtypeChoice, LogProbs, VideoVlm, VlmError};
 
 const WEIGHTS: &str = "model.safetensors";
 
@@ -336,4 +336,59 @@ fn tokenizers_of_another_kind_are_named() {
     // With the chat template the answers have no space, and those are still whole.
     let options = LoadOptions { chat_template: true, ..LoadOptions::new(folder.0.path()) };
     assert!(Qwen3Vl::load(&options).is_ok());
+}
+
+/// The only file of a folder.
+fn only_file(folder: &Path) -> PathBuf {
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    files.into_iter().next().unwrap()
+}
+
+#[test]
+fn rounded_weights_are_kept_and_mapped() {
+    for (checkpoint, dtype) in [("tied", DtypeChoice::Q8), ("untied", DtypeChoice::Q4)] {
+        let kept = tempfile::tempdir().unwrap();
+        let cache = kept.path().join("below");
+        let options =
+            LoadOptions { dtype, weight_cache: Some(cache.clone()), ..LoadOptions::new(golden(checkpoint)) };
+        let load = || Qwen3Vl::load(&options).unwrap();
+        let rounded = load();
+        let (expected, parameters) = (score(&rounded), rounded.info().parameters);
+        let file = only_file(&cache);
+        let written = std::fs::read(&file).unwrap();
+        assert_eq!((score(&load()), load().info().parameters), (expected, parameters));
+        // What is mapped is what counts: another number in the file is another score.
+        let mut other = written.clone();
+        other[written.len() / 2..].iter_mut().step_by(3).for_each(|byte| *byte ^= 0x11);
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, &other).unwrap();
+        assert_ne!(score(&load()), expected);
+        // Damage, and the weights of something else, are replaced.
+        let mut foreign = written.clone();
+        let place = written.windows(11).position(|bytes| bytes == b"fingerprint").unwrap() + 20;
+        foreign[place] = if foreign[place] == b'0' { b'1' } else { b'0' };
+        for bad in [&written[..written.len() - 1], &b"short"[..], &foreign] {
+            std::fs::remove_file(&file).unwrap();
+            std::fs::write(&file, bad).unwrap();
+            assert_eq!(score(&load()), expected);
+            assert_eq!(std::fs::read(only_file(&cache)).unwrap().len(), written.len());
+        }
+    }
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_stops_nothing() {
+    let kept = tempfile::tempdir().unwrap();
+    let file = kept.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let options = LoadOptions { dtype: DtypeChoice::Q8, ..LoadOptions::new(golden("tied")) };
+    let expected = score(&Qwen3Vl::load(&options).unwrap());
+    let nowhere = LoadOptions { weight_cache: Some(file), ..options.clone() };
+    assert_eq!(score(&Qwen3Vl::load(&nowhere).unwrap()), expected);
+    // Weights that are not rounded are not kept.
+    let exact =
+        LoadOptions { dtype: DtypeChoice::F32, weight_cache: Some(kept.path().join("folder")), ..options };
+    Qwen3Vl::load(&exact).unwrap();
+    assert!(!kept.path().join("folder").exists());
 }

@@ -77,6 +77,7 @@ impl ScoringArgs {
         Ok(Qwen3Vl::load(&LoadOptions {
             path: model::folder(model)?,
             dtype: config.model.dtype,
+            weight_cache: config.weight_cache(),
             chat_template: config.model.chat_template,
             max_pixels: self.max_pixels.or(config.max_pixels()),
             max_instruction_tokens: config.model.max_instruction_tokens,

@@ -107,6 +107,11 @@ pub const DECLARATIONS: &[Declaration] = &[
         Bounds::Choice(&DtypeChoice::NAMES),
         "What the weights are rounded to when they are loaded: f32 (not at all), q8 (8 bits: a quarter of the memory), q4 (4 bits: fast and rough); auto: f32 below 200 million parameters, else q8.",
     ),
+    at_start_up(
+        "model.weight_cache",
+        Bounds::Free,
+        "Keep rounded weights in topreward/weights below the user's cache folder, so that the next start is quick; they may be deleted at any time.",
+    ),
     at_start_up("model.chat_template", Bounds::Free, "Put the question inside the chat template."),
     at_start_up(
         "model.max_instruction_tokens",

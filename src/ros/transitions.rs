@@ -289,6 +289,7 @@ fn spawn_engine(config: &Config, inputs: Inputs, leaving: Arc<AtomicBool>) -> Re
     let mut options = LoadOptions {
         path: Default::default(),
         dtype: config.model.dtype,
+        weight_cache: config.weight_cache(),
         chat_template: config.model.chat_template,
         max_pixels: config.max_pixels(),
         max_instruction_tokens: config.model.max_instruction_tokens,

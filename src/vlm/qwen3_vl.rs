@@ -1,8 +1,9 @@
 //! Qwen3-VL on candle: an ordinary Hugging Face folder in, log-probabilities of growing prefixes out.
 //!
-//! Everything is computed in f32 on the CPU; weights may be rounded to 8 bits ([`DtypeChoice`]). The prefix cache is exact to f32 rounding, because the frame size is
-//! fixed for an episode, times are absolute, only complete pairs are committed, and positions go on from the M-RoPE
-//! position. An odd last frame, doubled, and the question run on a fork of the cache that is cut back afterwards.
+//! Everything is computed in f32 on the CPU; weights may be rounded ([`DtypeChoice`]). The prefix cache is exact, to the
+//! last bit in all that was measured: the frame size is fixed for an episode, times are absolute, only complete pairs are
+//! committed, positions go on from the M-RoPE position, and a token's row of every product depends on that row alone. An
+//! odd last frame, doubled, and the question run on a fork of the cache that is cut back afterwards.
 //!
 //! Reference: transformers 4.57, `models/qwen3_vl/`.
 
@@ -29,6 +30,7 @@ mod packed;
 pub mod processor;
 pub mod prompt;
 mod resize;
+mod rounded;
 mod shard;
 mod stored;
 pub mod text;
@@ -62,6 +64,8 @@ pub struct LoadOptions {
     pub path: PathBuf,
     /// What the weights are rounded to.
     pub dtype: DtypeChoice,
+    /// Folder that keeps rounded weights for the next time; `None`: they are rounded each time.
+    pub weight_cache: Option<PathBuf>,
     /// Whether the question stands inside the chat template; TOPReward's main setting is without.
     pub chat_template: bool,
     /// Upper bound for the pixels of one resized frame; `None` takes a 64th of the folder's budget for a video.
@@ -76,11 +80,17 @@ impl LoadOptions {
         Self {
             path: path.into(),
             dtype: DtypeChoice::Auto,
+            weight_cache: None,
             chat_template: false,
             max_pixels: None,
             max_instruction_tokens: 256,
         }
     }
+}
+
+/// Where rounded weights are kept unless something else is asked for: `topreward/weights` below the user's cache folder.
+pub fn weight_cache() -> Option<PathBuf> {
+    Some(dirs::cache_dir()?.join("topreward/weights"))
 }
 
 /// A loaded Qwen3-VL. Immutable; episodes hold all state.
@@ -124,7 +134,11 @@ impl Qwen3Vl {
             options.max_instruction_tokens,
         )?;
         let processor = Processor::load(&folder, &config.vision, options.max_pixels)?;
-        let weights = Weights::open(&folder, |parameters| options.dtype.resolve(parameters), progress)?;
+        let mut weights = Weights::open(&folder, |parameters| options.dtype.resolve(parameters), progress)?;
+        let fingerprint = fingerprint::fingerprint(&folder)?;
+        if let Some(kept) = &options.weight_cache {
+            weights.use_rounded(kept, &fingerprint);
+        }
         let vision = VisionTower::load(&weights.vision(), &config.vision, config.text.hidden_size)?;
         let text = LanguageModel::load(&weights, &config.text, config.tied_embeddings)?;
         let info = ModelInfo {
@@ -133,8 +147,9 @@ impl Qwen3Vl {
             max_pixels: processor.max_pixels(),
             dtype: weights.dtype(),
             chat_template: options.chat_template,
-            fingerprint: fingerprint::fingerprint(&folder)?,
+            fingerprint,
         };
+        weights.keep_rounded();
         Ok(Self {
             info,
             processor,

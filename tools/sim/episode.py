@@ -30,6 +30,7 @@ class Mix:
     stop_phases: dict  # where "halfway" stops
     drop_at: tuple  # share of the way at which "drop" lets go
     off: tuple  # metres from block to goal where "offgoal" sets down
+    beside: float = 0.0  # share of the bystanders that lie close to the goal
 
 
 ORDINARY = Mix(
@@ -44,7 +45,7 @@ ORDINARY = Mix(
 BORDER = Mix(
     kinds={"success": 0.22, "halfway": 0.42, "drop": 0.16, "offgoal": 0.20},
     stop_phases={Phase.TRAVERSE: 0.15, Phase.LOWER: 0.25, Phase.OPEN: 0.35, Phase.RETREAT: 0.25},
-    drop_at=(0.5, 0.95), off=(0.031, 0.06),
+    drop_at=(0.5, 0.95), off=(0.031, 0.06), beside=0.5,
 )  # fmt: skip
 EMPTY_HANDED = (Phase.LIFT, Phase.TRAVERSE, Phase.LOWER, Phase.OPEN, Phase.RETREAT)
 
@@ -185,8 +186,13 @@ class Simulator:
         for _ in range(100):
             if len(setup.distractors) >= wanted:
                 break
-            xy = rng.uniform([0.13, -0.13], [0.31, 0.13])
-            if min(np.linalg.norm(xy - other) for other in taken) > 0.072:
+            if self.mix.beside and rng.random() < self.mix.beside:
+                # The block at the goal may touch or hide them, not lie on them.
+                angle = rng.uniform(0, 2 * np.pi)
+                xy, apart = setup.goal[:2] + rng.uniform(0.06, 0.1) * np.array([np.cos(angle), np.sin(angle)]), 0.058
+            else:
+                xy, apart = rng.uniform([0.13, -0.13], [0.31, 0.13]), 0.072
+            if min(np.linalg.norm(xy - other) for other in taken) > apart:
                 setup.distractors.append((colours[1 + len(setup.distractors)], xy))
                 taken.append(xy)
         unnamed = not setup.distractors and rng.random() < 0.1

@@ -156,7 +156,7 @@ fn softmax_row(row: &mut [f32], scale: f32) {
 
 /// A reduction in eight independent lanes, which the compiler can keep in vector registers.
 #[inline(always)]
-fn lanes(values: &[f32], start: f32, step: impl Fn(f32, f32) -> f32) -> [f32; 8] {
+pub(super) fn lanes(values: &[f32], start: f32, step: impl Fn(f32, f32) -> f32) -> [f32; 8] {
     let mut accumulators = [start; 8];
     let chunks = values.chunks_exact(8);
     for (accumulator, &v) in accumulators.iter_mut().zip(chunks.remainder()) {

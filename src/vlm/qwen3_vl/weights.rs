@@ -1,15 +1,21 @@
 //! The tensors of a checkpoint, by Hugging Face's names, converted as they are taken.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Shape, Tensor};
+use half::{bf16, f16};
+use rayon::prelude::*;
 use safetensors::tensor::TensorInfo;
 
 use super::super::Dtype;
 use super::error::LoadError;
 use super::folder::ModelFolder;
-use super::packed::PackedMatrix;
+use super::ops::vectorised;
+use super::packed::{PackedMatrix, Panels};
+use super::rounded::{RoundedFile, RoundedWeights};
 use super::shard::Shard;
 
 /// Where the language model's tensors live, newest naming first.
@@ -31,7 +37,16 @@ pub struct Weights<'a> {
     stored: u64,
     parameters: Cell<usize>,
     dtype: Dtype,
+    rounded: Rounded,
     progress: LoadProgress<'a>,
+}
+
+/// Whether rounded weights come from disk, or go there.
+enum Rounded {
+    No,
+    Mapped(RoundedFile),
+    /// Every matrix so far.
+    Collected(RoundedWeights, RefCell<Vec<(String, Arc<Panels>)>>),
 }
 
 impl<'a> Weights<'a> {
@@ -53,7 +68,33 @@ impl<'a> Weights<'a> {
                 places.insert(name, index);
             }
         }
-        Ok(Self { shards, places, stored, parameters: Cell::new(0), dtype: dtype(stored), progress })
+        Ok(Self {
+            shards,
+            places,
+            stored,
+            parameters: Cell::new(0),
+            dtype: dtype(stored),
+            rounded: Rounded::No,
+            progress,
+        })
+    }
+
+    /// Takes rounded weights from this folder, or has [`Weights::keep_rounded`] write them there.
+    pub fn use_rounded(&mut self, folder: &Path, fingerprint: &str) {
+        if self.dtype != Dtype::F32 {
+            let place = RoundedWeights::new(folder, fingerprint, self.dtype);
+            self.rounded = match place.open() {
+                Some(file) => Rounded::Mapped(file),
+                None => Rounded::Collected(place, RefCell::default()),
+            };
+        }
+    }
+
+    /// Once all matrices have been taken.
+    pub fn keep_rounded(self) {
+        if let Rounded::Collected(place, matrices) = self.rounded {
+            place.keep(&matrices.into_inner());
+        }
     }
 
     /// Number of parameters taken so far.
@@ -82,6 +123,12 @@ impl<'a> Weights<'a> {
     fn section(&self, prefixes: &[&str], probe: &str) -> Section<'_> {
         let known = prefixes.iter().find(|prefix| self.places.contains_key(&format!("{prefix}.{probe}")));
         Section { weights: self, prefix: known.unwrap_or(&prefixes[0]).to_string() }
+    }
+
+    /// So many parameters more have been taken.
+    fn count(&self, parameters: usize) {
+        self.parameters.set(self.parameters.get() + parameters);
+        (self.progress)(self.parameters.get() as f64 / self.stored.max(1) as f64);
     }
 
     fn find(&self, name: &str, shape: &[usize]) -> Result<Stored<'_>, LoadError> {
@@ -114,16 +161,31 @@ struct Stored<'a> {
 }
 
 impl Stored<'_> {
-    /// Some of the tensor's numbers as f32, in a row.
-    fn numbers(&self, first: usize, count: usize) -> Result<Tensor, LoadError> {
+    /// Some of the tensor's numbers.
+    fn numbers(&self, first: usize, count: usize) -> Result<Vec<f32>, LoadError> {
         let size = self.dtype.size_in_bytes();
         let bytes = self.shard.read(self.info, first * size..(first + count) * size)?;
-        let tensor = Tensor::from_raw_buffer(&bytes, self.dtype, &[count], &Device::Cpu)?;
-        let Weights { parameters, stored, progress, .. } = self.weights;
-        parameters.set(parameters.get() + count);
-        progress(parameters.get() as f64 / (*stored).max(1) as f64);
-        Ok(tensor.to_dtype(DType::F32)?)
+        self.weights.count(count);
+        Ok(match self.dtype {
+            DType::BF16 => converted(&bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+            DType::F16 => converted(&bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),
+            _ => converted(&bytes, f32::from_le_bytes),
+        })
     }
+}
+
+/// Little-endian numbers of `SIZE` bytes, on all cores.
+fn converted<const SIZE: usize>(bytes: &[u8], number: impl Fn([u8; SIZE]) -> f32 + Sync) -> Vec<f32> {
+    const AT_ONCE: usize = 1 << 15;
+    let (numbers, _) = bytes.as_chunks::<SIZE>();
+    let mut converted = vec![0.0; numbers.len()];
+    converted.par_chunks_mut(AT_ONCE).zip(numbers.par_chunks(AT_ONCE)).for_each(|(converted, numbers)| {
+        vectorised(
+            #[inline(always)]
+            || converted.iter_mut().zip(numbers).for_each(|(to, from)| *to = number(*from)),
+        );
+    });
+    converted
 }
 
 /// The tensors below one prefix.
@@ -142,16 +204,27 @@ impl Section<'_> {
     pub fn get(&self, name: &str, shape: impl Into<Shape>) -> Result<Tensor, LoadError> {
         let shape = shape.into();
         let stored = self.weights.find(&format!("{}.{name}", self.prefix), shape.dims())?;
-        Ok(stored.numbers(0, shape.elem_count())?.reshape(shape)?)
+        Ok(Tensor::from_vec(stored.numbers(0, shape.elem_count())?, shape, &Device::Cpu)?)
     }
 
     /// The tensor `weight` packed for products. It must have this shape, the outputs first; all other dimensions
     /// together are the inputs.
     pub(super) fn matrix(&self, shape: &[usize]) -> Result<PackedMatrix, LoadError> {
-        let stored = self.weights.find(&format!("{}.weight", self.prefix), shape)?;
+        let name = format!("{}.weight", self.prefix);
+        let stored = self.weights.find(&name, shape)?;
         let (outputs, inputs) = (shape[0], shape[1..].iter().product());
-        PackedMatrix::pack(self.weights.dtype, outputs, inputs, PIECE, |rows| {
-            Ok(stored.numbers(rows.start * inputs, rows.len() * inputs)?.to_vec1()?)
-        })
+        if let Rounded::Mapped(file) = &self.weights.rounded
+            && let Some(panels) = file.matrix(&name, self.weights.dtype, outputs, inputs)
+        {
+            self.weights.count(outputs * inputs);
+            return Ok(PackedMatrix::new(outputs, inputs, panels));
+        }
+        let matrix = PackedMatrix::pack(self.weights.dtype, outputs, inputs, PIECE, |rows| {
+            stored.numbers(rows.start * inputs, rows.len() * inputs)
+        })?;
+        if let Rounded::Collected(_, matrices) = &self.weights.rounded {
+            matrices.borrow_mut().push((name, matrix.panels().clone()));
+        }
+        Ok(matrix)
     }
 }

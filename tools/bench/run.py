@@ -1,0 +1,164 @@
+"""What one live step costs here, beside transformers and llama.cpp: `./dev bench` runs this and writes docs/benchmarks.md.
+
+Every engine gets the same random weights in the shapes of Qwen3-VL (speed does not depend on their values), the same frame size
+and the same numbers of tokens, one after the other, each alone on the machine. What cannot be installed or does not fit into
+memory is left out, and the page says so.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+SIZES = (224, 448)
+DTYPES = ("f32", "q8", "q4")
+BYTES = {"f32": 4.6, "q8": 1.25, "q4": 0.85}  # of memory for each parameter while loading, rounded up
+PARAMETERS = {"2b": 2.13e9, "4b": 4.44e9}
+
+
+class Bench:
+    def __init__(self, options):
+        self.options = options
+        self.left_out = []
+
+    def say(self, text):
+        print(f"bench: {text}", file=sys.stderr, flush=True)
+
+    def fits(self, what, gigabytes):
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9 + cached_gigabytes()
+        if gigabytes > free:
+            self.left_out.append(f"{what}: needs {gigabytes:.0f} GB of memory, {free:.0f} are free")
+            return False
+        return True
+
+    def report(self, what, command):
+        """The last line of a program's output, which is its report; None if it failed."""
+        self.say(what)
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            self.left_out.append(f"{what}: {reason[:200]}")
+            return None
+        return json.loads(done.stdout.strip().splitlines()[-1])
+
+    def checkpoint(self, size):
+        folder = self.options.work / f"random-{size}"
+        if not (folder / "model.safetensors.index.json").exists():
+            self.say(f"making random weights in the shapes of Qwen3-VL-{size.upper()}")
+            subprocess.run([sys.executable, HERE / "make_checkpoint.py", size, folder], check=True)
+        return folder
+
+    def ours(self, model, folder, pixels, dtype):
+        what = f"topreward {dtype}, {model}, {pixels} pixels"
+        if not self.fits(what, BYTES[dtype] * PARAMETERS[model] / 1e9):
+            return None
+        command = ["cargo", "bench", "--quiet", "--bench", "live", "--", folder, "--dtype", dtype, "--size", str(pixels)]
+        return self.report(what, list(map(str, command)))
+
+    def theirs(self, model, folder, pixels, ours):
+        what = f"transformers f32, {model}, {pixels} pixels"
+        if not self.fits(what, 6.4 * PARAMETERS[model] / 1e9):
+            return None
+        command = [sys.executable, HERE / "hf.py", folder, "--size", pixels, "--threads", ours["threads"]]
+        command += ["--pair", ours["pair_tokens"], "--question", ours["question_tokens"]]
+        return self.report(what, list(map(str, command)))
+
+    def model(self, model):
+        """(pixels, rows) of the tables, a row being (engine, report)."""
+        folder = self.checkpoint(model)
+        for pixels in SIZES:
+            rows = [(f"topreward {dtype}", self.ours(model, folder, pixels, dtype)) for dtype in DTYPES]
+            first = next((report for _, report in rows if report), None)
+            if first:
+                rows.append(("transformers f32", self.theirs(model, folder, pixels, first)))
+            yield pixels, [(name, report) for name, report in rows if report]
+
+
+def cached_gigabytes():
+    """Of memory that holds files and can be had at once."""
+    try:
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        return int(lines["Cached"].split()[0]) * 1024 / 1e9
+    except (OSError, KeyError, ValueError):
+        return 0.0
+
+
+def processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    of = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = of.get("flags", "").split()
+    known = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx_vnni") if flag in flags]
+    return f"{of.get('model name', '?')} (family {of.get('cpu family')}, model {of.get('model')}; {', '.join(known)})"
+
+
+def table(rows):
+    """One line an engine; ratios are the time of transformers over its own."""
+    yardstick = dict(rows).get("transformers f32")
+    lines = [
+        "| engine | vision, ms a frame | append a pair, tokens/s | question, tokens/s | one step, s | × transformers | load, s | peak memory, GB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    pair = next(report["pair_tokens"] for _, report in rows if "pair_tokens" in report)
+    question = next(report["question_tokens"] for _, report in rows if "question_tokens" in report)
+    for name, report in rows:
+        step = report["vision_s_per_pair"] + report["append_s"] + report["question_s"]
+        ratios = ""
+        if yardstick:
+            keys = ("vision_s_per_pair", "append_s", "question_s")
+            ratios = ", ".join(f"{yardstick[key] / report[key]:.2f}" for key in keys)
+        lines.append(
+            f"| {name} | {500 * report['vision_s_per_pair']:.0f} | {pair / report['append_s']:.1f} | {question / report['question_s']:.1f} "
+            f"| {step:.2f} | {ratios} | {report['load_s']:.1f} | {report['peak_gb']:.1f} |"
+        )
+    if yardstick and "recompute_s" in yardstick:
+        lines.append(f"\nWithout its cache, transformers takes {yardstick['recompute_s']:.1f} s for the fourth pair's step.")
+    return "\n".join(lines)
+
+
+def page(bench, limits):
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "transformers"))
+    rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
+    yield "# Benchmarks\n"
+    yield "Written by `./dev bench` (tools/bench/): random weights in the shapes of the models, the same frames and numbers of tokens for"
+    yield "every engine, one after the other; the fastest of a few runs. *× transformers*: its time over ours, for vision, append, question.\n"
+    yield f"{processor()}, {bench.options.threads} threads. {rustc}; {versions}.\n"
+    if limits:
+        yield "The fastest f32 matrix products of torch here, GFLOP/s (rows x inputs x outputs): " + ", ".join(
+            f"{shape}: {value:.0f}" for shape, value in limits["gflops"].items()
+        ) + ".\n"
+    for model in bench.options.models:
+        for pixels, rows in bench.model(model):
+            if rows:
+                yield f"## Qwen3-VL-{model.upper()}, frames of {pixels}×{pixels}\n"
+                yield table(rows) + "\n"
+    if bench.left_out:
+        yield "## Left out\n"
+        yield from (f"- {reason}" for reason in bench.left_out)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=ROOT / "build/bench", help="where the random weights are kept")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs/benchmarks.md")
+    parser.add_argument("--models", nargs="+", choices=PARAMETERS, default=["2b"])
+    options = parser.parse_args()
+    options.threads = len(os.sched_getaffinity(0))
+    options.work.mkdir(parents=True, exist_ok=True)
+    bench = Bench(options)
+    limits = bench.report("torch's matrix products", [sys.executable, str(HERE / "limits.py"), "--threads", str(options.threads)])
+    text = "\n".join(page(bench, limits)) + "\n"
+    options.out.write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
