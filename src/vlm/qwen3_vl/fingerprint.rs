@@ -48,11 +48,9 @@ fn update(hash: &mut Context, part: &[u8]) {
 
 /// The blocks of a tensor of `size` bytes.
 fn blocks(size: usize) -> Vec<Range<usize>> {
-    if size <= BLOCK * BLOCKS {
-        return vec![0..size];
-    }
-    let starts = (0..BLOCKS).map(|index| (size - BLOCK) / (BLOCKS - 1) * index);
-    starts.map(|start| start..start + BLOCK).collect()
+    let (count, length) = if size <= BLOCK * BLOCKS { (1, size) } else { (BLOCKS, BLOCK) };
+    let apart = (size - length) / (BLOCKS - 1);
+    (0..count).map(|index| apart * index..apart * index + length).collect()
 }
 
 #[cfg(test)]
@@ -78,8 +76,9 @@ mod tests {
 
     #[test]
     fn blocks_cover_small_tensors_and_spread_over_large_ones() {
-        assert_eq!(blocks(0), [0..0]);
-        assert_eq!(blocks(5 * 1024), [0..5 * 1024]);
+        for small in [0, 1, 5 * 1024] {
+            assert_eq!((blocks(small).len(), blocks(small).first()), (1, Some(&(0..small))));
+        }
         assert_eq!(blocks(9 * 1024), [0, 2, 4, 6, 8].map(|kib| kib * 1024..(kib + 1) * 1024));
         assert!(blocks(10_000_003).last().unwrap().end <= 10_000_003);
     }

@@ -124,14 +124,14 @@ impl Panels {
             Dtype::F32 => None,
             Dtype::Q8 => {
                 let count = panels * PANEL * inputs.div_ceil(GROUP);
-                let scales = bytemuck::pod_collect_to_vec(&*sized(SCALES, count * size_of::<f32>())?);
+                let scales = bytemuck::pod_collect_to_vec(&sized(SCALES, count * size_of::<f32>())?);
                 Some(Self::Int8 { weights: sized(NUMBERS, count * GROUP)?, scales })
             }
             Dtype::Q4 => {
                 let count = panels * PANEL * inputs.div_ceil(NARROW_GROUP);
                 let halves = |name: &str| {
                     let bits: Vec<u16> =
-                        bytemuck::pod_collect_to_vec(&*sized(name, count * size_of::<u16>())?);
+                        bytemuck::pod_collect_to_vec(&sized(name, count * size_of::<u16>())?);
                     Some(bits.into_iter().map(f16::from_bits).collect())
                 };
                 let weights = sized(NUMBERS, count * NARROW_GROUP / 2)?;
