@@ -3,8 +3,12 @@
 //! The scores of all heads together would fill tens of megabytes that are written and read again three times; those of
 //! a block stay in a core's cache. Keys are neither copied nor repeated for the query heads that share them.
 
+use std::borrow::Cow;
+
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use gemm::Parallelism;
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
 use super::ops;
@@ -15,7 +19,7 @@ const BLOCK_SCORES: usize = 1 << 16;
 const FEWEST_ROWS: usize = 16;
 
 /// `query` is (key-value heads · group, rows, head_dim) and contiguous; `keys` and `values` are (key-value heads, total,
-/// head_dim), each head contiguous. With `causal` the query rows are the last of `total` tokens and see nothing behind
+/// head_dim), in f32 or f16, each head contiguous. With `causal` the query rows are the last of `total` tokens and see nothing behind
 /// themselves. Returns (rows, heads · head_dim).
 pub(super) fn attention(query: &Tensor, keys: &Tensor, values: &Tensor, causal: bool) -> Result<Tensor> {
     query.apply_op3_no_bwd(keys, values, &Attention { causal, block_scores: BLOCK_SCORES })
@@ -43,6 +47,9 @@ impl CustomOp3 for Attention {
         let (heads, rows, head_dim) = query_layout.shape().dims3()?;
         let (query, keys) = (Heads::of(query, query_layout)?, Heads::of(keys, keys_layout)?);
         let values = Heads::of(values, values_layout)?;
+        let (Numbers::F32(query), true) = (query.numbers, query_layout.is_contiguous()) else {
+            bail!("attention needs a contiguous f32 query");
+        };
         let total = keys.rows;
         let fits = keys.heads > 0 && heads.is_multiple_of(keys.heads) && keys.head_dim == head_dim;
         let same = (values.heads, values.rows, values.head_dim) == (keys.heads, total, head_dim);
@@ -58,7 +65,8 @@ impl CustomOp3 for Attention {
                 let count = at_once.min(rows - first);
                 let shared = head / (heads / keys.heads);
                 let block = Block { first, count, rows, head_dim, causal: self.causal };
-                block.attend(&query.head(head)[first * head_dim..], keys.head(shared), values.head(shared))
+                let query = &query[(head * rows + first) * head_dim..][..count * head_dim];
+                block.attend(query, keys.head(shared), values.head(shared))
             })
             .collect();
         let mut out = vec![0.0; rows * heads * head_dim];
@@ -74,7 +82,7 @@ impl CustomOp3 for Attention {
 
 /// (heads, rows, head_dim) in memory; between heads there may be room.
 struct Heads<'a> {
-    numbers: &'a [f32],
+    numbers: Numbers<'a>,
     stride: usize,
     heads: usize,
     rows: usize,
@@ -84,18 +92,49 @@ struct Heads<'a> {
 impl<'a> Heads<'a> {
     fn of(storage: &'a CpuStorage, layout: &Layout) -> Result<Self> {
         let (heads, rows, head_dim) = layout.shape().dims3()?;
-        let (CpuStorage::F32(numbers), [stride, row, 1]) = (storage, layout.stride()) else {
-            bail!("attention needs f32 heads with contiguous rows");
-        };
-        if *row != head_dim {
+        let [stride, row, 1] = *layout.stride() else { bail!("attention needs contiguous rows") };
+        if row != head_dim {
             bail!("attention needs heads without gaps between their rows");
         }
-        Ok(Self { numbers: &numbers[layout.start_offset()..], stride: *stride, heads, rows, head_dim })
+        let start = layout.start_offset();
+        let numbers = match storage {
+            CpuStorage::F32(numbers) => Numbers::F32(&numbers[start..]),
+            CpuStorage::F16(numbers) => Numbers::F16(&numbers[start..]),
+            _ => bail!("attention needs heads in f32 or f16"),
+        };
+        Ok(Self { numbers, stride, heads, rows, head_dim })
     }
 
     /// (rows, head_dim)
-    fn head(&self, index: usize) -> &'a [f32] {
-        &self.numbers[index * self.stride..][..self.rows * self.head_dim]
+    fn head(&self, index: usize) -> Numbers<'a> {
+        let range = index * self.stride..index * self.stride + self.rows * self.head_dim;
+        match self.numbers {
+            Numbers::F32(numbers) => Numbers::F32(&numbers[range]),
+            Numbers::F16(numbers) => Numbers::F16(&numbers[range]),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Numbers<'a> {
+    F32(&'a [f32]),
+    F16(&'a [f16]),
+}
+
+impl<'a> Numbers<'a> {
+    /// The first of them in f32.
+    fn first(self, count: usize) -> Cow<'a, [f32]> {
+        match self {
+            Self::F32(numbers) => Cow::Borrowed(&numbers[..count]),
+            Self::F16(numbers) => Cow::Owned(numbers[..count].to_f32_vec()),
+        }
+    }
+
+    fn len(self) -> usize {
+        match self {
+            Self::F32(numbers) => numbers.len(),
+            Self::F16(numbers) => numbers.len(),
+        }
     }
 }
 
@@ -109,15 +148,14 @@ struct Block {
 }
 
 impl Block {
-    /// `query` begins with the block's rows; the result is (count, head_dim).
-    fn attend(&self, query: &[f32], keys: &[f32], values: &[f32]) -> Vec<f32> {
+    /// `query` are the block's rows; the result is (count, head_dim).
+    fn attend(&self, query: &[f32], keys: Numbers, values: Numbers) -> Vec<f32> {
         let Self { first, count, rows, head_dim, causal } = *self;
         let total = keys.len() / head_dim;
         // What the block's last row sees.
         let seen = if causal { total - rows + first + count } else { total };
         let mut scores = vec![0.0; count * seen];
-        let (keys, values) = (&keys[..seen * head_dim], &values[..seen * head_dim]);
-        multiply(&query[..count * head_dim], (keys, 1, head_dim), &mut scores, count, head_dim);
+        multiply(query, (&keys.first(seen * head_dim), 1, head_dim), &mut scores, count, head_dim);
         let scale = 1.0 / (head_dim as f32).sqrt();
         for (row, scores) in scores.chunks_exact_mut(seen).enumerate() {
             let visible = if causal { seen + 1 + row - count } else { seen };
@@ -126,7 +164,7 @@ impl Block {
             hidden.fill(0.0);
         }
         let mut mixed = vec![0.0; count * head_dim];
-        multiply(&scores, (values, head_dim, 1), &mut mixed, count, seen);
+        multiply(&scores, (&values.first(seen * head_dim), head_dim, 1), &mut mixed, count, seen);
         mixed
     }
 }
@@ -164,7 +202,7 @@ fn multiply(a: &[f32], b: (&[f32], usize, usize), out: &mut [f32], rows: usize, 
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{D, Device};
+    use candle_core::{D, DType, Device};
 
     use super::*;
 
@@ -215,6 +253,15 @@ mod tests {
         let (in_place, copied) =
             (attention(&query, &part, &part, true), attention(&query, &whole, &whole, true));
         assert_eq!(difference(&in_place.unwrap(), &copied.unwrap()), 0.0);
+    }
+
+    #[test]
+    fn halves_count_as_what_they_are() {
+        let (query, stored) = (random((4, 3, 8)), random((2, 20, 8)).to_dtype(DType::F16).unwrap());
+        let same = stored.to_dtype(DType::F32).unwrap();
+        let (halves, whole) =
+            (attention(&query, &stored, &stored, true), attention(&query, &same, &same, true));
+        assert_eq!(difference(&halves.unwrap(), &whole.unwrap()), 0.0);
     }
 
     #[test]

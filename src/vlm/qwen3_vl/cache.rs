@@ -15,10 +15,18 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// An empty cache; storage is taken when tokens come.
-    pub fn new(layers: usize, key_value_heads: usize, head_dim: usize) -> Self {
-        let layers = (0..layers).map(|_| LayerCache { key_value_heads, head_dim, storage: None }).collect();
+    /// An empty cache that holds numbers of this type; storage is taken when tokens come.
+    pub fn new(layers: usize, key_value_heads: usize, head_dim: usize, dtype: DType) -> Self {
+        let empty = || LayerCache { key_value_heads, head_dim, dtype, storage: None };
+        let layers = (0..layers).map(|_| empty()).collect();
         Self { layers, len: 0, next_position: 0 }
+    }
+
+    /// Bytes of memory that one token takes.
+    pub fn bytes_per_token(&self) -> usize {
+        let of =
+            |layer: &LayerCache| 2 * layer.key_value_heads * layer.head_dim * layer.dtype.size_in_bytes();
+        self.layers.iter().map(of).sum()
     }
 
     /// Number of tokens.
@@ -83,6 +91,7 @@ impl Drop for Fork<'_> {
 struct LayerCache {
     key_value_heads: usize,
     head_dim: usize,
+    dtype: DType,
     /// (key-value heads, capacity, head_dim) each.
     storage: Option<(Tensor, Tensor)>,
 }
@@ -91,8 +100,8 @@ impl LayerCache {
     fn write(&mut self, committed: usize, keys: &Tensor, values: &Tensor) -> Result<(Tensor, Tensor)> {
         let total = committed + keys.dim(1)?;
         let (stored_keys, stored_values) = self.reserve(committed, total)?;
-        stored_keys.slice_set(&keys.contiguous()?, 1, committed)?;
-        stored_values.slice_set(&values.contiguous()?, 1, committed)?;
+        stored_keys.slice_set(&keys.to_dtype(self.dtype)?.contiguous()?, 1, committed)?;
+        stored_values.slice_set(&values.to_dtype(self.dtype)?.contiguous()?, 1, committed)?;
         Ok((stored_keys.narrow(1, 0, total)?, stored_values.narrow(1, 0, total)?))
     }
 
@@ -108,7 +117,7 @@ impl LayerCache {
             return Ok((keys.clone(), values.clone()));
         }
         let grown = total.max(capacity + (capacity / 2).max(LEAST_GROWTH));
-        let empty = || Tensor::zeros((self.key_value_heads, grown, self.head_dim), DType::F32, &Device::Cpu);
+        let empty = || Tensor::zeros((self.key_value_heads, grown, self.head_dim), self.dtype, &Device::Cpu);
         let (keys, values) = (empty()?, empty()?);
         if let Some((old_keys, old_values)) = &self.storage
             && committed > 0
@@ -141,7 +150,7 @@ mod tests {
 
     #[test]
     fn growth_keeps_every_token_of_every_head() {
-        let mut cache = KvCache::new(1, 2, 1);
+        let mut cache = KvCache::new(1, 2, 1, DType::F32);
         let mut keys = push(&mut cache, 1);
         for tokens in [3, 250, 7, 1000, 1] {
             keys = push(&mut cache, tokens);
@@ -152,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_fork_leaves_nothing_behind() {
-        let mut cache = KvCache::new(1, 2, 1);
+        let mut cache = KvCache::new(1, 2, 1, DType::F32);
         push(&mut cache, 5);
         {
             let mut fork = cache.fork();
@@ -166,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_panic_inside_a_fork_leaves_nothing_behind() {
-        let mut cache = KvCache::new(1, 2, 1);
+        let mut cache = KvCache::new(1, 2, 1, DType::F32);
         push(&mut cache, 4);
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let mut fork = cache.fork();

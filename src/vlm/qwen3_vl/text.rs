@@ -2,8 +2,9 @@
 //!
 //! Source: transformers 4.57, `models/qwen3_vl/modeling_qwen3_vl.py`, `Qwen3VLTextModel`.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
+use super::super::Dtype;
 use super::attention::attention;
 use super::cache::KvCache;
 use super::config::TextConfig;
@@ -21,6 +22,8 @@ pub struct LanguageModel {
     head: Linear,
     rope: MultimodalRope,
     config: TextConfig,
+    /// What keys and values are kept as.
+    kept_as: DType,
 }
 
 /// What is wanted of a chunk besides its keys and values.
@@ -52,11 +55,13 @@ impl LanguageModel {
             head,
             rope: MultimodalRope::new(config.rope_theta, config.head_dim, config.mrope_section),
             config: config.clone(),
+            // Where weights are rounded already, the cache takes half the memory.
+            kept_as: if weights.dtype() == Dtype::F32 { DType::F32 } else { DType::F16 },
         })
     }
 
     pub fn new_cache(&self) -> KvCache {
-        KvCache::new(self.layers.len(), self.config.key_value_heads, self.config.head_dim)
+        KvCache::new(self.layers.len(), self.config.key_value_heads, self.config.head_dim, self.kept_as)
     }
 
     /// Adds a chunk to the cache. On an error the cache is as it was.
