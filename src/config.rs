@@ -104,6 +104,8 @@ pub struct Episode {
     pub auto_start: bool,
     /// Longest episode, seconds of header time.
     pub max_duration_s: f64,
+    /// Most samples that the model remembers; 0: all.
+    pub max_samples: usize,
     /// Topic of `std_msgs/String` on which a recorder says `record`, `save`, `delete` or `exit`; empty: none.
     pub signal_topic: String,
     /// Whoever begins an episode by hand vouches that its task is not done yet.
@@ -214,6 +216,7 @@ impl Default for Episode {
         Self {
             auto_start: true,
             max_duration_s: 120.0,
+            max_samples: 600,
             signal_topic: String::new(),
             trust_manual_start: false,
         }
@@ -355,6 +358,11 @@ impl Config {
     /// Where rounded weights are kept, if they are.
     pub fn weight_cache(&self) -> Option<PathBuf> {
         if self.model.weight_cache { qwen3_vl::weight_cache() } else { None }
+    }
+
+    /// `episode.max_samples`, `None` for all.
+    pub fn max_samples(&self) -> Option<usize> {
+        (self.episode.max_samples > 0).then_some(self.episode.max_samples)
     }
 
     /// `processor.max_pixels`, `None` for the checkpoint's own.

@@ -339,6 +339,56 @@ impl TurnPart {
     }
 }
 
+/// Which of so many frames are seen when at most four are remembered: by hand.
+const SEEN_OF_FOUR: [&[usize]; 14] = [
+    &[0],
+    &[0, 1],
+    &[0, 1, 2],
+    &[0, 1, 2, 3],
+    &[0, 2, 4],
+    &[0, 2, 4, 5],
+    &[0, 2, 4, 6],
+    &[0, 2, 4, 6, 7],
+    &[0, 4, 8],
+    &[0, 4, 8, 9],
+    &[0, 4, 8, 10],
+    &[0, 4, 8, 11],
+    &[0, 4, 8, 12],
+    &[0, 4, 8, 12, 13],
+];
+
+#[test]
+fn long_episodes_are_thinned_out_and_exact_again() {
+    let options = LoadOptions {
+        max_pixels: Some(16_384),
+        max_samples: Some(4),
+        ..LoadOptions::new(golden().join("tied"))
+    };
+    let (model, whole) = (Qwen3Vl::load(&options).unwrap(), model("tied", false, 16_384));
+    let shown = aligned();
+    let frames: Vec<_> = (0..14).map(|index| (shown[index * 3 % 7].0.clone(), index as f64 / 2.0)).collect();
+    let (mut growing, mut control) = (model.new_episode(), None);
+    for (index, (frame, time_s)) in frames.iter().enumerate() {
+        model.append(&mut growing, frame, *time_s).unwrap();
+        match &mut control {
+            None => control = Some(model.begin_control(&mut growing).unwrap()),
+            Some(control) => model.append_first_again(control, *time_s).unwrap(),
+        }
+        let seen = SEEN_OF_FOUR[index].iter().map(|&index| &frames[index]);
+        let video: Vec<_> = seen.clone().map(|(frame, time_s)| (frame, *time_s)).collect();
+        let still: Vec<_> = seen.map(|(_, time_s)| (&frames[0].0, *time_s)).collect();
+        // Twice: a question leaves nothing behind.
+        for _ in 0..2 {
+            let got = model.score(&mut growing, PLAIN).unwrap();
+            assert!(difference(got, whole.score_at_once(&video, PLAIN).unwrap()) < 1e-6, "frame {index}");
+            let got = model.score(control.as_mut().unwrap(), PLAIN).unwrap();
+            assert!(difference(got, whole.score_at_once(&still, PLAIN).unwrap()) < 1e-6, "frame {index}");
+        }
+        assert_eq!(growing.frames(), index + 1);
+    }
+    assert_eq!(growing.stride(), 4);
+}
+
 #[test]
 fn descriptions_and_described_scores_equal_those_of_transformers() {
     let mut worst = 0f64;

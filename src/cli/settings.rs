@@ -80,6 +80,7 @@ impl ScoringArgs {
             weight_cache: config.weight_cache(),
             chat_template: config.model.chat_template,
             max_pixels: self.max_pixels.or(config.max_pixels()),
+            max_samples: config.max_samples(),
             max_instruction_tokens: config.model.max_instruction_tokens,
         })?)
     }

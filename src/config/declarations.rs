@@ -166,6 +166,11 @@ pub const DECLARATIONS: &[Declaration] = &[
     ),
     at_any_time("episode.max_duration_s", ABOVE_0_S, "Longest episode, seconds of header time."),
     at_start_up(
+        "episode.max_samples",
+        Bounds::Whole { from: 0, to: 1_000_000 },
+        "Most samples that the model remembers of an episode: of more it forgets every second one, and sees those of half the rate from then on; 0: all.",
+    ),
+    at_start_up(
         "episode.signal_topic",
         Bounds::Free,
         "std_msgs/String topic on which a recorder says record, save, delete or exit; empty: none.",

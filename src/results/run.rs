@@ -26,6 +26,9 @@ pub struct RunSettings {
     pub max_pixels: usize,
     /// Samples a second.
     pub sample_fps: f64,
+    /// Most samples that the model remembers; none: all.
+    #[serde(default)]
+    pub max_samples: Option<usize>,
     /// Which prefixes are scored, as on the command line.
     pub prefixes: String,
     /// Whether a prefix goes on from the one before it.
@@ -215,6 +218,7 @@ pub mod tests {
             chat_template: false,
             max_pixels: 4096,
             sample_fps: 2.0,
+            max_samples: Some(600),
             prefixes: "all".to_owned(),
             cache: true,
             bias_control: BiasControl::Off,

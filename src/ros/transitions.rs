@@ -292,6 +292,7 @@ fn spawn_engine(config: &Config, inputs: Inputs, leaving: Arc<AtomicBool>) -> Re
         weight_cache: config.weight_cache(),
         chat_template: config.model.chat_template,
         max_pixels: config.max_pixels(),
+        max_samples: config.max_samples(),
         max_instruction_tokens: config.model.max_instruction_tokens,
     };
     let told = Telling::new(inputs.clone());

@@ -23,6 +23,7 @@ mod error;
 mod fingerprint;
 mod folder;
 mod generate;
+mod growing;
 mod layers;
 pub mod mrope;
 mod ops;
@@ -46,15 +47,13 @@ pub use shard::weight_files;
 pub use stored::StoredWeights;
 pub use weights::LoadProgress;
 
-use cache::KvCache;
 use config::{FRAMES_PER_PAIR, Qwen3VlConfig};
-use episode::{PendingFrame, View};
 use error::inference;
 use mrope::TokenChunk;
 use processor::Processor;
 use prompt::Prompt;
 use text::LanguageModel;
-use vision::{PatchGrid, VisionFeatures, VisionTower};
+use vision::{VisionFeatures, VisionTower};
 use weights::Weights;
 
 /// How a model folder is to be used.
@@ -70,6 +69,8 @@ pub struct LoadOptions {
     pub chat_template: bool,
     /// Upper bound for the pixels of one resized frame; `None` takes a 64th of the folder's budget for a video.
     pub max_pixels: Option<usize>,
+    /// Frames of an episode that are remembered at most, 2 or more; `None`: all.
+    pub max_samples: Option<usize>,
     /// Longest instruction, in tokens.
     pub max_instruction_tokens: usize,
 }
@@ -83,6 +84,7 @@ impl LoadOptions {
             weight_cache: None,
             chat_template: false,
             max_pixels: None,
+            max_samples: None,
             max_instruction_tokens: 256,
         }
     }
@@ -101,6 +103,7 @@ pub struct Qwen3Vl {
     vision: VisionTower,
     text: LanguageModel,
     max_tokens: usize,
+    max_samples: usize,
     clock: Option<Arc<StageClock>>,
 }
 
@@ -157,6 +160,7 @@ impl Qwen3Vl {
             vision,
             text,
             max_tokens: config.text.max_tokens,
+            max_samples: options.max_samples.map_or(usize::MAX, |most| most.max(FRAMES_PER_PAIR)),
             clock: None,
         })
     }
@@ -189,8 +193,8 @@ impl Qwen3Vl {
     /// As [`VideoVlm::score`].
     pub fn prompt_tokens(&self, episode: &mut QwenEpisode, instruction: &str) -> Result<Vec<u32>, VlmError> {
         let question = self.prompt.question(instruction)?;
-        self.encode_pending(episode)?;
-        let tail = self.tail(&episode.cache, episode.grid(), episode.pending.as_ref(), &question)?;
+        self.encode_behind(episode)?;
+        let tail = self.tail(&episode.cache, episode.grid(), episode.behind.as_ref(), &question)?;
         Ok([&episode.tokens, tail.tokens()].concat())
     }
 
@@ -226,183 +230,15 @@ impl Qwen3Vl {
         self.log_probs(&self.text.last_logits(&chunk, &mut episode.cache).map_err(inference)?)
     }
 
-    fn append_frame(&self, episode: &mut QwenEpisode, rgb: &RgbImage, time_s: f64) -> Result<(), VlmError> {
-        check_time(time_s, episode.last_time_s)?;
-        let resized = self.resize(episode, rgb)?;
-        let frame = PendingFrame { resized: Some(Arc::new(resized)), time_s, doubled: None };
-        match episode.pending.take() {
-            None => episode.pending = Some(frame),
-            Some(first) => {
-                if let Err(error) = self.commit_pair(episode, &first, &frame) {
-                    episode.pending = Some(first);
-                    return Err(error);
-                }
-            }
-        }
-        episode.frames += 1;
-        episode.last_time_s = time_s;
-        Ok(())
-    }
-
-    fn control_of(&self, episode: &mut QwenEpisode) -> Result<QwenEpisode, VlmError> {
-        if episode.frames != 1 {
-            let reason = "a control begins beside an episode's first frame".to_owned();
-            return Err(VlmError::Inference(reason));
-        }
-        self.encode_pending(episode)?;
-        let mut control = self.new_episode();
-        control.still = episode.pending.as_ref().and_then(|first| first.doubled.clone());
-        control.view = episode.view.clone();
-        control.pending = episode.pending.clone();
-        (control.frames, control.last_time_s) = (episode.frames, episode.last_time_s);
-        Ok(control)
-    }
-
-    fn repeat_first(&self, control: &mut QwenEpisode, time_s: f64) -> Result<(), VlmError> {
-        check_time(time_s, control.last_time_s)?;
-        let Some(still) = control.still.clone() else {
-            return Err(VlmError::Inference("only a control repeats its first frame".to_owned()));
-        };
-        match control.pending.take() {
-            None => control.pending = Some(PendingFrame { resized: None, time_s, doubled: Some(still) }),
-            Some(first) => {
-                if let Err(error) = self.commit_features(control, mean(first.time_s, time_s), &still) {
-                    control.pending = Some(first);
-                    return Err(error);
-                }
-            }
-        }
-        control.frames += 1;
-        control.last_time_s = time_s;
-        Ok(())
-    }
-
     fn score_frames(&self, episode: &mut QwenEpisode, question: &[u32]) -> Result<LogProbs, VlmError> {
         if episode.frames == 0 {
             return Err(VlmError::NoFrames);
         }
-        self.encode_pending(episode)?;
-        let tail = self.tail(&episode.cache, episode.grid(), episode.pending.as_ref(), question)?;
+        self.encode_behind(episode)?;
+        let tail = self.tail(&episode.cache, episode.grid(), episode.behind.as_ref(), question)?;
         let mut fork = episode.cache.fork();
         let logits = self.timed(Stage::Language, || self.text.last_logits(&tail, fork.cache()));
         self.log_probs(&logits.map_err(inference)?)
-    }
-
-    /// The frame at the episode's size; the first frame fixes that size.
-    fn resize(&self, episode: &mut QwenEpisode, rgb: &RgbImage) -> Result<RgbImage, VlmError> {
-        let frame_size = rgb.dimensions();
-        if episode.view.is_none() {
-            let grid = self.processor.grid(frame_size.0, frame_size.1)?;
-            let tables = self.vision.grid_tables(&grid).map_err(inference)?;
-            episode.view = Some(View { frame_size, grid, tables });
-        }
-        let view = view(episode)?;
-        if view.frame_size != frame_size {
-            let (width, height) = view.frame_size;
-            let reason =
-                format!("the episode began with {width}×{height}; start a new one to change the size");
-            return Err(VlmError::FrameSize { width: frame_size.0, height: frame_size.1, reason });
-        }
-        self.timed(Stage::Process, || self.processor.resize(rgb, &view.grid))
-    }
-
-    fn encode(
-        &self,
-        episode: &QwenEpisode,
-        pair: [&RgbImage; FRAMES_PER_PAIR],
-    ) -> Result<VisionFeatures, VlmError> {
-        let view = view(episode)?;
-        let patches = self.timed(Stage::Process, || self.processor.patches(pair, &view.grid))?;
-        self.timed(Stage::Vision, || self.vision.encode(&patches, &view.tables)).map_err(inference)
-    }
-
-    /// Encodes an odd last frame, doubled, unless that has been done.
-    fn encode_pending(&self, episode: &mut QwenEpisode) -> Result<(), VlmError> {
-        let doubled = match &episode.pending {
-            Some(PendingFrame { resized: Some(resized), doubled: None, .. }) => {
-                self.encode(episode, [resized, resized])?
-            }
-            _ => return Ok(()),
-        };
-        if let Some(pending) = &mut episode.pending {
-            pending.doubled = Some(doubled);
-        }
-        Ok(())
-    }
-
-    /// Commits a complete pair. On an error the episode is as it was.
-    fn commit_pair(
-        &self,
-        episode: &mut QwenEpisode,
-        first: &PendingFrame,
-        second: &PendingFrame,
-    ) -> Result<(), VlmError> {
-        let (Some(first_rgb), Some(second_rgb)) = (&first.resized, &second.resized) else {
-            return Err(VlmError::Inference("a control has no frames of its own".to_owned()));
-        };
-        let features = self.encode(episode, [first_rgb, second_rgb])?;
-        self.commit_features(episode, mean(first.time_s, second.time_s), &features)
-    }
-
-    /// Commits an encoded pair. On an error the episode is as it was.
-    fn commit_features(
-        &self,
-        episode: &mut QwenEpisode,
-        seconds: f64,
-        features: &VisionFeatures,
-    ) -> Result<(), VlmError> {
-        let grid = view(episode)?.grid;
-        let mut chunk = self.begin_chunk(&episode.cache)?;
-        self.push_pair(&mut chunk, seconds, &grid, features)?;
-        self.check_length(episode.cache.len() + chunk.len())?;
-        self.timed(Stage::Language, || self.text.append(&chunk, &mut episode.cache)).map_err(inference)?;
-        episode.tokens.extend_from_slice(chunk.tokens());
-        Ok(())
-    }
-
-    /// What goes behind the cached tokens to score them: an odd last frame, doubled and encoded, and the question.
-    fn tail<'a>(
-        &self,
-        cache: &KvCache,
-        grid: Option<PatchGrid>,
-        pending: Option<&'a PendingFrame>,
-        question: &[u32],
-    ) -> Result<TokenChunk<'a>, VlmError> {
-        let mut chunk = self.begin_chunk(cache)?;
-        if let (Some(PendingFrame { time_s, doubled: Some(features), .. }), Some(grid)) = (pending, grid) {
-            self.push_pair(&mut chunk, *time_s, &grid, features)?;
-        }
-        chunk.push_text(question);
-        self.check_length(cache.len() + chunk.len())?;
-        Ok(chunk)
-    }
-
-    fn begin_chunk<'a>(&self, cache: &KvCache) -> Result<TokenChunk<'a>, VlmError> {
-        let mut chunk = TokenChunk::starting_at(cache.next_position());
-        if cache.is_empty() {
-            chunk.push_text(&self.prompt.opening()?);
-        }
-        Ok(chunk)
-    }
-
-    fn push_pair<'a>(
-        &self,
-        chunk: &mut TokenChunk<'a>,
-        seconds: f64,
-        grid: &PatchGrid,
-        features: &'a VisionFeatures,
-    ) -> Result<(), VlmError> {
-        chunk.push_text(&self.prompt.before_visual(seconds)?);
-        chunk.push_visual(self.prompt.video_pad(), grid, features);
-        chunk.push_text(&self.prompt.behind_visual());
-        Ok(())
-    }
-
-    fn check_length(&self, tokens: usize) -> Result<(), VlmError> {
-        if tokens > self.max_tokens {
-            return Err(VlmError::EpisodeTooLong { tokens, limit: self.max_tokens });
-        }
-        Ok(())
     }
 
     fn log_probs(&self, logits: &[f32]) -> Result<LogProbs, VlmError> {
@@ -449,10 +285,6 @@ impl VideoVlm for Qwen3Vl {
 /// wait for a worker to wake up.
 fn on_worker<T: Send>(step: impl FnOnce() -> T + Send) -> T {
     rayon::scope(|_| step())
-}
-
-fn view(episode: &QwenEpisode) -> Result<&View, VlmError> {
-    episode.view.as_ref().ok_or(VlmError::NoFrames)
 }
 
 fn check_time(time_s: f64, last_time_s: f64) -> Result<(), VlmError> {

@@ -69,6 +69,7 @@ impl Scorer {
             chat_template: info.chat_template,
             max_pixels: info.max_pixels,
             sample_fps: config.sampling.rate_hz,
+            max_samples: config.max_samples(),
             prefixes: prefixes.to_string(),
             cache: !args.scoring.no_cache,
             bias_control: config.bias.control,

@@ -13,7 +13,13 @@ pub struct QwenEpisode {
     /// The ids of the tokens in the cache.
     pub(super) tokens: Vec<u32>,
     pub(super) view: Option<View>,
-    pub(super) pending: Option<PendingFrame>,
+    /// Every `stride`-th frame. Complete pairs are in the cache, an odd last one is not yet.
+    pub(super) kept: Vec<SeenFrame>,
+    pub(super) stride: usize,
+    /// The newest frame, where it is none of those that are kept.
+    pub(super) between: Option<SeenFrame>,
+    /// What stands behind the cache when a question is asked, encoded; `None` until it is needed.
+    pub(super) behind: Option<EncodedPair>,
     /// A control's first frame paired with itself, which is every pair that it sees.
     pub(super) still: Option<VisionFeatures>,
     pub(super) frames: usize,
@@ -29,14 +35,19 @@ pub(super) struct View {
     pub tables: GridTables,
 }
 
-/// An odd last frame: it enters the cache only together with its partner.
 #[derive(Clone)]
-pub(super) struct PendingFrame {
+pub(super) struct SeenFrame {
     /// `None` in a control, whose pairs are all encoded.
     pub resized: Option<Arc<RgbImage>>,
     pub time_s: f64,
-    /// The frame paired with itself, kept so that scoring twice does not encode it twice.
-    pub doubled: Option<VisionFeatures>,
+}
+
+/// A pair of frames as the language model takes it.
+#[derive(Clone)]
+pub(super) struct EncodedPair {
+    /// The mean of its frames' times, seconds.
+    pub time_s: f64,
+    pub features: VisionFeatures,
 }
 
 impl QwenEpisode {
@@ -45,7 +56,10 @@ impl QwenEpisode {
             cache,
             tokens: Vec::new(),
             view: None,
-            pending: None,
+            kept: Vec::new(),
+            stride: 1,
+            between: None,
+            behind: None,
             still: None,
             frames: 0,
             last_time_s: 0.0,
@@ -57,13 +71,35 @@ impl QwenEpisode {
         self.frames
     }
 
+    /// Every so many frames are remembered, the newest one besides: more than 1 once there were more than
+    /// [`super::LoadOptions::max_samples`].
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
     /// Number of tokens in the cache; an odd last frame is not among them yet.
     pub fn cached_tokens(&self) -> usize {
         self.cache.len()
     }
 
+    /// Bytes that one of them takes.
+    pub fn bytes_per_token(&self) -> usize {
+        self.cache.bytes_per_token()
+    }
+
     /// The patch grid of the episode's frames; `None` before the first.
     pub fn grid(&self) -> Option<PatchGrid> {
         self.view.as_ref().map(|view| view.grid)
+    }
+
+    /// The kept frame that waits for its partner.
+    pub(super) fn odd(&self) -> Option<&SeenFrame> {
+        if self.kept.len().is_multiple_of(2) { None } else { self.kept.last() }
+    }
+
+    /// The frames that a question sees behind the cache, as a pair: an odd one and a newer one, or one of them doubled.
+    pub(super) fn pair_behind(&self) -> Option<[&SeenFrame; 2]> {
+        let (first, last) = (self.odd().or(self.between.as_ref())?, self.between.as_ref().or(self.odd())?);
+        Some([first, last])
     }
 }

@@ -1,0 +1,208 @@
+//! How an episode grows: frames into pairs, pairs into the cache, and fewer of them once there are too many.
+//!
+//! An episode remembers at most `max_samples` frames. When one more is to be remembered, every second one is forgotten and
+//! the cache is computed anew from the others; from then on only every second frame is remembered, and so on. The newest frame
+//! is always seen: where it is not one to remember, it stands behind the cache for as long as it is the newest. What is
+//! remembered depends on the number of frames alone, so live and offline scores stay the same.
+
+use std::sync::Arc;
+
+use ::image::RgbImage;
+
+use super::super::{Stage, VlmError};
+use super::cache::KvCache;
+use super::config::FRAMES_PER_PAIR;
+use super::episode::{EncodedPair, QwenEpisode, SeenFrame, View};
+use super::error::inference;
+use super::mrope::TokenChunk;
+use super::vision::{PatchGrid, VisionFeatures};
+use super::{Qwen3Vl, check_time, mean};
+
+impl Qwen3Vl {
+    pub(super) fn append_frame(
+        &self,
+        episode: &mut QwenEpisode,
+        rgb: &RgbImage,
+        time_s: f64,
+    ) -> Result<(), VlmError> {
+        check_time(time_s, episode.last_time_s)?;
+        let resized = Some(Arc::new(self.resize(episode, rgb)?));
+        self.take_in(episode, SeenFrame { resized, time_s })
+    }
+
+    pub(super) fn control_of(&self, episode: &mut QwenEpisode) -> Result<QwenEpisode, VlmError> {
+        if episode.frames != 1 {
+            let reason = "a control begins beside an episode's first frame".to_owned();
+            return Err(VlmError::Inference(reason));
+        }
+        self.encode_behind(episode)?;
+        let mut control = QwenEpisode::new(self.text.new_cache());
+        control.still = episode.behind.as_ref().map(|pair| pair.features.clone());
+        control.view = episode.view.clone();
+        control.behind = episode.behind.clone();
+        control.kept = vec![SeenFrame { resized: None, time_s: episode.last_time_s }];
+        (control.frames, control.last_time_s) = (episode.frames, episode.last_time_s);
+        Ok(control)
+    }
+
+    pub(super) fn repeat_first(&self, control: &mut QwenEpisode, time_s: f64) -> Result<(), VlmError> {
+        check_time(time_s, control.last_time_s)?;
+        if control.still.is_none() {
+            return Err(VlmError::Inference("only a control repeats its first frame".to_owned()));
+        }
+        self.take_in(control, SeenFrame { resized: None, time_s })
+    }
+
+    /// On an error the episode is as it was.
+    fn take_in(&self, episode: &mut QwenEpisode, frame: SeenFrame) -> Result<(), VlmError> {
+        let time_s = frame.time_s;
+        let mut is_kept = episode.frames.is_multiple_of(episode.stride);
+        if is_kept && episode.kept.len() >= self.max_samples {
+            self.thin_out(episode)?;
+            is_kept = episode.frames.is_multiple_of(episode.stride);
+        }
+        if is_kept {
+            self.keep(episode, frame)?;
+            episode.between = None;
+        } else {
+            episode.between = Some(frame);
+        }
+        episode.behind = None;
+        episode.frames += 1;
+        episode.last_time_s = time_s;
+        Ok(())
+    }
+
+    /// Remembers a frame; a pair that it completes goes into the cache.
+    fn keep(&self, episode: &mut QwenEpisode, frame: SeenFrame) -> Result<(), VlmError> {
+        if let Some(first) = episode.odd() {
+            let pair = self.encoded(episode, [first, &frame])?;
+            self.commit(episode, &pair)?;
+        }
+        episode.kept.push(frame);
+        Ok(())
+    }
+
+    /// Forgets every second frame and computes the cache anew from the others.
+    fn thin_out(&self, episode: &mut QwenEpisode) -> Result<(), VlmError> {
+        let mut thinned = QwenEpisode::new(self.text.new_cache());
+        (thinned.view, thinned.still) = (episode.view.clone(), episode.still.clone());
+        for frame in episode.kept.iter().step_by(2) {
+            self.keep(&mut thinned, frame.clone())?;
+        }
+        (episode.cache, episode.tokens, episode.kept) = (thinned.cache, thinned.tokens, thinned.kept);
+        episode.stride *= 2;
+        Ok(())
+    }
+
+    /// Encodes what a question sees behind the cache, unless that has been done.
+    pub(super) fn encode_behind(&self, episode: &mut QwenEpisode) -> Result<(), VlmError> {
+        if episode.behind.is_none()
+            && let Some(pair) = episode.pair_behind()
+        {
+            episode.behind = Some(self.encoded(episode, pair)?);
+        }
+        Ok(())
+    }
+
+    fn encoded(
+        &self,
+        episode: &QwenEpisode,
+        [first, second]: [&SeenFrame; FRAMES_PER_PAIR],
+    ) -> Result<EncodedPair, VlmError> {
+        let features = match (&episode.still, &first.resized, &second.resized) {
+            (Some(still), ..) => still.clone(),
+            (None, Some(first), Some(second)) => self.encode(episode, [first, second])?,
+            _ => return Err(VlmError::Inference("a frame has been forgotten".to_owned())),
+        };
+        Ok(EncodedPair { time_s: mean(first.time_s, second.time_s), features })
+    }
+
+    pub(super) fn encode(
+        &self,
+        episode: &QwenEpisode,
+        pair: [&RgbImage; FRAMES_PER_PAIR],
+    ) -> Result<VisionFeatures, VlmError> {
+        let view = view(episode)?;
+        let patches = self.timed(Stage::Process, || self.processor.patches(pair, &view.grid))?;
+        self.timed(Stage::Vision, || self.vision.encode(&patches, &view.tables)).map_err(inference)
+    }
+
+    /// The frame at the episode's size; the first frame fixes that size.
+    pub(super) fn resize(&self, episode: &mut QwenEpisode, rgb: &RgbImage) -> Result<RgbImage, VlmError> {
+        let frame_size = rgb.dimensions();
+        if episode.view.is_none() {
+            let grid = self.processor.grid(frame_size.0, frame_size.1)?;
+            let tables = self.vision.grid_tables(&grid).map_err(inference)?;
+            episode.view = Some(View { frame_size, grid, tables });
+        }
+        let view = view(episode)?;
+        if view.frame_size != frame_size {
+            let (width, height) = view.frame_size;
+            let reason =
+                format!("the episode began with {width}×{height}; start a new one to change the size");
+            return Err(VlmError::FrameSize { width: frame_size.0, height: frame_size.1, reason });
+        }
+        self.timed(Stage::Process, || self.processor.resize(rgb, &view.grid))
+    }
+
+    /// Puts a pair behind the cached ones. On an error the episode is as it was.
+    fn commit(&self, episode: &mut QwenEpisode, pair: &EncodedPair) -> Result<(), VlmError> {
+        let grid = view(episode)?.grid;
+        let mut chunk = self.begin_chunk(&episode.cache)?;
+        self.push_pair(&mut chunk, pair.time_s, &grid, &pair.features)?;
+        self.check_length(episode.cache.len() + chunk.len())?;
+        self.timed(Stage::Language, || self.text.append(&chunk, &mut episode.cache)).map_err(inference)?;
+        episode.tokens.extend_from_slice(chunk.tokens());
+        Ok(())
+    }
+
+    /// What goes behind the cached tokens to score them: the pair behind the cache, if there is one, and the question.
+    pub(super) fn tail<'a>(
+        &self,
+        cache: &KvCache,
+        grid: Option<PatchGrid>,
+        behind: Option<&'a EncodedPair>,
+        question: &[u32],
+    ) -> Result<TokenChunk<'a>, VlmError> {
+        let mut chunk = self.begin_chunk(cache)?;
+        if let (Some(pair), Some(grid)) = (behind, grid) {
+            self.push_pair(&mut chunk, pair.time_s, &grid, &pair.features)?;
+        }
+        chunk.push_text(question);
+        self.check_length(cache.len() + chunk.len())?;
+        Ok(chunk)
+    }
+
+    fn begin_chunk<'a>(&self, cache: &KvCache) -> Result<TokenChunk<'a>, VlmError> {
+        let mut chunk = TokenChunk::starting_at(cache.next_position());
+        if cache.is_empty() {
+            chunk.push_text(&self.prompt.opening()?);
+        }
+        Ok(chunk)
+    }
+
+    pub(super) fn push_pair<'a>(
+        &self,
+        chunk: &mut TokenChunk<'a>,
+        seconds: f64,
+        grid: &PatchGrid,
+        features: &'a VisionFeatures,
+    ) -> Result<(), VlmError> {
+        chunk.push_text(&self.prompt.before_visual(seconds)?);
+        chunk.push_visual(self.prompt.video_pad(), grid, features);
+        chunk.push_text(&self.prompt.behind_visual());
+        Ok(())
+    }
+
+    pub(super) fn check_length(&self, tokens: usize) -> Result<(), VlmError> {
+        if tokens > self.max_tokens {
+            return Err(VlmError::EpisodeTooLong { tokens, limit: self.max_tokens });
+        }
+        Ok(())
+    }
+}
+
+fn view(episode: &QwenEpisode) -> Result<&View, VlmError> {
+    episode.view.as_ref().ok_or(VlmError::NoFrames)
+}
