@@ -93,6 +93,7 @@ fn main() {
         "dtype": model.info().dtype, "size": options.size, "threads": rayon::current_num_threads(),
         "load_s": loaded.as_secs_f64(), "peak_gb": memory("VmHWM"), "now_gb": memory("VmRSS"),
         "vision_s_per_pair": vision,
+        "cache_bytes_per_token": episode.bytes_per_token(),
         "pair_tokens": tokens.0, "append_s": append,
         "question_tokens": tokens.1, "question_s": question,
     });

@@ -1,6 +1,6 @@
 """Scripted SO-101 episodes: one success, and eight ways not to get there."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scene import COLOURS  # first: it chooses MuJoCo's renderer before MuJoCo loads
 
@@ -45,8 +45,10 @@ ORDINARY = Mix(
 BORDER = Mix(
     kinds={"success": 0.22, "halfway": 0.42, "drop": 0.16, "offgoal": 0.20},
     stop_phases={Phase.TRAVERSE: 0.15, Phase.LOWER: 0.25, Phase.OPEN: 0.35, Phase.RETREAT: 0.25},
-    drop_at=(0.5, 0.95), off=(0.031, 0.06), beside=0.5,
+    drop_at=(0.5, 0.95), off=(0.031, 0.06),
 )  # fmt: skip
+# For training alone: what others learn a threshold from, or are judged on, stays what it was.
+TRAINING_BORDER = replace(BORDER, beside=0.5)
 EMPTY_HANDED = (Phase.LIFT, Phase.TRAVERSE, Phase.LOWER, Phase.OPEN, Phase.RETREAT)
 
 

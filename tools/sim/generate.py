@@ -63,10 +63,11 @@ def held_out_episode(simulator, seed, index):
 
 
 def work(worker, split, out, episodes, deadline):
-    from episode import BORDER, ORDINARY, Simulator
+    from episode import BORDER, ORDINARY, TRAINING_BORDER, Simulator
     from scene import Camera
 
-    simulator = Simulator(Camera(), BORDER if split.endswith("-border") else ORDINARY)
+    mix = TRAINING_BORDER if split == "train-border" else BORDER if split.endswith("-border") else ORDINARY
+    simulator = Simulator(Camera(), mix)
     started = time.time()
     for count, index in enumerate(range(worker, episodes, WORKERS)):
         seed = FIRST_SEED[split] + index

@@ -53,7 +53,7 @@ impl Qwen3Vl {
         self.take_in(control, SeenFrame { resized: None, time_s })
     }
 
-    /// On an error the episode is as it was.
+    /// On an error the frame has not been added.
     fn take_in(&self, episode: &mut QwenEpisode, frame: SeenFrame) -> Result<(), VlmError> {
         let time_s = frame.time_s;
         let mut is_kept = episode.frames.is_multiple_of(episode.stride);
@@ -91,6 +91,7 @@ impl Qwen3Vl {
             self.keep(&mut thinned, frame.clone())?;
         }
         (episode.cache, episode.tokens, episode.kept) = (thinned.cache, thinned.tokens, thinned.kept);
+        episode.behind = None;
         episode.stride *= 2;
         Ok(())
     }

@@ -89,6 +89,8 @@ impl RoundedWeights {
         }
         safetensors::serialize_to_file(views, Some(self.identity.clone()), unfinished.path())
             .map_err(std::io::Error::other)?;
+        // After a power cut a file must not have its place and no content.
+        unfinished.as_file().sync_all()?;
         unfinished.persist(&self.path)?;
         Ok(())
     }

@@ -128,6 +128,13 @@ fn the_largest_numbers_do_not_overflow() {
     let matrix = packed(Dtype::Q8, &vec![-3.0; inputs], 1, inputs);
     let off = relative_error(&matrix.product(&vec![1e6; inputs], None), &[-3e6 * inputs as f64]);
     assert!(off < 1e-6, "{off}");
+    // Every number is 15 here; a step of 0.2 is not exact in 16 bits.
+    let matrix = packed(Dtype::Q4, &vec![3.0; inputs], 1, inputs);
+    for x in [1e6, -1e6] {
+        let off =
+            relative_error(&matrix.product(&vec![x; inputs], None), &[3.0 * f64::from(x) * inputs as f64]);
+        assert!(off < 1e-3, "{off}");
+    }
 }
 
 #[test]
