@@ -252,6 +252,25 @@ class Trainer:
             losses.append(sum(state_loss(out, truth) for out in self.heads.of_vision(reading.tokens)))
         return losses
 
+    def learn_heads(self, seconds, rate=2e-3):
+        """The read-outs of a model that comes without its own: until they read what it knows, they would only push it about."""
+        optimiser = torch.optim.AdamW(self.heads.parameters(), lr=rate)
+        clock, log = Clock(seconds, rate, rise=10, hold=0.3), []
+        while clock.done < 1:
+            pixels, grid, layouts, targets, truth, _, main = self.joint_batch()
+            with torch.no_grad():
+                reading = self.packed(pixels, grid, layouts)
+            states = self.states(reading, layouts, truth, main)
+            early = F.smooth_l1_loss(self.heads.odds(reading.words).squeeze(-1), torch.logit(targets)[:, None].expand(-1, TAIL))
+            optimiser.zero_grad(set_to_none=True)
+            (sum(states) + early).backward()
+            optimiser.step()
+            clock.step += 1
+            log.append([x.item() for x in (early, *states[:3])])
+            if clock.step % 25 == 0:
+                print("heads {} early {:.3f} state {:.3f} {:.3f} {:.3f}".format(clock.step, *np.mean(log, 0)), flush=True)
+                log = []
+
     def learn_jointly(self, seconds, out, rate=8e-4, vision_scale=0.3):
         both = optimisers(self.model.model.language_model, self.packed.visual, self.heads, rate, vision_scale)
         clock, log, clips_seen, saved = Clock(seconds, rate, rise=30, hold=0.4), [], 0, time.time()
@@ -288,6 +307,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=3600, help="of the joint phase")
     parser.add_argument("--short", type=float, default=0.2, help="longest share of the joint phase for clips of 1 to 3 pairs")
     parser.add_argument("--init", type=Path, help="start from a Hugging Face folder of the same shape instead of random weights")
+    parser.add_argument("--heads-seconds", type=float, default=0, help="with --init: first the read-outs alone, which such a folder lacks")
     parser.add_argument("--resume", type=Path, help="go on from the vision.pt or joint.pt of an earlier run")
     parser.add_argument("--threads", type=int, default=2, help="1 beside other jobs: threads that wait for each other lose twice")
     options = parser.parse_args()
@@ -303,6 +323,9 @@ def main():
     if options.vision_seconds:
         trainer.learn_vision(options.vision_seconds, options.out)
         torch.save(trainer.state_dict(), options.out / "vision.pt")
+    if options.heads_seconds:
+        trainer.lesson = len(FIRST_LESSONS)
+        trainer.learn_heads(options.heads_seconds)
     trainer.learn_jointly(options.seconds, options.out)
     torch.save(trainer.state_dict(), options.out / "joint.pt")
     export(trainer.model, trainer.tokenizer, options.out / "model")
