@@ -10,7 +10,7 @@ use crate::episode::{EpisodeLimits, Sampler, SamplerError};
 use crate::reward::{
     CalibratedSuccess, Calibration, FailureSettings, Fusion, InUse, ProgressSettings, SuccessSettings,
 };
-use crate::vlm::{DtypeChoice, ModelInfo, qwen3_vl};
+use crate::vlm::{DeviceChoice, DtypeChoice, ModelInfo, qwen3_vl};
 
 mod cameras;
 mod declarations;
@@ -56,6 +56,8 @@ pub struct Model {
     pub path: String,
     /// What the weights are rounded to.
     pub dtype: DtypeChoice,
+    /// Where it is computed.
+    pub device: DeviceChoice,
     /// Keep rounded weights on disk for the next start.
     pub weight_cache: bool,
     /// Put the question inside the chat template (the paper's second setting).
@@ -180,6 +182,7 @@ impl Default for Model {
         Self {
             path: String::new(),
             dtype: DtypeChoice::Auto,
+            device: DeviceChoice::Cpu,
             weight_cache: true,
             chat_template: false,
             max_instruction_tokens: 256,

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use ::image::RgbImage;
 
+mod device;
 mod dtype;
 pub mod qwen3_vl;
 pub mod scripted;
 mod stages;
 
+pub use device::DeviceChoice;
 pub use dtype::{Dtype, DtypeChoice};
 pub use stages::{Stage, StageClock};
 

@@ -7,7 +7,7 @@ use image::RgbImage;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use topreward::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
-use topreward::vlm::{DtypeChoice, LogProbs, VideoVlm, VlmError};
+use topreward::vlm::{Dtype, DtypeChoice, LogProbs, VideoVlm, VlmError};
 
 const WEIGHTS: &str = "model.safetensors";
 
@@ -391,4 +391,14 @@ fn a_cache_that_cannot_be_written_stops_nothing() {
         LoadOptions { dtype: DtypeChoice::F32, weight_cache: Some(kept.path().join("folder")), ..options };
     Qwen3Vl::load(&exact).unwrap();
     assert!(!kept.path().join("folder").exists());
+}
+
+#[test]
+fn rounded_weights_need_the_processors_kernels() {
+    let options =
+        LoadOptions { dtype: DtypeChoice::Q8, plain_kernels: true, ..LoadOptions::new(golden("tied")) };
+    let error = Qwen3Vl::load(&options).err().unwrap().to_string();
+    assert!(error.contains("model.dtype q8 is for the processor"), "{error}");
+    let auto = LoadOptions { dtype: DtypeChoice::Auto, ..options };
+    assert_eq!(Qwen3Vl::load(&auto).unwrap().info().dtype, Dtype::F32);
 }

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::offline::Prefixes;
 use crate::reward::{BiasControl, Calibration};
 use crate::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
-use crate::vlm::{DtypeChoice, VideoVlm};
+use crate::vlm::{DeviceChoice, DtypeChoice, VideoVlm};
 
 #[derive(Debug, Clone, Args)]
 pub struct ScoringArgs {
@@ -23,6 +23,9 @@ pub struct ScoringArgs {
     /// What the weights are rounded to [default: auto, or the parameter file's].
     #[arg(long, value_name = "auto|f32|q8|q4")]
     pub dtype: Option<DtypeChoice>,
+    /// Where the model is computed [default: cpu, or the parameter file's].
+    #[arg(long, value_name = "cpu|cuda|metal")]
+    pub device: Option<DeviceChoice>,
     /// Put the question inside the chat template.
     #[arg(long)]
     pub chat_template: bool,
@@ -55,6 +58,7 @@ impl ScoringArgs {
         }
         config.bias.control = self.bias_control.unwrap_or(config.bias.control);
         config.model.dtype = self.dtype.unwrap_or(config.model.dtype);
+        config.model.device = self.device.unwrap_or(config.model.device);
         config.model.chat_template |= self.chat_template;
         config.validate()?;
         Ok(config)
@@ -77,6 +81,8 @@ impl ScoringArgs {
         Ok(Qwen3Vl::load(&LoadOptions {
             path: model::folder(model)?,
             dtype: config.model.dtype,
+            device: config.model.device,
+            plain_kernels: false,
             weight_cache: config.weight_cache(),
             chat_template: config.model.chat_template,
             max_pixels: self.max_pixels.or(config.max_pixels()),

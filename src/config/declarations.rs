@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde_yaml::Value;
 
-use crate::vlm::DtypeChoice;
+use crate::vlm::{DeviceChoice, DtypeChoice};
 
 #[derive(Debug)]
 pub struct Declaration {
@@ -106,6 +106,11 @@ pub const DECLARATIONS: &[Declaration] = &[
         "model.dtype",
         Bounds::Choice(&DtypeChoice::NAMES),
         "What the weights are rounded to when they are loaded: f32 (not at all), q8 (8 bits: a quarter of the memory), q4 (4 bits: fast and rough); auto: f32 below 200 million parameters, else q8.",
+    ),
+    at_start_up(
+        "model.device",
+        Bounds::Choice(&DeviceChoice::NAMES),
+        "Where the model is computed: cpu, or with a build for it cuda or metal (in f32; never run by us).",
     ),
     at_start_up(
         "model.weight_cache",

@@ -289,6 +289,8 @@ fn spawn_engine(config: &Config, inputs: Inputs, leaving: Arc<AtomicBool>) -> Re
     let mut options = LoadOptions {
         path: Default::default(),
         dtype: config.model.dtype,
+        device: config.model.device,
+        plain_kernels: false,
         weight_cache: config.weight_cache(),
         chat_template: config.model.chat_template,
         max_pixels: config.max_pixels(),

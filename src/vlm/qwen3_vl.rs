@@ -1,6 +1,6 @@
 //! Qwen3-VL on candle: an ordinary Hugging Face folder in, log-probabilities of growing prefixes out.
 //!
-//! Everything is computed in f32 on the CPU; weights may be rounded ([`DtypeChoice`]). The prefix cache is exact, to the
+//! Everything is computed in f32, on the processor by kernels of our own, elsewhere by candle's; weights may be rounded ([`DtypeChoice`]). The prefix cache is exact, to the
 //! last bit in all that was measured: the frame size is fixed for an episode, times are absolute, only complete pairs are
 //! committed, positions go on from the M-RoPE position, and a token's row of every product depends on that row alone. An
 //! odd last frame, doubled, and the question run on a fork of the cache that is cut back afterwards.
@@ -12,7 +12,10 @@ use std::sync::Arc;
 
 use ::image::RgbImage;
 
-use super::{DtypeChoice, InstructionCheck, LogProbs, ModelInfo, Stage, StageClock, VideoVlm, VlmError};
+use super::{
+    DeviceChoice, Dtype, DtypeChoice, InstructionCheck, LogProbs, ModelInfo, Stage, StageClock, VideoVlm,
+    VlmError,
+};
 use crate::reward::log_softmax_at;
 
 mod attention;
@@ -24,6 +27,7 @@ mod fingerprint;
 mod folder;
 mod generate;
 mod growing;
+mod kernels;
 mod layers;
 pub mod mrope;
 mod ops;
@@ -49,6 +53,7 @@ pub use weights::LoadProgress;
 
 use config::{FRAMES_PER_PAIR, Qwen3VlConfig};
 use error::inference;
+use kernels::Kernels;
 use mrope::TokenChunk;
 use processor::Processor;
 use prompt::Prompt;
@@ -63,6 +68,11 @@ pub struct LoadOptions {
     pub path: PathBuf,
     /// What the weights are rounded to.
     pub dtype: DtypeChoice,
+    /// Where it is computed.
+    pub device: DeviceChoice,
+    /// On the processor too compute by candle's own operations, as on any other device: slow, and the yardstick for the
+    /// kernels.
+    pub plain_kernels: bool,
     /// Folder that keeps rounded weights for the next time; `None`: they are rounded each time.
     pub weight_cache: Option<PathBuf>,
     /// Whether the question stands inside the chat template; TOPReward's main setting is without.
@@ -81,6 +91,8 @@ impl LoadOptions {
         Self {
             path: path.into(),
             dtype: DtypeChoice::Auto,
+            device: DeviceChoice::Cpu,
+            plain_kernels: false,
             weight_cache: None,
             chat_template: false,
             max_pixels: None,
@@ -137,7 +149,10 @@ impl Qwen3Vl {
             options.max_instruction_tokens,
         )?;
         let processor = Processor::load(&folder, &config.vision, options.max_pixels)?;
-        let mut weights = Weights::open(&folder, |parameters| options.dtype.resolve(parameters), progress)?;
+        let kernels = Kernels::open(options.device, options.plain_kernels)?;
+        let packs = kernels.packs();
+        let dtype = |parameters| dtype(options, packs, parameters);
+        let mut weights = Weights::open(&folder, dtype, kernels, progress)?;
         let fingerprint = fingerprint::fingerprint(&folder)?;
         if let Some(kept) = &options.weight_cache {
             weights.use_rounded(kept, &fingerprint);
@@ -278,6 +293,17 @@ impl VideoVlm for Qwen3Vl {
     fn instruction_check(&self) -> InstructionCheck {
         let prompt = self.prompt.clone();
         InstructionCheck::new(move |instruction| prompt.check_instruction(instruction))
+    }
+}
+
+/// What the weights are held as; rounded ones need kernels that unfold them.
+fn dtype(options: &LoadOptions, packs: bool, parameters: u64) -> Result<Dtype, LoadError> {
+    match options.dtype {
+        choice if packs => Ok(choice.resolve(parameters)),
+        DtypeChoice::Auto | DtypeChoice::F32 => Ok(Dtype::F32),
+        choice => {
+            Err(LoadError::RoundedElsewhere { dtype: choice.resolve(parameters), device: options.device })
+        }
     }
 }
 

@@ -202,29 +202,13 @@ fn multiply(a: &[f32], b: (&[f32], usize, usize), out: &mut [f32], rows: usize, 
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{D, DType, Device};
+    use candle_core::{DType, Device};
 
+    use super::super::kernels::plain_attention;
     use super::*;
 
     fn random(shape: (usize, usize, usize)) -> Tensor {
         Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap()
-    }
-
-    /// By candle's own operations, with a mask and repeated keys.
-    fn plain(query: &Tensor, keys: &Tensor, values: &Tensor, causal: bool) -> Tensor {
-        let ((heads, rows, head_dim), (shared, total, _)) = (query.dims3().unwrap(), keys.dims3().unwrap());
-        let repeat = |x: &Tensor| {
-            let wide = x.unsqueeze(1).unwrap().repeat((1, heads / shared, 1, 1)).unwrap();
-            wide.reshape((heads, total, head_dim)).unwrap()
-        };
-        let scores = (query.matmul(&repeat(keys).t().unwrap()).unwrap() / (head_dim as f64).sqrt()).unwrap();
-        let hidden = |row: usize, key: usize| causal && key > total - rows + row;
-        let mask: Vec<f32> = (0..rows * total)
-            .map(|at| if hidden(at / total, at % total) { f32::NEG_INFINITY } else { 0.0 })
-            .collect();
-        let mask = Tensor::from_vec(mask, (1, rows, total), &Device::Cpu).unwrap();
-        let weights = candle_nn::ops::softmax(&scores.broadcast_add(&mask).unwrap(), D::Minus1).unwrap();
-        weights.matmul(&repeat(values)).unwrap().transpose(0, 1).unwrap().flatten_from(1).unwrap()
     }
 
     fn difference(a: &Tensor, b: &Tensor) -> f32 {
@@ -240,7 +224,7 @@ mod tests {
                 let op = Attention { causal, block_scores };
                 let got = query.apply_op3_no_bwd(&keys, &values, &op).unwrap();
                 assert_eq!(got.dims2().unwrap(), (rows, heads * 8));
-                assert!(difference(&got, &plain(&query, &keys, &values, causal)) < 1e-6);
+                assert!(difference(&got, &plain_attention(&query, &keys, &values, causal).unwrap()) < 1e-6);
             }
         }
     }

@@ -15,9 +15,15 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// An empty cache that holds numbers of this type; storage is taken when tokens come.
-    pub fn new(layers: usize, key_value_heads: usize, head_dim: usize, dtype: DType) -> Self {
-        let empty = || LayerCache { key_value_heads, head_dim, dtype, storage: None };
+    /// An empty cache that holds numbers of this type on this device; storage is taken when tokens come.
+    pub fn new(
+        layers: usize,
+        key_value_heads: usize,
+        head_dim: usize,
+        dtype: DType,
+        device: &Device,
+    ) -> Self {
+        let empty = || LayerCache { key_value_heads, head_dim, dtype, device: device.clone(), storage: None };
         let layers = (0..layers).map(|_| empty()).collect();
         Self { layers, len: 0, next_position: 0 }
     }
@@ -92,6 +98,7 @@ struct LayerCache {
     key_value_heads: usize,
     head_dim: usize,
     dtype: DType,
+    device: Device,
     /// (key-value heads, capacity, head_dim) each.
     storage: Option<(Tensor, Tensor)>,
 }
@@ -117,7 +124,7 @@ impl LayerCache {
             return Ok((keys.clone(), values.clone()));
         }
         let grown = total.max(capacity + (capacity / 2).max(LEAST_GROWTH));
-        let empty = || Tensor::zeros((self.key_value_heads, grown, self.head_dim), self.dtype, &Device::Cpu);
+        let empty = || Tensor::zeros((self.key_value_heads, grown, self.head_dim), self.dtype, &self.device);
         let (keys, values) = (empty()?, empty()?);
         if let Some((old_keys, old_values)) = &self.storage
             && committed > 0
@@ -150,7 +157,7 @@ mod tests {
 
     #[test]
     fn growth_keeps_every_token_of_every_head() {
-        let mut cache = KvCache::new(1, 2, 1, DType::F32);
+        let mut cache = KvCache::new(1, 2, 1, DType::F32, &Device::Cpu);
         let mut keys = push(&mut cache, 1);
         for tokens in [3, 250, 7, 1000, 1] {
             keys = push(&mut cache, tokens);
@@ -161,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_fork_leaves_nothing_behind() {
-        let mut cache = KvCache::new(1, 2, 1, DType::F32);
+        let mut cache = KvCache::new(1, 2, 1, DType::F32, &Device::Cpu);
         push(&mut cache, 5);
         {
             let mut fork = cache.fork();
@@ -175,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_panic_inside_a_fork_leaves_nothing_behind() {
-        let mut cache = KvCache::new(1, 2, 1, DType::F32);
+        let mut cache = KvCache::new(1, 2, 1, DType::F32, &Device::Cpu);
         push(&mut cache, 4);
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let mut fork = cache.fork();

@@ -1,6 +1,6 @@
 //! What can be wrong with a model folder. Becomes [`VlmError::Load`] at the door.
 
-use super::super::VlmError;
+use super::super::{DeviceChoice, Dtype, VlmError};
 
 /// One reason why a model folder cannot be used; the text is meant for the person who chose the folder.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,14 @@ pub enum LoadError {
     TensorShape { name: String, found: Vec<usize>, expected: Vec<usize> },
     #[error("tokenizer.json: {reason}")]
     Tokenizer { reason: String },
+    #[error(
+        "model.device is {device}, but this program was not built for it: build with `--features {device}`, or take cpu"
+    )]
+    NotBuiltFor { device: DeviceChoice },
+    #[error("model.device is {device}, but it cannot be used: {source}")]
+    Device { device: DeviceChoice, source: candle_core::Error },
+    #[error("model.dtype {dtype} is for the processor; with model.device {device} take f32 or auto")]
+    RoundedElsewhere { dtype: Dtype, device: DeviceChoice },
     #[error("the weights cannot be prepared: {0}")]
     Tensor(#[from] candle_core::Error),
 }

@@ -1,15 +1,22 @@
 //! The building blocks both towers share.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 use super::error::LoadError;
 use super::packed::{PackedMatrix, Product};
 use super::weights::Section;
 
 /// `y = x · Wᵀ + b`.
-pub(super) struct Linear {
-    matrix: PackedMatrix,
-    bias: Option<Vec<f32>>,
+pub(super) enum Linear {
+    Packed {
+        matrix: PackedMatrix,
+        bias: Option<Vec<f32>>,
+    },
+    /// `weights` is (out, in).
+    Plain {
+        weights: Tensor,
+        bias: Option<Tensor>,
+    },
 }
 
 impl Linear {
@@ -19,23 +26,38 @@ impl Linear {
         outputs: usize,
         bias: bool,
     ) -> std::result::Result<Self, LoadError> {
-        let bias = if bias { Some(section.get("bias", outputs)?.to_vec1()?) } else { None };
-        Ok(Self { matrix: section.matrix(&[outputs, inputs])?, bias })
+        Self::of_shape(section, &[outputs, inputs], bias)
     }
 
-    pub fn new(matrix: PackedMatrix, bias: Option<Vec<f32>>) -> Self {
-        Self { matrix, bias }
+    /// Of a weight whose first dimension are the outputs and whose others together are the inputs.
+    pub fn of_shape(section: &Section, shape: &[usize], bias: bool) -> std::result::Result<Self, LoadError> {
+        let bias = if bias { Some(section.get("bias", shape[0])?) } else { None };
+        if section.kernels().packs() {
+            let bias = bias.map(|bias| bias.to_vec1()).transpose()?;
+            return Ok(Self::Packed { matrix: section.matrix(shape)?, bias });
+        }
+        let weights = section.get("weight", shape)?.flatten_from(1)?;
+        Ok(Self::Plain { weights, bias })
     }
 
     /// (rows, in) → (rows, out).
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.apply_op1_no_bwd(&Product { matrix: &self.matrix, bias: self.bias.as_deref() })
+        match self {
+            Self::Packed { matrix, bias } => x.apply_op1_no_bwd(&Product { matrix, bias: bias.as_deref() }),
+            Self::Plain { weights, bias: None } => x.matmul(&weights.t()?),
+            Self::Plain { weights, bias: Some(bias) } => x.matmul(&weights.t()?)?.broadcast_add(bias),
+        }
     }
 
     /// Rows of the weights themselves, (ids, in): the embeddings where they are the head's.
     pub fn rows(&self, ids: &[u32]) -> Result<Tensor> {
-        let (values, width) = self.matrix.rows(ids)?;
-        Tensor::from_vec(values, (ids.len(), width), &candle_core::Device::Cpu)
+        match self {
+            Self::Packed { matrix, .. } => {
+                let (values, width) = matrix.rows(ids)?;
+                Tensor::from_vec(values, (ids.len(), width), &Device::Cpu)
+            }
+            Self::Plain { weights, .. } => weights.index_select(&Tensor::new(ids, weights.device())?, 0),
+        }
     }
 }
 
@@ -82,14 +104,10 @@ pub(super) struct RotaryTable {
 
 impl RotaryTable {
     /// From the angles in radians, row by row.
-    pub fn from_angles(angles: &[f32], tokens: usize) -> Result<Self> {
+    pub fn from_angles(angles: &[f32], tokens: usize, device: &Device) -> Result<Self> {
         let shape = (tokens, angles.len() / tokens.max(1));
         let table = |function: fn(f32) -> f32| {
-            Tensor::from_vec(
-                angles.iter().map(|&a| function(a)).collect::<Vec<_>>(),
-                shape,
-                &candle_core::Device::Cpu,
-            )
+            Tensor::from_vec(angles.iter().map(|&a| function(a)).collect::<Vec<_>>(), shape, device)
         };
         Ok(Self { cos: table(f32::cos)?, sin: table(f32::sin)? })
     }

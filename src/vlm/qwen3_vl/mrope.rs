@@ -3,7 +3,7 @@
 //! Source: transformers 4.57, `models/qwen3_vl/modeling_qwen3_vl.py`, `get_rope_index` and
 //! `Qwen3VLTextRotaryEmbedding.apply_interleaved_mrope`.
 
-use candle_core::Result;
+use candle_core::{Device, Result};
 
 use super::layers::{RotaryTable, inverse_frequencies};
 use super::vision::{PatchGrid, VisionFeatures};
@@ -93,17 +93,17 @@ impl MultimodalRope {
         Self { inverse_frequencies: inverse_frequencies(theta, head_dim), axes: interleaved_axes(section) }
     }
 
-    /// Cosines and sines of these positions.
+    /// Cosines and sines of these positions, on this device.
     ///
     /// # Errors
     /// Only when memory cannot be had.
-    pub(super) fn table(&self, positions: &[[u32; 3]]) -> Result<RotaryTable> {
+    pub(super) fn table(&self, positions: &[[u32; 3]], device: &Device) -> Result<RotaryTable> {
         let mut angles = Vec::with_capacity(positions.len() * self.axes.len());
         for position in positions {
             let of_axis = self.axes.iter().zip(&self.inverse_frequencies);
             angles.extend(of_axis.map(|(&axis, frequency)| position[axis] as f32 * frequency));
         }
-        RotaryTable::from_angles(&angles, positions.len())
+        RotaryTable::from_angles(&angles, positions.len(), device)
     }
 }
 
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn angles_take_each_axis_own_position() {
         let rope = MultimodalRope::new(10_000.0, 16, [4, 2, 2]);
-        let table = rope.table(&[[3, 5, 7]]).unwrap();
+        let table = rope.table(&[[3, 5, 7]], &Device::Cpu).unwrap();
         let cos: Vec<f32> = table.cos.flatten_all().unwrap().to_vec1().unwrap();
         let expected: Vec<f64> = [3.0, 5.0, 7.0, 3.0, 5.0, 7.0, 3.0, 3.0f64]
             .iter()

@@ -2,16 +2,15 @@
 //!
 //! Source: transformers 4.57, `models/qwen3_vl/modeling_qwen3_vl.py`, `Qwen3VLTextModel`.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use super::super::Dtype;
-use super::attention::attention;
 use super::cache::KvCache;
 use super::config::TextConfig;
 use super::error::LoadError;
+use super::kernels::Kernels;
 use super::layers::{Linear, RmsNorm, RotaryTable};
 use super::mrope::{MultimodalRope, TokenChunk};
-use super::ops;
 use super::weights::{Section, Weights};
 
 pub struct LanguageModel {
@@ -24,6 +23,7 @@ pub struct LanguageModel {
     config: TextConfig,
     /// What keys and values are kept as.
     kept_as: DType,
+    kernels: Kernels,
 }
 
 /// What is wanted of a chunk besides its keys and values.
@@ -57,11 +57,13 @@ impl LanguageModel {
             config: config.clone(),
             // Where weights are rounded already, the cache takes half the memory.
             kept_as: if weights.dtype() == Dtype::F32 { DType::F32 } else { DType::F16 },
+            kernels: weights.kernels().clone(),
         })
     }
 
     pub fn new_cache(&self) -> KvCache {
-        KvCache::new(self.layers.len(), self.config.key_value_heads, self.config.head_dim, self.kept_as)
+        let (heads, head_dim) = (self.config.key_value_heads, self.config.head_dim);
+        KvCache::new(self.layers.len(), heads, head_dim, self.kept_as, self.kernels.device())
     }
 
     /// Adds a chunk to the cache. On an error the cache is as it was.
@@ -83,7 +85,7 @@ impl LanguageModel {
 
     fn forward(&self, chunk: &TokenChunk, cache: &mut KvCache, output: Output) -> Result<Tensor> {
         let mut hidden = self.embed(chunk)?;
-        let mut rotary = self.rope.table(chunk.positions())?;
+        let mut rotary = self.rope.table(chunk.positions(), self.kernels.device())?;
         for (index, layer) in self.layers.iter().enumerate() {
             let mut normed = layer.attention_norm.forward(&hidden)?;
             let (key, value) = layer.key_value(&normed, &rotary)?;
@@ -97,11 +99,12 @@ impl LanguageModel {
                 (hidden, normed, rotary) = (last_row(&hidden)?, last_row(&normed)?, rotary.last()?);
             }
             let query = layer.query(&normed, &rotary)?;
-            let attended = attention(&query, &keys, &values, true)?;
-            ops::add_in_place(&hidden, &layer.output.forward(&attended)?)?;
-            ops::add_in_place(&hidden, &layer.mlp(&layer.mlp_norm.forward(&hidden)?)?)?;
+            let attended = self.kernels.attention(&query, &keys, &values, true)?;
+            hidden = self.kernels.add(hidden, &layer.output.forward(&attended)?)?;
+            let mixed = layer.mlp(&layer.mlp_norm.forward(&hidden)?, &self.kernels)?;
+            hidden = self.kernels.add(hidden, &mixed)?;
             if !is_last {
-                add_deepstack(&hidden, chunk, index)?;
+                self.add_deepstack(&hidden, chunk, index)?;
             }
         }
         cache.advance(chunk.len(), chunk.next_position());
@@ -111,7 +114,9 @@ impl LanguageModel {
     /// (tokens, hidden), the visual rows taken from the vision tower.
     fn embed(&self, chunk: &TokenChunk) -> Result<Tensor> {
         let hidden = match &self.embeddings {
-            Some(embeddings) => embeddings.index_select(&Tensor::new(chunk.tokens(), &Device::Cpu)?, 0)?,
+            Some(embeddings) => {
+                embeddings.index_select(&Tensor::new(chunk.tokens(), self.kernels.device())?, 0)?
+            }
             None => self.head.rows(chunk.tokens())?,
         };
         for span in chunk.visual() {
@@ -119,16 +124,16 @@ impl LanguageModel {
         }
         Ok(hidden)
     }
-}
 
-/// Adds the features of the vision block that belongs to this text layer, at the visual rows.
-fn add_deepstack(hidden: &Tensor, chunk: &TokenChunk, layer: usize) -> Result<()> {
-    for span in chunk.visual() {
-        if let Some(features) = span.features.deepstack.get(layer) {
-            ops::add_in_place(&hidden.narrow(0, span.start, features.dim(0)?)?, features)?;
+    /// Adds the features of the vision block that belongs to this text layer, at the visual rows.
+    fn add_deepstack(&self, hidden: &Tensor, chunk: &TokenChunk, layer: usize) -> Result<()> {
+        for span in chunk.visual() {
+            if let Some(features) = span.features.deepstack.get(layer) {
+                self.kernels.add_to_rows(hidden, span.start, features)?;
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn last_row(x: &Tensor) -> Result<Tensor> {
@@ -189,9 +194,8 @@ impl DecoderLayer {
         x.reshape((tokens, width / self.head_dim, self.head_dim))?.transpose(0, 1)?.contiguous()
     }
 
-    fn mlp(&self, normed: &Tensor) -> Result<Tensor> {
-        let gate = self.gate.forward(normed)?;
-        ops::swiglu_in_place(&gate, &self.up.forward(normed)?)?;
-        self.down.forward(&gate)
+    fn mlp(&self, normed: &Tensor, kernels: &Kernels) -> Result<Tensor> {
+        let gated = kernels.swiglu(self.gate.forward(normed)?, &self.up.forward(normed)?)?;
+        self.down.forward(&gated)
     }
 }

@@ -3,13 +3,12 @@
 //! Source: transformers 4.57, `models/qwen3_vl/modeling_qwen3_vl.py`, `Qwen3VLVisionModel`. Its attention never
 //! leaves a temporal pair, so a pair is encoded once and for all when it arrives.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 
-use super::attention::attention;
 use super::config::{Activation, CHANNELS, FRAMES_PER_PAIR, VisionConfig};
 use super::error::LoadError;
+use super::kernels::Kernels;
 use super::layers::{LayerNorm, Linear, RotaryTable, inverse_frequencies};
-use super::ops;
 use super::weights::Section;
 
 /// A frame's size in patches; both sides are multiples of the merge size.
@@ -75,6 +74,7 @@ pub struct VisionTower {
     /// (block index, merger) in the order of the text layers that take the features.
     deepstack: Vec<(usize, Merger)>,
     inverse_frequencies: Vec<f32>,
+    kernels: Kernels,
 }
 
 impl VisionTower {
@@ -91,9 +91,8 @@ impl VisionTower {
         let side = config.patch_size;
         let projection = weights.at("patch_embed.proj");
         // A convolution whose stride is its kernel is a product with the flattened patch.
-        let kernel = projection.matrix(&[hidden, CHANNELS, FRAMES_PER_PAIR, side, side])?;
-        let bias = projection.get("bias", hidden)?.to_vec1()?;
-        let patch_embedding = Linear::new(kernel, Some(bias));
+        let kernel = [hidden, CHANNELS, FRAMES_PER_PAIR, side, side];
+        let patch_embedding = Linear::of_shape(&projection, &kernel, true)?;
         let table_side = config.position_table_side;
         let mut deepstack = Vec::new();
         for (index, &block) in config.deepstack_layers.iter().enumerate() {
@@ -110,6 +109,7 @@ impl VisionTower {
             merger: Merger::load(&weights.at("merger"), config, text_hidden, NormOrder::BeforeMerge)?,
             deepstack,
             inverse_frequencies: inverse_frequencies(config.rope_theta, hidden / config.heads / 2),
+            kernels: weights.kernels().clone(),
         })
     }
 
@@ -126,7 +126,7 @@ impl VisionTower {
         }
         Ok(GridTables {
             positions: self.interpolate_positions(grid)?,
-            rotary: RotaryTable::from_angles(&angles, grid.patches())?,
+            rotary: RotaryTable::from_angles(&angles, grid.patches(), self.kernels.device())?,
         })
     }
 
@@ -149,15 +149,11 @@ impl VisionTower {
             }
         }
         let [first, others @ ..] = corners.map(|(indices, weights)| -> Result<Tensor> {
-            let rows =
-                self.position_table.index_select(&Tensor::from_vec(indices, count, &Device::Cpu)?, 0)?;
-            rows.broadcast_mul(&Tensor::from_vec(weights, (count, 1), &Device::Cpu)?)
+            let device = self.kernels.device();
+            let rows = self.position_table.index_select(&Tensor::from_vec(indices, count, device)?, 0)?;
+            rows.broadcast_mul(&Tensor::from_vec(weights, (count, 1), device)?)
         });
-        let sum = first?;
-        for other in others {
-            ops::add_in_place(&sum, &other?)?;
-        }
-        Ok(sum)
+        others.into_iter().try_fold(first?, |sum, other| self.kernels.add(sum, &other?))
     }
 
     /// Encodes one pair: `patches` is (patches, channels · 2 · patch²) in merge-block order, normalised.
@@ -165,19 +161,20 @@ impl VisionTower {
     /// # Errors
     /// Only when `patches` or `tables` are of another grid, or memory cannot be had.
     pub fn encode(&self, patches: &Tensor, tables: &GridTables) -> Result<VisionFeatures> {
-        let hidden = self.patch_embedding.forward(patches)?;
-        ops::add_in_place(&hidden, &tables.positions)?;
+        let kernels = &self.kernels;
+        let embedded = self.patch_embedding.forward(&patches.to_device(kernels.device())?)?;
+        let mut hidden = kernels.add(embedded, &tables.positions)?;
         let mut deepstack: Vec<Option<Tensor>> = vec![None; self.deepstack.len()];
         for (index, block) in self.blocks.iter().enumerate() {
-            block.forward_in_place(&hidden, &tables.rotary)?;
+            hidden = block.forward(hidden, &tables.rotary, kernels)?;
             for (slot, (tapped, merger)) in deepstack.iter_mut().zip(&self.deepstack) {
                 if *tapped == index {
-                    *slot = Some(merger.forward(&hidden)?);
+                    *slot = Some(merger.forward(&hidden, kernels)?);
                 }
             }
         }
         Ok(VisionFeatures {
-            embeddings: self.merger.forward(&hidden)?,
+            embeddings: self.merger.forward(&hidden, kernels)?,
             deepstack: deepstack.into_iter().flatten().collect(),
         })
     }
@@ -231,23 +228,20 @@ impl Block {
         })
     }
 
-    fn forward_in_place(&self, hidden: &Tensor, rotary: &RotaryTable) -> Result<()> {
-        let attended = self.attend(&self.attention_norm.forward(hidden)?, rotary)?;
-        ops::add_in_place(hidden, &self.projection.forward(&attended)?)?;
-        let wide = self.up.forward(&self.mlp_norm.forward(hidden)?)?;
-        match self.activation {
-            Activation::GeluTanh => ops::gelu_tanh_in_place(&wide)?,
-            Activation::GeluErf => ops::gelu_erf_in_place(&wide)?,
-        }
-        ops::add_in_place(hidden, &self.down.forward(&wide)?)
+    fn forward(&self, hidden: Tensor, rotary: &RotaryTable, kernels: &Kernels) -> Result<Tensor> {
+        let attended = self.attend(&self.attention_norm.forward(&hidden)?, rotary, kernels)?;
+        let hidden = kernels.add(hidden, &self.projection.forward(&attended)?)?;
+        let wide = self.up.forward(&self.mlp_norm.forward(&hidden)?)?;
+        let wide = kernels.activate(self.activation, wide)?;
+        kernels.add(hidden, &self.down.forward(&wide)?)
     }
 
-    fn attend(&self, x: &Tensor, rotary: &RotaryTable) -> Result<Tensor> {
+    fn attend(&self, x: &Tensor, rotary: &RotaryTable, kernels: &Kernels) -> Result<Tensor> {
         let (patches, hidden) = x.dims2()?;
         let all = self.query_key_value.forward(x)?.reshape((patches, 3, self.heads, hidden / self.heads))?;
         let part = |index: usize| all.narrow(1, index, 1)?.squeeze(1)?.transpose(0, 1)?.contiguous();
         let (query, key) = (rotary.rotate(&part(0)?)?, rotary.rotate(&part(1)?)?);
-        attention(&query, &key, &part(2)?, false)
+        kernels.attention(&query, &key, &part(2)?, false)
     }
 }
 
@@ -285,15 +279,14 @@ impl Merger {
         })
     }
 
-    fn forward(&self, hidden: &Tensor) -> Result<Tensor> {
+    fn forward(&self, hidden: &Tensor, kernels: &Kernels) -> Result<Tensor> {
         let (patches, width) = hidden.dims2()?;
         let merged = (patches * width / self.merged_width, self.merged_width);
         let normed = match self.order {
             NormOrder::BeforeMerge => self.norm.forward(hidden)?.reshape(merged)?,
             NormOrder::AfterMerge => self.norm.forward(&hidden.reshape(merged)?)?,
         };
-        let wide = self.up.forward(&normed)?;
-        ops::gelu_erf_in_place(&wide)?;
+        let wide = kernels.activate(Activation::GeluErf, self.up.forward(&normed)?)?;
         self.down.forward(&wide)
     }
 }

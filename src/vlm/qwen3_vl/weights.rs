@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Shape, Tensor};
+use candle_core::{DType, Shape, Tensor};
 use half::{bf16, f16};
 use rayon::prelude::*;
 use safetensors::tensor::TensorInfo;
@@ -13,6 +13,7 @@ use safetensors::tensor::TensorInfo;
 use super::super::Dtype;
 use super::error::LoadError;
 use super::folder::ModelFolder;
+use super::kernels::Kernels;
 use super::ops::vectorised;
 use super::packed::{PackedMatrix, Panels};
 use super::rounded::{RoundedFile, RoundedWeights};
@@ -37,6 +38,7 @@ pub struct Weights<'a> {
     stored: u64,
     parameters: Cell<usize>,
     dtype: Dtype,
+    kernels: Kernels,
     rounded: Rounded,
     progress: LoadProgress<'a>,
 }
@@ -51,13 +53,14 @@ enum Rounded {
 
 impl<'a> Weights<'a> {
     /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` names. `dtype` tells, from the
-    /// number of parameters, what matrices are packed as.
+    /// number of parameters, what matrices are packed as where `kernels` pack any.
     ///
     /// # Errors
     /// A file that is missing or cut short, or an index that names no file.
-    pub fn open(
+    pub(super) fn open(
         folder: &ModelFolder,
-        dtype: impl FnOnce(u64) -> Dtype,
+        dtype: impl FnOnce(u64) -> Result<Dtype, LoadError>,
+        kernels: Kernels,
         progress: LoadProgress<'a>,
     ) -> Result<Self, LoadError> {
         let shards = Shard::all(folder)?;
@@ -73,7 +76,8 @@ impl<'a> Weights<'a> {
             places,
             stored,
             parameters: Cell::new(0),
-            dtype: dtype(stored),
+            dtype: dtype(stored)?,
+            kernels,
             rounded: Rounded::No,
             progress,
         })
@@ -105,6 +109,11 @@ impl<'a> Weights<'a> {
     /// What matrices are packed as.
     pub fn dtype(&self) -> Dtype {
         self.dtype
+    }
+
+    /// What computes with them, and where.
+    pub(super) fn kernels(&self) -> &Kernels {
+        &self.kernels
     }
 
     pub fn text(&self) -> Section<'_> {
@@ -200,11 +209,16 @@ impl Section<'_> {
         Section { weights: self.weights, prefix: format!("{}.{name}", self.prefix) }
     }
 
+    /// What computes with the tensors, and where.
+    pub(super) fn kernels(&self) -> &Kernels {
+        self.weights.kernels()
+    }
+
     /// One tensor in f32, which must have this shape.
     pub fn get(&self, name: &str, shape: impl Into<Shape>) -> Result<Tensor, LoadError> {
         let shape = shape.into();
         let stored = self.weights.find(&format!("{}.{name}", self.prefix), shape.dims())?;
-        Ok(Tensor::from_vec(stored.numbers(0, shape.elem_count())?, shape, &Device::Cpu)?)
+        Ok(Tensor::from_vec(stored.numbers(0, shape.elem_count())?, shape, self.kernels().device())?)
     }
 
     /// The tensor `weight` packed for products. It must have this shape, the outputs first; all other dimensions
