@@ -6,6 +6,7 @@ memory is left out, and the page says so.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -18,6 +19,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 SIZES = (224, 448)
 DTYPES = ("f32", "q8", "q4")
+LLAMA_TYPES = {"q8": "Q8_0", "q4": "Q4_K_S"}
 BYTES = {"f32": 4.6, "q8": 1.25, "q4": 0.85}  # of memory for each parameter while loading, rounded up
 PARAMETERS = {"2b": 2.13e9, "4b": 4.44e9}
 
@@ -69,6 +71,22 @@ class Bench:
         command += ["--pair", ours["pair_tokens"], "--question", ours["question_tokens"]]
         return self.report(what, list(map(str, command)))
 
+    def llama(self, model, folder, kind, ours):
+        what = f"llama.cpp {kind}, {model}"
+        if importlib.util.find_spec("llama_cpp") is None:
+            self.left_out.append(f"{what}: its Python package is not installed (build/bench/llama.log)")
+            return None
+        if not self.fits(what, 2.5 * PARAMETERS[model] / 1e9):
+            return None
+        command = [sys.executable, HERE / "llama.py", folder, folder, "--type", kind, "--threads", ours["threads"]]
+        command += ["--pair", ours["pair_tokens"], "--question", ours["question_tokens"]]
+        return self.report(what, list(map(str, command)))
+
+    def long(self, dtype):
+        """Long episodes, at the 2B's widths with two layers."""
+        command = ["cargo", "bench", "--quiet", "--bench", "long", "--", self.checkpoint("2b-thin"), "--dtype", dtype]
+        return self.report(f"long episodes, {dtype}", list(map(str, command)))
+
     def model(self, model):
         """(pixels, rows) of the tables, a row being (engine, report)."""
         folder = self.checkpoint(model)
@@ -77,7 +95,15 @@ class Bench:
             first = next((report for _, report in rows if report), None)
             if first:
                 rows.append(("transformers f32", self.theirs(model, folder, pixels, first)))
+                rows += [(f"llama.cpp {kind}", self.llama(model, folder, kind, first)) for kind in LLAMA_TYPES.values()]
             yield pixels, [(name, report) for name, report in rows if report]
+
+
+def version(name):
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def cached_gigabytes():
@@ -107,25 +133,47 @@ def table(rows):
         "| engine | vision, ms a frame | append a pair, tokens/s | question, tokens/s | one step, s | × transformers | load, s | peak memory, GB |",
         "|---|---|---|---|---|---|---|---|",
     ]
+    # Ours tells how many tokens all of them are given.
     pair = next(report["pair_tokens"] for _, report in rows if "pair_tokens" in report)
     question = next(report["question_tokens"] for _, report in rows if "question_tokens" in report)
     for name, report in rows:
-        step = report["vision_s_per_pair"] + report["append_s"] + report["question_s"]
-        ratios = ""
-        if yardstick:
-            keys = ("vision_s_per_pair", "append_s", "question_s")
-            ratios = ", ".join(f"{yardstick[key] / report[key]:.2f}" for key in keys)
+        parts = [report.get(key) for key in ("vision_s_per_pair", "append_s", "question_s")]
+        of = [yardstick[key] for key in ("vision_s_per_pair", "append_s", "question_s")] if yardstick else [None] * 3
+        ratios = ", ".join("–" if theirs is None or ours is None else f"{theirs / ours:.2f}" for theirs, ours in zip(of, parts, strict=True))
+        vision, step = ("–", "–") if parts[0] is None else (f"{500 * parts[0]:.0f}", f"{sum(parts):.2f}")
         lines.append(
-            f"| {name} | {500 * report['vision_s_per_pair']:.0f} | {pair / report['append_s']:.1f} | {question / report['question_s']:.1f} "
-            f"| {step:.2f} | {ratios} | {report['load_s']:.1f} | {report['peak_gb']:.1f} |"
+            f"| {name} | {vision} | {pair / parts[1]:.1f} | {question / parts[2]:.1f} "
+            f"| {step} | {ratios} | {report['load_s']:.1f} | {report['peak_gb']:.1f} |"
         )
     if yardstick and "recompute_s" in yardstick:
         lines.append(f"\nWithout its cache, transformers takes {yardstick['recompute_s']:.1f} s for the fourth pair's step.")
     return "\n".join(lines)
 
 
+def long_page(reports):
+    yield "## Long episodes\n"
+    yield "The 2B's widths with two layers (what grows with the episode's length grows as in the whole), frames of "
+    yield f"{reports[0]['size']}×{reports[0]['size']}. *Counted*: the ratio of the multiplications, those of attention among them; a large model's counts the same.\n"
+    yield "| | f32 | q8 |\n|---|---|---|"
+
+    def row(name, cell):
+        return f"| {name} | " + " | ".join(cell(report) for report in reports) + " |"
+
+    first = reports[0]
+    yield row("memory of a sample in the cache, KiB", lambda r: f"{r['bytes_per_sample'] / 1024:.0f}")
+    yield row(f"a pair and a question at sample {first['late_samples']} over sample {first['early_samples']}", lambda r: f"{r['late_s'] / r['early_s']:.2f}")
+    yield row("counted", lambda r: f"{r['late_arithmetic']:.2f}")
+    for kind, title in (("", f"{first['frames']} frames, {first['prefixes']} prefixes"), ("dense_", f"{first['frames']} frames, every prefix")):
+        cached, recomputed = f"{kind}s" if kind else "cached_s", f"{kind}recomputed_s"
+        yield row(f"{title}: cached, s", lambda r, key=cached: f"{r[key]:.1f}")
+        yield row("recomputed, s" + (" (from 15 lengths, straight lines between)" if kind else ""), lambda r, key=recomputed: f"{r[key]:.0f}")
+        yield row("recomputed over cached", lambda r, kind=kind: f"{r[f'{kind}ratio']:.1f}")
+        yield row("counted", lambda r, kind=kind: f"{r[f'{kind}arithmetic']:.1f}")
+    yield ""
+
+
 def page(bench, limits):
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "transformers"))
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "llama-cpp-python"))
     rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
     yield "# Benchmarks\n"
     yield "Written by `./dev bench` (tools/bench/): random weights in the shapes of the models, the same frames and numbers of tokens for"
@@ -140,6 +188,9 @@ def page(bench, limits):
             if rows:
                 yield f"## Qwen3-VL-{model.upper()}, frames of {pixels}×{pixels}\n"
                 yield table(rows) + "\n"
+    reports = [report for report in (bench.long(dtype) for dtype in ("f32", "q8")) if report]
+    if len(reports) == 2:
+        yield from long_page(reports)
     if bench.left_out:
         yield "## Left out\n"
         yield from (f"- {reason}" for reason in bench.left_out)
