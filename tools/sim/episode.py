@@ -49,6 +49,10 @@ BORDER = Mix(
 )  # fmt: skip
 # For training alone: what others learn a threshold from, or are judged on, stays what it was.
 TRAINING_BORDER = replace(BORDER, beside=0.5)
+# Blocks that lie on the ring's edge or just beside it, for training alone.
+TRAINING_EDGE = replace(
+    BORDER, kinds={"success": 0.15, "halfway": 0.15, "drop": 0.2, "offgoal": 0.5}, drop_at=(0.75, 0.95), off=(0.031, 0.042), beside=0.5
+)
 EMPTY_HANDED = (Phase.LIFT, Phase.TRAVERSE, Phase.LOWER, Phase.OPEN, Phase.RETREAT)
 
 

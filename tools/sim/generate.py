@@ -1,8 +1,8 @@
 """Render a split of episodes: `python tools/sim/generate.py train OUT --episodes 2600 --seconds 2100`.
 
-train, train-border: 5 Hz, pictures as the engine's processor resizes them (128 high, 160 wide), one .npy each.
+train, train-border, train-edge: 5 Hz, pictures as the engine's processor resizes them (128 high, 160 wide), one .npy each.
 held-out, held-out-border, calibration, calibration-border: 5 Hz and every half second besides, 320x240 JPEG, one third with
-distractors, from seeds of their own. "border": stops, drops and misplaced blocks close to success.
+distractors, from seeds of their own. "border": stops, drops and misplaced blocks close to success; "edge": mostly blocks on the ring's edge.
 Every episode NAME.npz holds state, labels and setup. Two workers share the seeds by parity; a rerun goes on where it stopped.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 FIRST_SEED = {
-    "train": 100_000, "train-border": 300_000, "calibration": 500_000, "calibration-border": 600_000, "held-out": 900_000,
+    "train": 100_000, "train-border": 300_000, "train-edge": 400_000, "calibration": 500_000, "calibration-border": 600_000, "held-out": 900_000,
     "held-out-border": 970_000,
 }  # fmt: skip
 TRAIN_SIZE = (160, 128)
@@ -63,10 +63,11 @@ def held_out_episode(simulator, seed, index):
 
 
 def work(worker, split, out, episodes, deadline):
-    from episode import BORDER, ORDINARY, TRAINING_BORDER, Simulator
+    from episode import BORDER, ORDINARY, TRAINING_BORDER, TRAINING_EDGE, Simulator
     from scene import Camera
 
-    mix = TRAINING_BORDER if split == "train-border" else BORDER if split.endswith("-border") else ORDINARY
+    training = {"train-border": TRAINING_BORDER, "train-edge": TRAINING_EDGE}
+    mix = training.get(split) or (BORDER if split.endswith("-border") else ORDINARY)
     simulator = Simulator(Camera(), mix)
     started = time.time()
     for count, index in enumerate(range(worker, episodes, WORKERS)):

@@ -27,7 +27,7 @@ MAIN_SIZE = (128, 160)
 OTHER_SIZES = [(96, 128), (128, 128)]
 VISION_BATCH = 48
 PAIRS_PER_BATCH = 36
-MAX_PAIRS = 18
+MAX_PAIRS, LONGEST_PAIRS = 18, 31  # of most clips; of a quarter of them: what was never as long in training goes astray there
 FIRST_LESSONS = (1, 3)  # most pairs of a clip, before all lengths come
 LEARNED = 0.9  # agreement of the answers' log-odds that ends a lesson
 SHARP = 0.2  # errors of places are linear above 14 mm: grasping is a matter of single centimetres
@@ -218,12 +218,14 @@ class Trainer:
         block that they name; then all lengths."""
         if self.lesson < len(FIRST_LESSONS):
             return int(self.rng.integers(1, FIRST_LESSONS[self.lesson] + 1)), MAIN_SIZE
+        if self.rng.random() < 0.25:
+            return int(self.rng.integers(MAX_PAIRS + 1, LONGEST_PAIRS + 1)), MAIN_SIZE
         pairs = int(self.rng.integers(2, 9 if self.rng.random() < 0.5 else MAX_PAIRS + 1))
         return pairs, OTHER_SIZES[self.rng.integers(2)] if self.rng.random() < 0.06 else MAIN_SIZE
 
     def joint_batch(self):
         pairs, size = self.shape()
-        count = max(3, min(16, round(PAIRS_PER_BATCH / (pairs + 1))))
+        count = max(3 if pairs <= MAX_PAIRS else 2, min(16, round(PAIRS_PER_BATCH / (pairs + 1))))
         prefixes = 1 + (pairs // 2 if pairs <= 8 else pairs // 3)
         batch = [clips.sample(self.rng, episode, pairs, size, prefixes) for episode in self.pick(count)]
         grid = size[0] // PATCH, size[1] // PATCH
@@ -305,6 +307,7 @@ def main():
     parser.add_argument("out", type=Path, help="checkpoints; the finished model goes to OUT/model")
     parser.add_argument("--vision-seconds", type=float, default=600)
     parser.add_argument("--seconds", type=float, default=3600, help="of the joint phase")
+    parser.add_argument("--rate", type=float, default=8e-4, help="learning rate of the joint phase")
     parser.add_argument("--short", type=float, default=0.2, help="longest share of the joint phase for clips of 1 to 3 pairs")
     parser.add_argument("--init", type=Path, help="start from a Hugging Face folder of the same shape instead of random weights")
     parser.add_argument("--heads-seconds", type=float, default=0, help="with --init: first the read-outs alone, which such a folder lacks")
@@ -326,7 +329,7 @@ def main():
     if options.heads_seconds:
         trainer.lesson = len(FIRST_LESSONS)
         trainer.learn_heads(options.heads_seconds)
-    trainer.learn_jointly(options.seconds, options.out)
+    trainer.learn_jointly(options.seconds, options.out, options.rate)
     torch.save(trainer.state_dict(), options.out / "joint.pt")
     export(trainer.model, trainer.tokenizer, options.out / "model")
 
