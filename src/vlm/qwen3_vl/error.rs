@@ -17,7 +17,7 @@ pub enum LoadError {
     Architecture { found: String },
     #[error("{file}: {field} is {found}, but {expected}")]
     Field { file: String, field: String, found: String, expected: String },
-    #[error("the weights are quantised ({found}); only f32, bf16 and f16 are supported")]
+    #[error("the weights are quantised ({found}): take f32, bf16 or f16, or the GGUF files of llama.cpp")]
     Quantised { found: String },
     #[error("{file} is damaged or was cut short: {reason}")]
     Weights { file: String, reason: String },
