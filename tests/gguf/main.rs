@@ -147,16 +147,17 @@ fn off(original: &Path, choice: writer::Choice<'_>, dtype: DtypeChoice) -> f64 {
     (a.log_prob_true - b.log_prob_true).abs().max((a.log_prob_false - b.log_prob_false).abs())
 }
 
+/// Measured, in the order below: 0.0007, 0.07, 0.03, 0.011, 0.009, 0.02 of a log-probability.
 #[test]
 fn rounded_numbers_score_nearly_the_same() {
     let trained = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/so101-sim");
     let cases: [(&str, PathBuf, writer::Choice<'_>, DtypeChoice, f64); 6] = [
-        ("tied F16", golden("tied"), &f16, DtypeChoice::F32, 0.5),
-        ("tied Q8_0", golden("tied"), &q8_0, DtypeChoice::F32, 0.5),
-        ("untied Q8_0", golden("untied"), &q8_0, DtypeChoice::F32, 0.5),
-        ("so101-sim Q8_0", trained.clone(), &q8_0, DtypeChoice::F32, 0.5),
-        ("so101-sim Q8_0, then q8", trained.clone(), &q8_0, DtypeChoice::Q8, 0.5),
-        ("so101-sim Q4_K, Q5_0, Q6_K", trained, &mixed, DtypeChoice::F32, 2.0),
+        ("tied F16", golden("tied"), &f16, DtypeChoice::F32, 0.01),
+        ("tied Q8_0", golden("tied"), &q8_0, DtypeChoice::F32, 0.2),
+        ("untied Q8_0", golden("untied"), &q8_0, DtypeChoice::F32, 0.1),
+        ("so101-sim Q8_0", trained.clone(), &q8_0, DtypeChoice::F32, 0.05),
+        ("so101-sim Q8_0, then q8", trained.clone(), &q8_0, DtypeChoice::Q8, 0.05),
+        ("so101-sim Q4_K, Q5_0, Q6_K", trained, &mixed, DtypeChoice::F32, 0.1),
     ];
     for (name, original, choice, dtype, most) in cases {
         let off = off(&original, choice, dtype);
