@@ -26,6 +26,7 @@ mod error;
 mod fingerprint;
 mod folder;
 mod generate;
+mod gguf;
 mod growing;
 mod kernels;
 mod layers;
@@ -64,7 +65,7 @@ use weights::Weights;
 /// How a model folder is to be used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadOptions {
-    /// A Hugging Face folder: config.json, tokenizer.json, weights, and preprocessor settings if there are any.
+    /// A Hugging Face folder: config.json, tokenizer.json, weights (safetensors or GGUF), and preprocessor settings if there are any.
     pub path: PathBuf,
     /// What the weights are rounded to.
     pub dtype: DtypeChoice,

@@ -17,10 +17,26 @@ pub enum LoadError {
     Architecture { found: String },
     #[error("{file}: {field} is {found}, but {expected}")]
     Field { file: String, field: String, found: String, expected: String },
-    #[error("the weights are quantised ({found}); only f32, bf16 and f16 are supported")]
+    #[error("the weights are quantised ({found}): take f32, bf16 or f16, or the GGUF files of llama.cpp")]
     Quantised { found: String },
     #[error("{file} is damaged or was cut short: {reason}")]
     Weights { file: String, reason: String },
+    #[error(
+        "{found} is there, but no GGUF file of the {missing}: put that one too into the folder (its name is like {example})"
+    )]
+    GgufIncomplete { found: String, missing: &'static str, example: &'static str },
+    #[error(
+        "{first} and {second} are both GGUF files of the architecture \"{architecture}\": leave one of them in the folder"
+    )]
+    GgufTwice { first: String, second: String, architecture: String },
+    #[error(
+        "{file} is of the architecture \"{found}\": take the GGUF files of a dense Qwen3-VL, \"qwen3vl\" and \"clip\""
+    )]
+    GgufArchitecture { file: String, found: String },
+    #[error(
+        "{file}: tensor {tensor} is stored as {found}: take a file with F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q5_0, Q4_K or Q4_0 alone"
+    )]
+    GgufType { file: String, tensor: String, found: String },
     #[error("tensor {name} is missing from the weights")]
     MissingTensor { name: String },
     #[error("tensor {name} has the shape {found:?}, but config.json asks for {expected:?}")]

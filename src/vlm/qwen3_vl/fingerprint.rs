@@ -22,17 +22,16 @@ const BLOCKS: usize = 5;
 /// count as another model.
 ///
 /// # Errors
-/// A file that is missing, cannot be read, or is no safetensors file.
+/// A file that is missing, cannot be read, or holds no weights.
 pub fn fingerprint(folder: &ModelFolder) -> Result<String, LoadError> {
     let mut hash = Context::new(&SHA256);
     update(&mut hash, folder.read("config.json")?.as_bytes());
     for shard in Shard::all(folder)? {
         update(&mut hash, shard.name().as_bytes());
         update(&mut hash, shard.header());
-        for info in shard.tensors().values() {
-            let (begin, end) = info.data_offsets;
-            for block in blocks(end - begin) {
-                update(&mut hash, &shard.read(info, block)?);
+        for part in shard.tensors().values().flat_map(|tensor| &tensor.parts) {
+            for block in blocks(part.size()) {
+                update(&mut hash, &shard.read(part, block)?);
             }
         }
     }

@@ -31,6 +31,18 @@ impl ModelFolder {
         self.file(name).is_file()
     }
 
+    /// The names of its files that end so, in order.
+    pub fn ending_in(&self, end: &str) -> Result<Vec<String>, LoadError> {
+        let unreadable = |source| LoadError::Read { file: "the folder".to_owned(), source };
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path).map_err(unreadable)? {
+            let name = entry.map_err(unreadable)?.file_name();
+            names.extend(name.into_string().ok().filter(|name| name.ends_with(end) && self.has(name)));
+        }
+        names.sort();
+        Ok(names)
+    }
+
     /// The text of a file that must be there.
     pub fn read(&self, name: &str) -> Result<String, LoadError> {
         std::fs::read_to_string(self.file(name)).map_err(|source| match source.kind() {

@@ -1,4 +1,4 @@
-//! The weight files of a model folder: their headers, and their tensors piece by piece.
+//! The weight files of a model folder: what they hold, and their tensors piece by piece. `gguf.rs` opens those of its kind.
 //!
 //! Files are read, not mapped: mapped pages would count as this program's memory beside the converted weights.
 
@@ -7,31 +7,93 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
+use candle_core::quantized::GgmlDType;
+use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserialize;
 
 use super::error::LoadError;
 use super::folder::ModelFolder;
+use super::gguf;
 
 const SINGLE_FILE: &str = "model.safetensors";
 const INDEX_FILE: &str = "model.safetensors.index.json";
 /// No header of the format may be longer.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// An open safetensors file.
+/// An open weight file.
 pub(super) struct Shard {
     name: String,
     file: File,
     header: Vec<u8>,
-    metadata: Metadata,
+    /// By Hugging Face's names.
+    tensors: BTreeMap<String, StoredTensor>,
+}
+
+/// A tensor in its file.
+pub(super) struct StoredTensor {
+    /// Outputs first.
+    pub shape: Vec<usize>,
+    /// One, or several of the same size that take turns.
+    pub parts: Vec<Part>,
+    /// Numbers of one part before it is the next one's turn.
+    pub run: usize,
+}
+
+/// A stretch of a file with a tensor's numbers.
+pub(super) struct Part {
+    /// The format's name of their type: `BF16`, `Q8_0`, ….
+    pub stored_as: String,
+    /// How they are read; `None`: not at all.
+    pub numbers: Option<GgmlDType>,
+    /// Where they lie in the file.
+    pub bytes: Range<u64>,
+}
+
+impl StoredTensor {
+    /// A tensor that lies in one place.
+    pub fn of(shape: Vec<usize>, part: Part) -> Self {
+        Self { shape, parts: vec![part], run: 1 }
+    }
+
+    /// As a header of safetensors has it, whose tensors begin at `start`.
+    fn safetensor(info: &TensorInfo, start: usize) -> Self {
+        let numbers = match info.dtype {
+            Dtype::F32 => Some(GgmlDType::F32),
+            Dtype::BF16 => Some(GgmlDType::BF16),
+            Dtype::F16 => Some(GgmlDType::F16),
+            _ => None,
+        };
+        let (begin, end) = info.data_offsets;
+        let bytes = (start + begin) as u64..(start + end) as u64;
+        Self::of(info.shape.clone(), Part { stored_as: info.dtype.to_string(), numbers, bytes })
+    }
+
+    /// How many.
+    pub fn numbers(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+impl Part {
+    /// Bytes.
+    pub fn size(&self) -> usize {
+        (self.bytes.end - self.bytes.start) as usize
+    }
 }
 
 impl Shard {
-    /// All weight files of a folder.
+    /// All weight files of a folder: the safetensors files, or where there are none its GGUF files.
     ///
     /// # Errors
-    /// As [`weight_files`], and a file that is missing, no safetensors file, or cut short.
+    /// As [`weight_files`] and [`gguf::shards`], and a file that is missing, no safetensors file, or cut short.
     pub fn all(folder: &ModelFolder) -> Result<Vec<Self>, LoadError> {
+        if !folder.has(SINGLE_FILE) && !folder.has(INDEX_FILE) {
+            let files = folder.ending_in(".gguf")?;
+            if !files.is_empty() {
+                return gguf::shards(folder, files);
+            }
+        }
         weight_files(folder)?.into_iter().map(|name| Self::open(folder, name)).collect()
     }
 
@@ -60,37 +122,39 @@ impl Shard {
         if found != expected {
             return Err(damaged(&format!("{found} bytes of weights where {expected} are announced")));
         }
-        Ok(Self { name, file, header, metadata })
+        let start = 8 + header.len();
+        let tensors = metadata.tensors().into_iter();
+        let tensors = tensors.map(|(name, info)| (name, StoredTensor::safetensor(info, start))).collect();
+        Ok(Self::new(name, file, header, tensors))
+    }
+
+    /// `header` is what tells one directory of tensors from another.
+    pub fn new(name: String, file: File, header: Vec<u8>, tensors: BTreeMap<String, StoredTensor>) -> Self {
+        Self { name, file, header, tensors }
     }
 
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The header's bytes.
+    /// The header's bytes, or what they say of the tensors.
     pub fn header(&self) -> &[u8] {
         &self.header
     }
 
     /// By name.
-    pub fn tensors(&self) -> BTreeMap<String, &TensorInfo> {
-        self.metadata.tensors().into_iter().collect()
+    pub fn tensors(&self) -> &BTreeMap<String, StoredTensor> {
+        &self.tensors
     }
 
-    pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
-        self.metadata.info(name)
-    }
-
-    /// Some bytes of a tensor, counted from its first.
+    /// Some bytes of a tensor's part, counted from its first.
     ///
     /// # Errors
-    /// The file's own, or a range outside the tensor.
-    pub fn read(&self, tensor: &TensorInfo, bytes: Range<usize>) -> Result<Vec<u8>, LoadError> {
-        let (begin, end) = tensor.data_offsets;
+    /// The file's own, or a range outside the part.
+    pub fn read(&self, part: &Part, bytes: Range<usize>) -> Result<Vec<u8>, LoadError> {
         let mut read = vec![0; bytes.len()];
-        let inside = bytes.end <= end - begin;
-        let place = 8 + self.header.len() + begin + bytes.start;
-        let outcome = if inside { self.fill(place as u64, &mut read) } else { Err(outside()) };
+        let place = part.bytes.start + bytes.start as u64;
+        let outcome = if bytes.end <= part.size() { self.fill(place, &mut read) } else { Err(outside()) };
         outcome.map_err(|source| LoadError::Read { file: self.name.clone(), source })?;
         Ok(read)
     }
@@ -111,7 +175,7 @@ struct ShardIndex {
     weight_map: HashMap<String, String>,
 }
 
-/// The weight files that a folder needs: `model.safetensors`, or the shards that its index names.
+/// The safetensors files that a folder needs: `model.safetensors`, or the shards that its index names.
 ///
 /// # Errors
 /// Neither the one nor the other, or an index that names no file of the folder.

@@ -16,13 +16,15 @@ pub struct StoredWeights {
 
 impl StoredWeights {
     /// # Errors
-    /// A file that is missing, or is no safetensors file.
+    /// A file that is missing, or holds no weights.
     pub fn read(folder: &ModelFolder) -> Result<Self, LoadError> {
         let mut stored = Self::default();
         for shard in Shard::all(folder)? {
-            for info in shard.tensors().values() {
-                let numbers = info.shape.iter().product::<usize>() as u64;
-                *stored.by_type.entry(info.dtype.to_string()).or_default() += numbers;
+            for tensor in shard.tensors().values() {
+                let each = (tensor.numbers() / tensor.parts.len()) as u64;
+                for part in &tensor.parts {
+                    *stored.by_type.entry(part.stored_as.clone()).or_default() += each;
+                }
                 stored.tensors += 1;
             }
         }

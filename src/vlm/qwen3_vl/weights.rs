@@ -2,22 +2,24 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{DType, Shape, Tensor};
+use candle_core::quantized::GgmlDType;
+use candle_core::{Shape, Tensor};
 use half::{bf16, f16};
 use rayon::prelude::*;
-use safetensors::tensor::TensorInfo;
 
 use super::super::Dtype;
 use super::error::LoadError;
 use super::folder::ModelFolder;
+use super::gguf::dequantised;
 use super::kernels::Kernels;
 use super::ops::vectorised;
 use super::packed::{PackedMatrix, Panels};
 use super::rounded::{RoundedFile, RoundedWeights};
-use super::shard::Shard;
+use super::shard::{Part, Shard, StoredTensor};
 
 /// Where the language model's tensors live, newest naming first.
 const TEXT_PREFIXES: [&str; 4] = ["model.language_model", "language_model.model", "model", "language_model"];
@@ -52,11 +54,11 @@ enum Rounded {
 }
 
 impl<'a> Weights<'a> {
-    /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` names. `dtype` tells, from the
-    /// number of parameters, what matrices are packed as where `kernels` pack any.
+    /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` names, or the GGUF files. `dtype` tells,
+    /// from the number of parameters, what matrices are packed as where `kernels` pack any.
     ///
     /// # Errors
-    /// A file that is missing or cut short, or an index that names no file.
+    /// A file that is missing or cut short, an index that names no file, or GGUF files that are no whole model.
     pub(super) fn open(
         folder: &ModelFolder,
         dtype: impl FnOnce(u64) -> Result<Dtype, LoadError>,
@@ -66,9 +68,9 @@ impl<'a> Weights<'a> {
         let shards = Shard::all(folder)?;
         let (mut places, mut stored) = (HashMap::new(), 0);
         for (index, shard) in shards.iter().enumerate() {
-            for (name, info) in shard.tensors() {
-                stored += info.shape.iter().product::<usize>() as u64;
-                places.insert(name, index);
+            for (name, tensor) in shard.tensors() {
+                stored += tensor.numbers() as u64;
+                places.insert(name.clone(), index);
             }
         }
         Ok(Self {
@@ -143,21 +145,18 @@ impl<'a> Weights<'a> {
     fn find(&self, name: &str, shape: &[usize]) -> Result<Stored<'_>, LoadError> {
         let missing = || LoadError::MissingTensor { name: name.to_owned() };
         let shard = self.places.get(name).map(|&index| &self.shards[index]).ok_or_else(missing)?;
-        let info = shard.tensor(name).ok_or_else(missing)?;
-        let dtype = match info.dtype {
-            safetensors::Dtype::F32 => DType::F32,
-            safetensors::Dtype::BF16 => DType::BF16,
-            safetensors::Dtype::F16 => DType::F16,
-            other => return Err(LoadError::Quantised { found: format!("{name} is {other:?}") }),
-        };
-        if info.shape != shape {
+        let tensor = shard.tensors().get(name).ok_or_else(missing)?;
+        if let Some(part) = tensor.parts.iter().find(|part| part.numbers.is_none()) {
+            return Err(LoadError::Quantised { found: format!("{name} is {}", part.stored_as) });
+        }
+        if tensor.shape != shape {
             return Err(LoadError::TensorShape {
                 name: name.to_owned(),
-                found: info.shape.clone(),
+                found: tensor.shape.clone(),
                 expected: shape.to_vec(),
             });
         }
-        Ok(Stored { weights: self, shard, info, dtype })
+        Ok(Stored { weights: self, shard, tensor })
     }
 }
 
@@ -165,22 +164,55 @@ impl<'a> Weights<'a> {
 struct Stored<'a> {
     weights: &'a Weights<'a>,
     shard: &'a Shard,
-    info: &'a TensorInfo,
-    dtype: DType,
+    tensor: &'a StoredTensor,
 }
 
 impl Stored<'_> {
-    /// Some of the tensor's numbers.
+    /// All of the tensor's numbers, read in runs of whole rows.
+    fn all(&self, count: usize) -> Result<Vec<f32>, LoadError> {
+        let row = self.tensor.shape.iter().skip(1).product::<usize>().max(1);
+        let at_once = (PIECE / row).max(1) * row;
+        let mut numbers = Vec::with_capacity(count);
+        for first in (0..count).step_by(at_once) {
+            numbers.extend(self.numbers(first, at_once.min(count - first))?);
+        }
+        Ok(numbers)
+    }
+
+    /// Some of the tensor's numbers: whole rows, where it is made of blocks or parts.
     fn numbers(&self, first: usize, count: usize) -> Result<Vec<f32>, LoadError> {
-        let size = self.dtype.size_in_bytes();
-        let bytes = self.shard.read(self.info, first * size..(first + count) * size)?;
+        let parts = &self.tensor.parts;
+        let share = first / parts.len()..(first + count) / parts.len();
+        let read = parts.iter().map(|part| self.part(part, share.clone())).collect::<Result<Vec<_>, _>>()?;
         self.weights.count(count);
-        Ok(match self.dtype {
-            DType::BF16 => converted(&bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-            DType::F16 => converted(&bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),
-            _ => converted(&bytes, f32::from_le_bytes),
+        Ok(match <[_; 1]>::try_from(read) {
+            Ok([whole]) => whole,
+            Err(parts) => in_turn(&parts, self.tensor.run),
         })
     }
+
+    /// Some of one part's numbers: whole blocks.
+    fn part(&self, part: &Part, numbers: Range<usize>) -> Result<Vec<f32>, LoadError> {
+        let dtype = part.numbers.unwrap_or(GgmlDType::F32);
+        let (block, size) = (dtype.block_size(), dtype.type_size());
+        let bytes = self.shard.read(part, numbers.start / block * size..numbers.end / block * size)?;
+        Ok(match dtype {
+            GgmlDType::F32 => converted(&bytes, f32::from_le_bytes),
+            GgmlDType::BF16 => converted(&bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+            GgmlDType::F16 => converted(&bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),
+            blocks => dequantised(blocks, &bytes)?,
+        })
+    }
+}
+
+/// `run` numbers of each part in turn.
+fn in_turn(parts: &[Vec<f32>], run: usize) -> Vec<f32> {
+    let mut runs: Vec<_> = parts.iter().map(|part| part.chunks(run.max(1))).collect();
+    let mut numbers = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+    while let Some(round) = runs.iter_mut().map(Iterator::next).collect::<Option<Vec<_>>>() {
+        round.into_iter().for_each(|run| numbers.extend_from_slice(run));
+    }
+    numbers
 }
 
 /// Little-endian numbers of `SIZE` bytes, on all cores.
@@ -218,7 +250,8 @@ impl Section<'_> {
     pub fn get(&self, name: &str, shape: impl Into<Shape>) -> Result<Tensor, LoadError> {
         let shape = shape.into();
         let stored = self.weights.find(&format!("{}.{name}", self.prefix), shape.dims())?;
-        Ok(Tensor::from_vec(stored.numbers(0, shape.elem_count())?, shape, self.kernels().device())?)
+        let numbers = stored.all(shape.elem_count())?;
+        Ok(Tensor::from_vec(numbers, shape, self.kernels().device())?)
     }
 
     /// The tensor `weight` packed for products. It must have this shape, the outputs first; all other dimensions
