@@ -257,7 +257,7 @@ fn metadata(reader: &mut Reader, entries: u64) -> Result<(String, u64), LoadErro
 fn size(shape: &[u64], numbers: GgmlDType) -> Option<u64> {
     let block = numbers.block_size() as u64;
     let count = shape.iter().try_fold(1u64, |count, &dimension| count.checked_mul(dimension))?;
-    let whole = shape.last().unwrap_or(&1) % block == 0 && count > 0;
+    let whole = shape.last().unwrap_or(&1).is_multiple_of(block) && count > 0;
     // Places in memory are counted by it.
     usize::try_from(count).ok().filter(|_| whole)?;
     (count / block).checked_mul(numbers.type_size() as u64)
