@@ -46,7 +46,7 @@ fn frame(size: u32, step: usize) -> RgbImage {
     })
 }
 
-/// An episode whose frames have come, and what each step (a frame, or two, and a question) took at the given moments.
+/// A model, and the frames that it is shown.
 struct Run<'a> {
     model: &'a Qwen3Vl,
     video: &'a [(RgbImage, f64)],

@@ -1,9 +1,10 @@
 //! Qwen3-VL on candle: an ordinary Hugging Face folder in, log-probabilities of growing prefixes out.
 //!
-//! Everything is computed in f32, on the processor by kernels of our own, elsewhere by candle's; weights may be rounded ([`DtypeChoice`]). The prefix cache is exact, to the
-//! last bit in all that was measured: the frame size is fixed for an episode, times are absolute, only complete pairs are
-//! committed, positions go on from the M-RoPE position, and a token's row of every product depends on that row alone. An
-//! odd last frame, doubled, and the question run on a fork of the cache that is cut back afterwards.
+//! Everything is computed in f32, on the processor by kernels of our own, elsewhere by candle's operations; weights may be
+//! rounded ([`DtypeChoice`]). The prefix cache is exact, to the last bit in all that was measured on the processor: the frame
+//! size is fixed for an episode, times are absolute, only complete pairs are committed, positions go on from the M-RoPE
+//! position, and a token's row of every product depends on that row alone. An odd last frame, doubled, and the question run
+//! on a fork of the cache that is cut back afterwards.
 //!
 //! Reference: transformers 4.57, `models/qwen3_vl/`.
 
@@ -65,7 +66,8 @@ use weights::Weights;
 /// How a model folder is to be used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadOptions {
-    /// A Hugging Face folder: config.json, tokenizer.json, weights (safetensors or GGUF), and preprocessor settings if there are any.
+    /// A Hugging Face folder: config.json, tokenizer.json, weights (safetensors or GGUF), and preprocessor settings if there
+    /// are any.
     pub path: PathBuf,
     /// What the weights are rounded to.
     pub dtype: DtypeChoice,
