@@ -212,8 +212,8 @@ impl Qwen3Vl {
     pub fn prompt_tokens(&self, episode: &mut QwenEpisode, instruction: &str) -> Result<Vec<u32>, VlmError> {
         let question = self.prompt.question(instruction)?;
         self.encode_behind(episode)?;
-        let tail = self.tail(&episode.cache, episode.grid(), episode.behind.as_ref(), &question)?;
-        Ok([&episode.tokens, tail.tokens()].concat())
+        let tail = self.tail(episode, &question)?;
+        Ok([&episode.tokens, tail.chunk.tokens()].concat())
     }
 
     /// Scores frames with their times in one pass and without a cache: slower, and the yardstick for the cache.
@@ -252,11 +252,8 @@ impl Qwen3Vl {
         if episode.frames == 0 {
             return Err(VlmError::NoFrames);
         }
-        self.encode_behind(episode)?;
-        let tail = self.tail(&episode.cache, episode.grid(), episode.behind.as_ref(), question)?;
-        let mut fork = episode.cache.fork();
-        let logits = self.timed(Stage::Language, || self.text.last_logits(&tail, fork.cache()));
-        self.log_probs(&logits.map_err(inference)?)
+        let (logits, _question_in_cache) = self.ask(episode, question)?;
+        self.log_probs(&logits)
     }
 
     fn log_probs(&self, logits: &[f32]) -> Result<LogProbs, VlmError> {

@@ -57,7 +57,8 @@ impl KvCache {
         }
     }
 
-    /// A guard: tokens added through it are gone again when it is dropped, whatever happened between.
+    /// A guard: tokens added through it are gone again when it is dropped, whatever happened between; but for those that
+    /// [`Fork::keep`] has named.
     pub fn fork(&mut self) -> Fork<'_> {
         Fork { len: self.len, next_position: self.next_position, cache: self }
     }
@@ -85,6 +86,11 @@ pub struct Fork<'a> {
 impl Fork<'_> {
     pub fn cache(&mut self) -> &mut KvCache {
         self.cache
+    }
+
+    /// The first of the added tokens stay when the guard is dropped, `next_position` being that of the one behind them.
+    pub(super) fn keep(&mut self, tokens: usize, next_position: u32) {
+        (self.len, self.next_position) = (self.len + tokens, next_position);
     }
 }
 
@@ -178,6 +184,20 @@ mod tests {
         assert_eq!((cache.len(), cache.next_position()), (5, 5));
         let keys = push(&mut cache, 2);
         assert_eq!(keys.to_vec3::<f32>().unwrap(), numbered(0, 7).to_vec3::<f32>().unwrap());
+    }
+
+    #[test]
+    fn a_fork_keeps_what_it_was_told_to() {
+        let mut cache = KvCache::new(1, 2, 1, DType::F32, &Device::Cpu);
+        push(&mut cache, 5);
+        {
+            let mut fork = cache.fork();
+            push(fork.cache(), 600);
+            fork.keep(3, 8);
+        }
+        assert_eq!((cache.len(), cache.next_position()), (8, 8));
+        let keys = push(&mut cache, 2);
+        assert_eq!(keys.to_vec3::<f32>().unwrap(), numbered(0, 10).to_vec3::<f32>().unwrap());
     }
 
     #[test]

@@ -13,8 +13,10 @@ pub struct QwenEpisode {
     /// The ids of the tokens in the cache.
     pub(super) tokens: Vec<u32>,
     pub(super) view: Option<View>,
-    /// Every `stride`-th frame. Complete pairs are in the cache, an odd last one is not yet.
+    /// Every `stride`-th frame. Complete pairs are in the cache or wait for it, an odd last one does neither.
     pub(super) kept: Vec<SeenFrame>,
+    /// Complete pairs that go into the cache with the next question, or once they are enough for a chunk.
+    pub(super) waiting: Vec<EncodedPair>,
     pub(super) stride: usize,
     /// The newest frame, where it is none of those that are kept.
     pub(super) between: Option<SeenFrame>,
@@ -57,6 +59,7 @@ impl QwenEpisode {
             tokens: Vec::new(),
             view: None,
             kept: Vec::new(),
+            waiting: Vec::new(),
             stride: 1,
             between: None,
             behind: None,
@@ -77,7 +80,8 @@ impl QwenEpisode {
         self.stride
     }
 
-    /// Number of tokens in the cache; an odd last frame is not among them yet.
+    /// Number of tokens in the cache; those of an odd last frame and of pairs behind the last question need not be among
+    /// them yet.
     pub fn cached_tokens(&self) -> usize {
         self.cache.len()
     }

@@ -64,11 +64,7 @@ impl Qwen3Vl {
             return Err(VlmError::NoFrames);
         }
         let tokens = on_worker(|| {
-            self.encode_behind(episode)?;
-            let question = self.prompt.ask_for_description()?;
-            let tail = self.tail(&episode.cache, episode.grid(), episode.behind.as_ref(), &question)?;
-            let mut fork = episode.cache.fork();
-            let logits = self.text.last_logits(&tail, fork.cache()).map_err(inference)?;
+            let (logits, mut fork) = self.ask(episode, &self.prompt.ask_for_description()?)?;
             self.answer(logits, fork.cache(), max_new_tokens)
         })?;
         Ok(self.prompt.decode(&tokens)?.trim().to_owned())

@@ -1,5 +1,8 @@
 //! How an episode grows: frames into pairs, pairs into the cache, and fewer of them once there are too many.
 //!
+//! A pair goes through the language model together with what comes behind it, the next question or more pairs: the
+//! weights are read once for all of them. A token's row depends on that row alone, so the score does not.
+//!
 //! An episode remembers at most `max_samples` frames. When one more is to be remembered, every second one is forgotten and
 //! the cache is computed anew from the others; from then on only every second frame is remembered, and so on. The newest frame
 //! is always seen: where it is not one to remember, it stands behind the cache for as long as it is the newest. What is
@@ -10,13 +13,25 @@ use std::sync::Arc;
 use ::image::RgbImage;
 
 use super::super::{Stage, VlmError};
-use super::cache::KvCache;
+use super::cache::{Fork, KvCache};
 use super::config::FRAMES_PER_PAIR;
 use super::episode::{EncodedPair, QwenEpisode, SeenFrame, View};
 use super::error::inference;
 use super::mrope::TokenChunk;
 use super::vision::{PatchGrid, VisionFeatures};
 use super::{Qwen3Vl, check_time, mean};
+
+/// Tokens of waiting pairs that make a chunk worth computing before a question comes; products gain nothing from more.
+const FULL_CHUNK: usize = 256;
+
+/// What a question is asked with, behind the cached tokens.
+pub(super) struct Tail<'a> {
+    pub chunk: TokenChunk<'a>,
+    /// How many of its tokens stay in the cache: those of the pairs that waited.
+    pub stays: usize,
+    /// The position of the token behind those.
+    pub next_position: u32,
+}
 
 impl Qwen3Vl {
     pub(super) fn append_frame(
@@ -73,11 +88,22 @@ impl Qwen3Vl {
         Ok(())
     }
 
-    /// Remembers a frame; a pair that it completes goes into the cache.
+    /// Remembers a frame; a pair that it completes waits for the cache. On an error the episode is as it was.
     fn keep(&self, episode: &mut QwenEpisode, frame: SeenFrame) -> Result<(), VlmError> {
         if let Some(first) = episode.odd() {
             let pair = self.encoded(episode, [first, &frame])?;
-            self.commit(episode, &pair)?;
+            let grid = view(episode)?.grid;
+            let mut chunk = self.chunk_of(&episode.cache, Some(grid), &episode.waiting)?;
+            self.push_pair(&mut chunk, pair.time_s, &grid, &pair.features)?;
+            self.check_length(episode.cache.len() + chunk.len())?;
+            if chunk.len() < FULL_CHUNK {
+                episode.waiting.push(pair);
+            } else {
+                self.timed(Stage::Language, || self.text.append(&chunk, &mut episode.cache))
+                    .map_err(inference)?;
+                episode.tokens.extend_from_slice(chunk.tokens());
+                episode.waiting.clear();
+            }
         }
         episode.kept.push(frame);
         Ok(())
@@ -90,7 +116,8 @@ impl Qwen3Vl {
         for frame in episode.kept.iter().step_by(2) {
             self.keep(&mut thinned, frame.clone())?;
         }
-        (episode.cache, episode.tokens, episode.kept) = (thinned.cache, thinned.tokens, thinned.kept);
+        (episode.cache, episode.tokens) = (thinned.cache, thinned.tokens);
+        (episode.kept, episode.waiting) = (thinned.kept, thinned.waiting);
         episode.behind = None;
         episode.stride *= 2;
         Ok(())
@@ -147,38 +174,71 @@ impl Qwen3Vl {
         self.timed(Stage::Process, || self.processor.resize(rgb, &view.grid))
     }
 
-    /// Puts a pair behind the cached ones. On an error the episode is as it was.
-    fn commit(&self, episode: &mut QwenEpisode, pair: &EncodedPair) -> Result<(), VlmError> {
-        let grid = view(episode)?.grid;
-        let mut chunk = self.begin_chunk(&episode.cache)?;
-        self.push_pair(&mut chunk, pair.time_s, &grid, &pair.features)?;
-        self.check_length(episode.cache.len() + chunk.len())?;
-        self.timed(Stage::Language, || self.text.append(&chunk, &mut episode.cache)).map_err(inference)?;
-        episode.tokens.extend_from_slice(chunk.tokens());
-        Ok(())
+    /// What goes behind the cached tokens to answer a question: the pairs that wait for the cache, the pair behind them, if
+    /// there is one, and the question.
+    pub(super) fn tail<'a>(&self, episode: &'a QwenEpisode, question: &[u32]) -> Result<Tail<'a>, VlmError> {
+        let QwenEpisode { cache, waiting, behind, .. } = episode;
+        self.tail_of(cache, episode.grid(), waiting, behind.as_ref(), question)
     }
 
-    /// What goes behind the cached tokens to score them: the pair behind the cache, if there is one, and the question.
-    pub(super) fn tail<'a>(
+    /// The logits behind a question, and the cache with the question in it for as long as the guard lives. Pairs that waited
+    /// stay in the cache. On an error the episode is as it was.
+    pub(super) fn ask<'a>(
+        &self,
+        episode: &'a mut QwenEpisode,
+        question: &[u32],
+    ) -> Result<(Vec<f32>, Fork<'a>), VlmError> {
+        self.encode_behind(episode)?;
+        let grid = episode.grid();
+        let QwenEpisode { cache, tokens, waiting, behind, .. } = episode;
+        let tail = self.tail_of(cache, grid, waiting, behind.as_ref(), question)?;
+        let mut fork = cache.fork();
+        let logits = self
+            .timed(Stage::Language, || self.text.last_logits(&tail.chunk, fork.cache()))
+            .map_err(inference)?;
+        fork.keep(tail.stays, tail.next_position);
+        tokens.extend_from_slice(&tail.chunk.tokens()[..tail.stays]);
+        waiting.clear();
+        Ok((logits, fork))
+    }
+
+    fn tail_of<'a>(
         &self,
         cache: &KvCache,
         grid: Option<PatchGrid>,
+        waiting: &'a [EncodedPair],
         behind: Option<&'a EncodedPair>,
         question: &[u32],
-    ) -> Result<TokenChunk<'a>, VlmError> {
-        let mut chunk = self.begin_chunk(cache)?;
+    ) -> Result<Tail<'a>, VlmError> {
+        let mut chunk = self.chunk_of(cache, grid, waiting)?;
+        // The opening stands in the chunk of an empty cache, and stays only with a pair behind it.
+        let (stays, next_position) = match waiting {
+            [] => (0, cache.next_position()),
+            _ => (chunk.len(), chunk.next_position()),
+        };
         if let (Some(pair), Some(grid)) = (behind, grid) {
             self.push_pair(&mut chunk, pair.time_s, &grid, &pair.features)?;
         }
         chunk.push_text(question);
         self.check_length(cache.len() + chunk.len())?;
-        Ok(chunk)
+        Ok(Tail { chunk, stays, next_position })
     }
 
-    fn begin_chunk<'a>(&self, cache: &KvCache) -> Result<TokenChunk<'a>, VlmError> {
+    /// Pairs behind the cached tokens, the prompt's opening before the first.
+    fn chunk_of<'a>(
+        &self,
+        cache: &KvCache,
+        grid: Option<PatchGrid>,
+        pairs: &'a [EncodedPair],
+    ) -> Result<TokenChunk<'a>, VlmError> {
         let mut chunk = TokenChunk::starting_at(cache.next_position());
         if cache.is_empty() {
             chunk.push_text(&self.prompt.opening()?);
+        }
+        if let Some(grid) = grid {
+            for pair in pairs {
+                self.push_pair(&mut chunk, pair.time_s, &grid, &pair.features)?;
+            }
         }
         Ok(chunk)
     }
