@@ -190,6 +190,7 @@ fn main() {
     let mut episode = model.new_episode();
     let question = model.prompt_tokens(&mut episode, INSTRUCTION).map_or(0, |tokens| tokens.len());
     run.append(&mut episode, 0..4);
+    model.score(&mut episode, INSTRUCTION).expect("a score");
     let pair_tokens = episode.cached_tokens() / 2;
     let patches = episode.grid().map_or(0, |grid| grid.patches()) as f64;
     let arithmetic = Arithmetic::of(&config, patches, pair_tokens, question);

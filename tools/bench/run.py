@@ -21,6 +21,7 @@ SIZES = (224, 448)
 DTYPES = ("f32", "q8", "q4")
 LLAMA_TYPES = {"q8": "Q8_0", "q4": "Q4_K_S"}
 BYTES = {"f32": 4.6, "q8": 1.25, "q4": 0.85}  # of memory for each parameter while loading, rounded up
+PARTS = ("vision_s_per_pair", "language_s", "question_s")
 PARAMETERS = {"2b": 2.13e9, "4b": 4.44e9}
 
 
@@ -130,19 +131,19 @@ def table(rows):
     """One line an engine; ratios are the time of transformers over its own."""
     yardstick = dict(rows).get("transformers f32")
     lines = [
-        "| engine | vision, ms a frame | append a pair, tokens/s | question, tokens/s | one step, s | × transformers | load, s | peak memory, GB |",
+        "| engine | vision, ms a frame | pair and question, tokens/s | question alone, tokens/s | one step, s | × transformers | load, s | peak memory, GB |",
         "|---|---|---|---|---|---|---|---|",
     ]
     # Ours tells how many tokens all of them are given.
     pair = next(report["pair_tokens"] for _, report in rows if "pair_tokens" in report)
     question = next(report["question_tokens"] for _, report in rows if "question_tokens" in report)
     for name, report in rows:
-        parts = [report.get(key) for key in ("vision_s_per_pair", "append_s", "question_s")]
-        of = [yardstick[key] for key in ("vision_s_per_pair", "append_s", "question_s")] if yardstick else [None] * 3
+        parts = [report.get(key) for key in PARTS]
+        of = [yardstick[key] for key in PARTS] if yardstick else [None] * len(PARTS)
         ratios = ", ".join("–" if theirs is None or ours is None else f"{theirs / ours:.2f}" for theirs, ours in zip(of, parts, strict=True))
-        vision, step = ("–", "–") if parts[0] is None else (f"{500 * parts[0]:.0f}", f"{sum(parts):.2f}")
+        vision, step = ("–", "–") if parts[0] is None else (f"{500 * parts[0]:.0f}", f"{parts[0] + parts[1]:.2f}")
         lines.append(
-            f"| {name} | {vision} | {pair / parts[1]:.1f} | {question / parts[2]:.1f} "
+            f"| {name} | {vision} | {(pair + question) / parts[1]:.1f} | {question / parts[2]:.1f} "
             f"| {step} | {ratios} | {report['load_s']:.1f} | {report['peak_gb']:.1f} |"
         )
     if yardstick and "recompute_s" in yardstick:
@@ -177,7 +178,7 @@ def page(bench, limits):
     rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
     yield "# Benchmarks\n"
     yield "Written by `./dev bench` (tools/bench/): random weights in the shapes of the models, the same frames and numbers of tokens for"
-    yield "every engine, one after the other; the fastest of a few runs. *× transformers*: its time over ours, for vision, append, question.\n"
+    yield "every engine, one after the other; the fastest of a few runs. *× transformers*: its time over the engine's, for vision, pair and question, question alone. A step is a pair through the vision tower, and it and the question through the language model.\n"
     yield f"{processor()}, {bench.options.threads} threads. {rustc}; {versions}.\n"
     if limits:
         yield "The fastest f32 matrix products of torch here, GFLOP/s (rows x inputs x outputs): " + ", ".join(
