@@ -16,32 +16,26 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, bail};
-use half::f16;
-use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
 use super::super::Dtype;
 
 mod activations;
+mod factors;
 mod numbers;
 mod panels;
 mod tiles;
+mod walk;
 
 use activations::{GroupedRows, QuantisedRows};
+use factors::{F32Factors, Int4Factors, Int8Factors};
 pub(super) use numbers::Numbers;
 pub(super) use panels::Panels;
-use tiles::{Int4Panel, Int8Rows, NARROW_GROUP, PANEL, Tiles};
+use tiles::{NARROW_GROUP, PANEL, Tiles};
+use walk::{WORTH_A_TASK, walk};
 
 /// Inputs that share an output's scale.
 const GROUP: usize = 64;
-/// Inputs of a panel that are worked on together: with the rows' share of them they fit the first-level cache.
-const DEPTH: usize = 256;
-/// The same where weights are unfolded to bytes.
-const NARROW_DEPTH: usize = 512;
-/// Panels that share a pass over the activations.
-const STRIP: usize = 2;
-/// Products of two numbers that are worth a thread's waking.
-const WORTH_A_TASK: usize = 1 << 19;
 
 /// A matrix (outputs, inputs), packed.
 pub(super) struct PackedMatrix {
@@ -106,139 +100,25 @@ impl PackedMatrix {
         let mut strips = vec![0.0; self.outputs.div_ceil(PANEL) * rows * PANEL];
         let mut scales = Vec::new();
         match &*self.panels {
-            Panels::F32(weights) => self.product_f32(tiles, weights, x, rows, &mut strips),
+            Panels::F32(weights) => {
+                let (width, x) = (self.inputs, activations::tiled(x, self.inputs));
+                walk(&F32Factors { tiles, weights, width, x }, rows, width, &mut strips);
+            }
             Panels::Int8 { weights, scales: steps } => {
-                let x = QuantisedRows::new(x, self.inputs, self.inputs.next_multiple_of(GROUP));
-                self.product_int8(tiles, bytemuck::cast_slice(weights), steps, &x, &mut strips);
-                scales = x.scales;
+                let width = self.inputs.next_multiple_of(GROUP);
+                let x = QuantisedRows::new(x, self.inputs, width);
+                let weights = bytemuck::cast_slice(weights);
+                let factors = Int8Factors { tiles, weights, scales: steps, width, x };
+                walk(&factors, rows, width, &mut strips);
+                scales = factors.x.scales;
             }
             Panels::Int4 { weights, scales, lows } => {
                 let width = self.inputs.next_multiple_of(NARROW_GROUP);
                 let x = GroupedRows::new(x, self.inputs, width, NARROW_GROUP);
-                self.product_int4(tiles, (weights, scales, lows), &x, rows, &mut strips);
+                walk(&Int4Factors { tiles, weights, scales, lows, width, x }, rows, width, &mut strips);
             }
         }
         self.gather(&strips, rows, &scales, bias)
-    }
-
-    fn product_f32(&self, tiles: Tiles, weights: &[f32], x: &[f32], rows: usize, strips: &mut [f32]) {
-        let panel_size = self.inputs * PANEL;
-        strips
-            .par_chunks_mut((STRIP * rows * PANEL).max(1))
-            .zip(weights.par_chunks((STRIP * panel_size).max(1)))
-            .with_min_len(strips_of_a_task(rows, self.inputs))
-            .for_each(|(strip, weights)| {
-                for start in (0..self.inputs).step_by(DEPTH) {
-                    let end = self.inputs.min(start + DEPTH);
-                    for first_row in (0..rows).step_by(tiles::ROWS) {
-                        let count = tiles::ROWS.min(rows - first_row);
-                        for (sums, weights) in strip.chunks_mut(rows * PANEL).zip(weights.chunks(panel_size))
-                        {
-                            let x = &x[first_row * self.inputs + start..];
-                            let sums = &mut sums[first_row * PANEL..][..count * PANEL];
-                            tiles.f32(&weights[start * PANEL..end * PANEL], x, self.inputs, sums);
-                        }
-                    }
-                }
-            });
-    }
-
-    fn product_int8(
-        &self,
-        tiles: Tiles,
-        weights: &[i8],
-        scales: &[f32],
-        x: &QuantisedRows,
-        strips: &mut [f32],
-    ) {
-        let (rows, width) = (x.scales.len(), x.width);
-        let (panel_size, panel_scales) = (width * PANEL, width / GROUP * PANEL);
-        strips
-            .par_chunks_mut((STRIP * rows * PANEL).max(1))
-            .zip(weights.par_chunks((STRIP * panel_size).max(1)))
-            .zip(scales.par_chunks((STRIP * panel_scales).max(1)))
-            .with_min_len(strips_of_a_task(rows, width))
-            .for_each(|((strip, weights), scales)| {
-                let mut wide = [[0i16; DEPTH * PANEL]; STRIP];
-                for start in (0..width).step_by(DEPTH) {
-                    let end = width.min(start + DEPTH);
-                    for (wide, weights) in wide.iter_mut().zip(weights.chunks(panel_size)) {
-                        tiles.widen(&weights[start * PANEL..end * PANEL], wide);
-                    }
-                    let groups = start / GROUP * PANEL..end / GROUP * PANEL;
-                    for first_row in (0..rows).step_by(tiles::ROWS) {
-                        let count = tiles::ROWS.min(rows - first_row);
-                        let panels =
-                            strip.chunks_mut(rows * PANEL).zip(scales.chunks(panel_scales)).zip(&wide);
-                        for ((sums, scales), wide) in panels {
-                            let x = &x.values[first_row * width + start..];
-                            let sums = &mut sums[first_row * PANEL..][..count * PANEL];
-                            tiles.int8(
-                                &wide[..(end - start) * PANEL],
-                                &scales[groups.clone()],
-                                x,
-                                width,
-                                sums,
-                            );
-                        }
-                    }
-                }
-            });
-    }
-
-    fn product_int4(
-        &self,
-        tiles: Tiles,
-        (weights, scales, lows): (&[u8], &[f16], &[f16]),
-        x: &GroupedRows,
-        rows: usize,
-        strips: &mut [f32],
-    ) {
-        let (width, groups) = (x.width, x.width / NARROW_GROUP);
-        let (panel_size, panel_scales) = (width / 2 * PANEL, groups * PANEL);
-        let about = scales.par_chunks((STRIP * panel_scales).max(1));
-        let about = about.zip(lows.par_chunks((STRIP * panel_scales).max(1)));
-        strips
-            .par_chunks_mut((STRIP * rows * PANEL).max(1))
-            .zip(weights.par_chunks((STRIP * panel_size).max(1)))
-            .zip(about)
-            .with_min_len(strips_of_a_task(rows, width))
-            .for_each(|((strip, weights), (scales, lows))| {
-                let mut bytes = [[0u8; NARROW_DEPTH * PANEL]; STRIP];
-                let mut about = [[[0f32; NARROW_DEPTH / NARROW_GROUP * PANEL]; 2]; STRIP];
-                for start in (0..width).step_by(NARROW_DEPTH) {
-                    let end = width.min(start + NARROW_DEPTH);
-                    let steps = start / NARROW_GROUP * PANEL..end / NARROW_GROUP * PANEL;
-                    let panels = weights
-                        .chunks(panel_size)
-                        .zip(scales.chunks(panel_scales))
-                        .zip(lows.chunks(panel_scales));
-                    for ((bytes, about), ((weights, scales), lows)) in
-                        bytes.iter_mut().zip(&mut about).zip(panels)
-                    {
-                        tiles.unfold(&weights[start / 2 * PANEL..end / 2 * PANEL], bytes);
-                        scales[steps.clone()].convert_to_f32_slice(&mut about[0][..steps.len()]);
-                        lows[steps.clone()].convert_to_f32_slice(&mut about[1][..steps.len()]);
-                    }
-                    for first_row in (0..rows).step_by(tiles::ROWS) {
-                        let count = tiles::ROWS.min(rows - first_row);
-                        let group = first_row * groups + start / NARROW_GROUP;
-                        let x = Int8Rows {
-                            numbers: &x.values[first_row * width + start..],
-                            scales: &x.scales[group..],
-                            sums: &x.sums[group..],
-                            stride: width,
-                        };
-                        for ((sums, bytes), [scales, lows]) in
-                            strip.chunks_mut(rows * PANEL).zip(&bytes).zip(&about)
-                        {
-                            let numbers = &bytes[..(end - start) * PANEL];
-                            let sums = &mut sums[first_row * PANEL..][..count * PANEL];
-                            tiles.int4(Int4Panel { numbers, scales, lows }, x, sums);
-                        }
-                    }
-                }
-            });
     }
 
     /// From (panel, row, output in the panel) to (row, output), with the rows' scales and the bias.
@@ -258,10 +138,6 @@ impl PackedMatrix {
         });
         y
     }
-}
-
-fn strips_of_a_task(rows: usize, inputs: usize) -> usize {
-    WORTH_A_TASK.div_ceil((STRIP * PANEL * rows * inputs).max(1))
 }
 
 /// A product as candle's operation, on (rows, inputs).

@@ -1,76 +1,124 @@
-//! Rows of activations as whole numbers: 16 bits of the row's largest value, or 8 bits of each group's.
+//! Rows of activations as the tiles read them, in whole numbers where the weights are: 16 bits of the row's largest value,
+//! or 8 bits of each group's.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::super::ops::vectorised;
+use super::tiles::ROWS;
 
 /// The largest 16-bit activation. A group of 64 products with 8-bit weights then stays far below 2³¹.
 const LARGEST: f32 = 32_767.0;
+/// The largest 8-bit activation.
+const LARGEST_NARROW: f32 = 127.0;
 
 /// 1.5 · 2²³: behind a sum with it the lowest bits are the other number, rounded. Unlike `round` this needs no instruction
 /// that an old processor lacks, and becomes vector code.
 const ROUNDING: f32 = 12_582_912.0;
 
-/// Rows rounded to 16 bits of their largest value, each padded with zeros to `width`.
-pub struct QuantisedRows {
-    pub values: Vec<i16>,
-    /// What one step is worth, row by row. A row that holds a value which is no number has a scale that is none either.
-    pub scales: Vec<f32>,
-    pub width: usize,
+/// (tile, column, row in the tile): the rows of a tile stand side by side, so that it reads one run of memory.
+pub struct Tiled<T> {
+    values: Vec<T>,
+    rows: usize,
+    columns: usize,
 }
 
-impl QuantisedRows {
-    /// `x` is (rows, inputs).
-    pub fn new(x: &[f32], inputs: usize, width: usize) -> Self {
-        let rows = x.len() / inputs.max(1);
-        let mut values = vec![0; rows * width];
-        let mut scales = vec![0.0; rows];
-        let rows = values.par_chunks_mut(width.max(1)).zip(x.par_chunks(inputs.max(1))).zip(&mut scales);
-        rows.for_each(|((values, x), scale)| {
-            *scale = vectorised(
-                #[inline(always)]
-                || quantise(x, LARGEST, values, |step| step.to_bits() as i16),
-            );
-        });
-        Self { values, scales, width }
+impl<T: Copy + Default + Send> Tiled<T> {
+    fn empty(rows: usize, columns: usize) -> Self {
+        Self { values: vec![T::default(); rows * columns], rows, columns }
+    }
+
+    /// The tiles, each with its rows.
+    fn tiles_mut(&mut self) -> impl IndexedParallelIterator<Item = (Range<usize>, &mut [T])> {
+        let rows = self.rows;
+        let tiles = self.values.par_chunks_mut((ROWS * self.columns).max(1)).enumerate();
+        tiles.map(move |(tile, values)| (tile * ROWS..rows.min((tile + 1) * ROWS), values))
+    }
+
+    /// Columns of a tile's rows.
+    pub fn tile(&self, rows: Range<usize>, columns: Range<usize>) -> &[T] {
+        let first = rows.start * self.columns;
+        &self.values[first + columns.start * rows.len()..first + columns.end * rows.len()]
     }
 }
 
-/// The largest 8-bit activation.
-const LARGEST_NARROW: f32 = 127.0;
+/// Writes a row's values into its place in a tile.
+fn scatter<T>(tile: &mut [T], rows: usize, row: usize, values: impl Iterator<Item = T>) {
+    for (place, value) in tile.iter_mut().skip(row).step_by(rows).zip(values) {
+        *place = value;
+    }
+}
 
-/// Rows rounded to 8 bits of the largest value of each group, padded with zeros to `width`.
-pub struct GroupedRows {
-    pub values: Vec<i8>,
-    /// What one step is worth, (rows, groups).
+/// Rows as they are; `x` is (rows, inputs).
+pub fn tiled(x: &[f32], inputs: usize) -> Tiled<f32> {
+    let mut tiled = Tiled::empty(x.len() / inputs.max(1), inputs);
+    tiled.tiles_mut().for_each(|(rows, tile)| {
+        for (row, x) in x[rows.start * inputs..rows.end * inputs].chunks_exact(inputs).enumerate() {
+            scatter(tile, rows.len(), row, x.iter().copied());
+        }
+    });
+    tiled
+}
+
+/// Rows rounded to 16 bits of their largest value.
+pub struct QuantisedRows {
+    /// Two inputs each, padded with zeros.
+    pub pairs: Tiled<[i16; 2]>,
+    /// What one step is worth, row by row. A row that holds a value which is no number has a scale that is none either.
     pub scales: Vec<f32>,
-    /// The sum of each group's rounded values, (rows, groups).
-    pub sums: Vec<f32>,
-    pub width: usize,
+}
+
+impl QuantisedRows {
+    /// `x` is (rows, inputs), `width` the even number of inputs to pad them to.
+    pub fn new(x: &[f32], inputs: usize, width: usize) -> Self {
+        let rows = x.len() / inputs.max(1);
+        let (mut pairs, mut scales) = (Tiled::empty(rows, width / 2), vec![0.0; rows]);
+        pairs.tiles_mut().zip(scales.par_chunks_mut(ROWS)).for_each(|((rows, tile), scales)| {
+            let mut whole = vec![0; width];
+            let x = x[rows.start * inputs..rows.end * inputs].chunks_exact(inputs);
+            for (row, (x, scale)) in x.zip(scales).enumerate() {
+                *scale = vectorised(
+                    #[inline(always)]
+                    || quantise(x, LARGEST, &mut whole, |step| step.to_bits() as i16),
+                );
+                scatter(tile, rows.len(), row, bytemuck::cast_slice(&whole).iter().copied());
+            }
+        });
+        Self { pairs, scales }
+    }
+}
+
+/// Rows rounded to 8 bits of the largest value of each group.
+pub struct GroupedRows {
+    /// Four inputs each, padded with zeros.
+    pub quads: Tiled<[i8; 4]>,
+    /// For each group what one step is worth, and the sum of the rounded values.
+    pub groups: Tiled<[f32; 2]>,
 }
 
 impl GroupedRows {
     /// `x` is (rows, inputs); `width` is a whole number of groups.
     pub fn new(x: &[f32], inputs: usize, width: usize, group: usize) -> Self {
-        let (rows, groups) = (x.len() / inputs.max(1), width / group);
-        let mut values = vec![0; rows * width];
-        let (mut scales, mut sums) = (vec![0.0; rows * groups], vec![0.0; rows * groups]);
-        let out = scales.par_chunks_mut(groups.max(1)).zip(sums.par_chunks_mut(groups.max(1)));
-        let rows = values.par_chunks_mut(width.max(1)).zip(x.par_chunks(inputs.max(1))).zip(out);
-        rows.for_each(|((values, x), (scales, sums))| {
-            let groups = values.chunks_mut(group).zip(x.chunks(group)).zip(scales.iter_mut().zip(sums));
-            for ((values, x), (scale, sum)) in groups {
-                *scale = vectorised(
-                    #[inline(always)]
-                    || quantise(x, LARGEST_NARROW, values, |step| step.to_bits() as i8),
-                );
-                *sum = values.iter().map(|v| i32::from(*v)).sum::<i32>() as f32 * *scale;
+        let rows = x.len() / inputs.max(1);
+        let (mut quads, mut groups) = (Tiled::empty(rows, width / 4), Tiled::empty(rows, width / group));
+        quads.tiles_mut().zip(groups.tiles_mut()).for_each(|((rows, quads), (_, groups))| {
+            let (mut whole, mut about) = (vec![0; width], vec![[0.0; 2]; width / group]);
+            for (row, x) in x[rows.start * inputs..rows.end * inputs].chunks_exact(inputs).enumerate() {
+                for ((x, whole), about) in x.chunks(group).zip(whole.chunks_mut(group)).zip(&mut about) {
+                    let scale = vectorised(
+                        #[inline(always)]
+                        || quantise(x, LARGEST_NARROW, whole, |step| step.to_bits() as i8),
+                    );
+                    *about = [scale, whole.iter().map(|v| i32::from(*v)).sum::<i32>() as f32 * scale];
+                }
+                scatter(quads, rows.len(), row, bytemuck::cast_slice(&whole).iter().copied());
+                scatter(groups, rows.len(), row, about.iter().copied());
             }
         });
-        Self { values, scales, sums, width }
+        Self { quads, groups }
     }
 }
-
 #[inline(always)]
 fn quantise<T>(x: &[f32], most: f32, values: &mut [T], whole: impl Fn(f32) -> T) -> f32 {
     let (largest, sum) = x.iter().fold((0f32, 0f32), |(largest, sum), v| {

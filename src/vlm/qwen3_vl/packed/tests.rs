@@ -1,3 +1,4 @@
+use super::tiles::Int4Panel;
 use super::*;
 
 const DTYPES: [Dtype; 3] = [Dtype::F32, Dtype::Q8, Dtype::Q4];
@@ -93,25 +94,25 @@ fn a_row_is_the_same_in_any_company() {
 
 #[test]
 fn instructions_make_no_difference() {
-    let (inputs, stride) = (2 * GROUP, 2 * GROUP + 6);
+    let inputs = 2 * GROUP;
     for rows in 1..=tiles::ROWS {
-        let (x, weights) = (numbers(rows * stride, 9), numbers(inputs * PANEL, 10));
+        let (x, weights) = (numbers(rows * inputs, 9), numbers(inputs * PANEL, 10));
         let whole = |values: &[f32], most: f32| values.iter().map(|v| (v * most) as i16).collect::<Vec<_>>();
         let (x_whole, weights_whole) = (whole(&x, 32_767.0), whole(&weights, 127.0));
+        let narrow: Vec<i8> = x_whole.iter().map(|v| ((v >> 8) as i8).max(-127)).collect();
         let (scales, lows) =
             (numbers(inputs / NARROW_GROUP * PANEL, 11), numbers(inputs / NARROW_GROUP * PANEL, 14));
-        let x_scales = numbers(rows * inputs / NARROW_GROUP, 12);
-        let narrow: Vec<i8> = x_whole[..rows * inputs].iter().map(|v| ((v >> 8) as i8).max(-127)).collect();
+        let about_x = numbers(2 * rows * inputs / NARROW_GROUP, 12);
         let folded: Vec<u8> = weights_whole[..inputs * PANEL / 2].iter().map(|v| *v as u8).collect();
         let mut unfolded = vec![0; inputs * PANEL];
         let mut run = |tiles: Tiles| {
             let mut sums = [(); 3].map(|()| vec![0.5; rows * PANEL]);
-            tiles.f32(&weights, &x, stride, &mut sums[0]);
-            tiles.int8(&weights_whole, &scales[..2 * PANEL], &x_whole, stride, &mut sums[1]);
+            tiles.f32(&weights, &x, &mut sums[0]);
+            tiles.int8(&weights_whole, &scales[..2 * PANEL], bytemuck::cast_slice(&x_whole), &mut sums[1]);
             tiles.unfold(&folded, &mut unfolded);
             let weights = Int4Panel { numbers: &unfolded, scales: &scales, lows: &lows };
-            let x = Int8Rows { numbers: &narrow, scales: &x_scales, sums: &x_scales, stride: inputs };
-            tiles.int4(weights, x, &mut sums[2]);
+            let (quads, groups) = (bytemuck::cast_slice(&narrow), bytemuck::cast_slice(&about_x));
+            tiles.int4(weights, quads, groups, &mut sums[2]);
             sums.map(|sums| sums.into_iter().map(f64::from).collect::<Vec<_>>())
         };
         let (found, plain) = (run(Tiles::detect()), run(Tiles::Portable));

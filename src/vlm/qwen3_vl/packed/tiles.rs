@@ -22,16 +22,6 @@ pub struct Int4Panel<'a> {
     pub lows: &'a [f32],
 }
 
-/// See [`Tiles::int4`].
-#[derive(Clone, Copy)]
-pub struct Int8Rows<'a> {
-    pub numbers: &'a [i8],
-    pub scales: &'a [f32],
-    pub sums: &'a [f32],
-    /// Numbers from row to row; scales and sums have one for each group of them.
-    pub stride: usize,
-}
-
 /// Which instructions this processor has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tiles {
@@ -49,46 +39,46 @@ impl Tiles {
         Self::Portable
     }
 
-    /// `sums += x · weights`: `weights` is (inputs, PANEL), `x` has a row every `stride` numbers, `sums` is (rows, PANEL)
-    /// with at most [`ROWS`] rows.
-    pub fn f32(self, weights: &[f32], x: &[f32], stride: usize, sums: &mut [f32]) {
-        check(weights.len() / PANEL, x.len(), stride, sums.len());
+    /// `sums += x · weights`: `weights` is (inputs, PANEL), `x` is (inputs, rows), `sums` is (rows, PANEL) with at most
+    /// [`ROWS`] rows.
+    pub fn f32(self, weights: &[f32], x: &[f32], sums: &mut [f32]) {
+        check(weights.len() / PANEL, x.len(), sums.len());
         match self {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `detect` found the instructions, and `check` the rows inside `x`.
-            Self::Avx2 => unsafe { avx2::f32(weights, x, stride, sums) },
-            Self::Portable => portable::f32(weights, x, stride, sums),
+            // SAFETY: `detect` found the instructions.
+            Self::Avx2 => unsafe { avx2::f32(weights, x, sums) },
+            Self::Portable => portable::f32(weights, x, sums),
         }
     }
 
-    /// As [`Tiles::f32`] with whole numbers: `weights` is (pairs of inputs, PANEL, 2), `scales` is (groups, PANEL), and
-    /// each group's sum is multiplied by its scale.
-    pub fn int8(self, weights: &[i16], scales: &[f32], x: &[i16], stride: usize, sums: &mut [f32]) {
+    /// As [`Tiles::f32`] with whole numbers: `weights` is (pairs of inputs, PANEL, 2), `scales` is (groups, PANEL), `x` is
+    /// (pairs of inputs, rows), and each group's sum is multiplied by its scale.
+    pub fn int8(self, weights: &[i16], scales: &[f32], x: &[[i16; 2]], sums: &mut [f32]) {
         let inputs = weights.len() / PANEL;
-        check(inputs, x.len(), stride, sums.len());
+        check(inputs / 2, x.len(), sums.len());
         assert!(scales.len() / PANEL * super::GROUP == inputs, "a scale for every group");
         match self {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `detect` found the instructions, and `check` the rows inside `x`.
-            Self::Avx2 => unsafe { avx2::int8(weights, scales, x, stride, sums) },
-            Self::Portable => portable::int8(weights, scales, x, stride, sums),
+            // SAFETY: `detect` found the instructions.
+            Self::Avx2 => unsafe { avx2::int8(weights, scales, x, sums) },
+            Self::Portable => portable::int8(weights, scales, x, sums),
         }
     }
 
     /// As [`Tiles::f32`] with 4-bit weights and 8-bit activations, both in groups of [`NARROW_GROUP`] inputs: `weights` is
-    /// (quads of inputs, PANEL, 4), `scales` and `lows` are (groups, PANEL), a weight being `low + scale · number`; the rows
-    /// of `x` have their own scales and sums.
-    pub fn int4(self, weights: Int4Panel, x: Int8Rows, sums: &mut [f32]) {
+    /// (quads of inputs, PANEL, 4), `scales` and `lows` are (groups, PANEL), a weight being `low + scale · number`; `x` is
+    /// (quads of inputs, rows), and `groups`, (groups, rows), has the scale and the sum of the rows' numbers.
+    pub fn int4(self, weights: Int4Panel, x: &[[i8; 4]], groups: &[[f32; 2]], sums: &mut [f32]) {
         let inputs = weights.numbers.len() / PANEL;
-        check(inputs, x.numbers.len(), x.stride, sums.len());
-        let groups = inputs / NARROW_GROUP;
-        check(groups, x.scales.len().min(x.sums.len()), x.stride / NARROW_GROUP, sums.len());
-        assert!(weights.scales.len().min(weights.lows.len()) >= groups * PANEL, "a scale for every group");
+        check(inputs / 4, x.len(), sums.len());
+        check(inputs / NARROW_GROUP, groups.len(), sums.len());
+        let about = weights.scales.len().min(weights.lows.len());
+        assert!(about == inputs / NARROW_GROUP * PANEL, "a scale for every group");
         match self {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `detect` found the instructions, and `check` the rows inside `x`.
-            Self::Avx2 => unsafe { avx2::int4(weights, x, sums) },
-            Self::Portable => portable::int4(weights, x, sums),
+            // SAFETY: `detect` found the instructions.
+            Self::Avx2 => unsafe { avx2::int4(weights, x, groups, sums) },
+            Self::Portable => portable::int4(weights, x, groups, sums),
         }
     }
 
@@ -113,8 +103,8 @@ impl Tiles {
     }
 }
 
-fn check(inputs: usize, x: usize, stride: usize, sums: usize) {
+fn check(columns: usize, x: usize, sums: usize) {
     let rows = sums / PANEL;
     assert!(rows * PANEL == sums && (1..=ROWS).contains(&rows), "a tile of {sums} sums");
-    assert!((rows - 1) * stride + inputs <= x, "{rows} rows of {inputs} in {x} numbers");
+    assert!(rows * columns == x, "{rows} rows of {columns} in {x}");
 }

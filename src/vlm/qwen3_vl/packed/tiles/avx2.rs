@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::super::GROUP;
-use super::{Int4Panel, Int8Rows, NARROW_GROUP, NIBBLES, PANEL, portable};
+use super::{Int4Panel, NARROW_GROUP, NIBBLES, PANEL, portable};
 
 /// Runs `$tile::<rows>` for the number of rows at hand.
 macro_rules! by_rows {
@@ -20,27 +20,27 @@ macro_rules! by_rows {
 }
 
 /// # Safety
-/// Needs AVX2 and FMA, and rows of `x` that hold as many numbers as `weights` has inputs.
+/// Needs AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
-pub unsafe fn f32(weights: &[f32], x: &[f32], stride: usize, sums: &mut [f32]) {
+pub unsafe fn f32(weights: &[f32], x: &[f32], sums: &mut [f32]) {
     // SAFETY: as the caller vouches.
-    unsafe { by_rows!(sums.len() / PANEL, tile_f32, (weights, x, stride, sums)) }
+    unsafe { by_rows!(sums.len() / PANEL, tile_f32, (weights, x, sums)) }
 }
 
 /// # Safety
 /// As [`f32`].
 #[target_feature(enable = "avx2,fma")]
-pub unsafe fn int8(weights: &[i16], scales: &[f32], x: &[i16], stride: usize, sums: &mut [f32]) {
+pub unsafe fn int8(weights: &[i16], scales: &[f32], x: &[[i16; 2]], sums: &mut [f32]) {
     // SAFETY: as the caller vouches.
-    unsafe { by_rows!(sums.len() / PANEL, tile_int8, (weights, scales, x, stride, sums)) }
+    unsafe { by_rows!(sums.len() / PANEL, tile_int8, (weights, scales, x, sums)) }
 }
 
 /// # Safety
-/// As [`f32`]; the rows' scales and sums too.
+/// As [`f32`].
 #[target_feature(enable = "avx2,fma")]
-pub unsafe fn int4(weights: Int4Panel, x: Int8Rows, sums: &mut [f32]) {
+pub unsafe fn int4(weights: Int4Panel, x: &[[i8; 4]], groups: &[[f32; 2]], sums: &mut [f32]) {
     // SAFETY: as the caller vouches.
-    unsafe { by_rows!(sums.len() / PANEL, tile_int4, (weights, x, sums)) }
+    unsafe { by_rows!(sums.len() / PANEL, tile_int4, (weights, x, groups, sums)) }
 }
 
 /// # Safety
@@ -63,26 +63,25 @@ pub unsafe fn widen(narrow: &[i8], wide: &mut [i16]) {
 /// As [`f32`], and `sums` has `ROWS` rows.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tile_f32<const ROWS: usize>(weights: &[f32], x: &[f32], stride: usize, sums: &mut [f32]) {
-    let (x, out) = (x.as_ptr(), sums.as_mut_ptr());
+unsafe fn tile_f32<const ROWS: usize>(weights: &[f32], x: &[f32], out: &mut [f32]) {
     let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];
-    // SAFETY: `weights` is read in whole chunks of PANEL numbers, `x` at its `ROWS` rows, `sums` at its `ROWS` rows of PANEL.
+    // SAFETY: all is read and written in whole chunks of PANEL numbers.
     unsafe {
-        for (row, sums) in sums.iter_mut().enumerate() {
-            *sums = [_mm256_loadu_ps(out.add(row * PANEL)), _mm256_loadu_ps(out.add(row * PANEL + 8))];
+        for (out, sums) in out.chunks_exact(PANEL).zip(&mut sums) {
+            *sums = [_mm256_loadu_ps(out.as_ptr()), _mm256_loadu_ps(out.as_ptr().add(8))];
         }
-        for (input, weights) in weights.chunks_exact(PANEL).enumerate() {
+        for (weights, x) in weights.chunks_exact(PANEL).zip(x.chunks_exact(ROWS)) {
             let left = _mm256_loadu_ps(weights.as_ptr());
             let right = _mm256_loadu_ps(weights.as_ptr().add(8));
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let x = _mm256_broadcast_ss(&*x.add(row * stride + input));
+            for (x, sums) in x.iter().zip(&mut sums) {
+                let x = _mm256_broadcast_ss(x);
                 sums[0] = _mm256_fmadd_ps(x, left, sums[0]);
                 sums[1] = _mm256_fmadd_ps(x, right, sums[1]);
             }
         }
-        for (row, sums) in sums.iter().enumerate() {
-            _mm256_storeu_ps(out.add(row * PANEL), sums[0]);
-            _mm256_storeu_ps(out.add(row * PANEL + 8), sums[1]);
+        for (out, sums) in out.chunks_exact_mut(PANEL).zip(&sums) {
+            _mm256_storeu_ps(out.as_mut_ptr(), sums[0]);
+            _mm256_storeu_ps(out.as_mut_ptr().add(8), sums[1]);
         }
     }
 }
@@ -91,33 +90,25 @@ unsafe fn tile_f32<const ROWS: usize>(weights: &[f32], x: &[f32], stride: usize,
 /// As [`int8`], and `sums` has `ROWS` rows.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tile_int8<const ROWS: usize>(
-    weights: &[i16],
-    scales: &[f32],
-    x: &[i16],
-    stride: usize,
-    sums: &mut [f32],
-) {
-    let (x, out) = (x.as_ptr(), sums.as_mut_ptr());
-    let groups = weights.chunks_exact(GROUP * PANEL).zip(scales.chunks_exact(PANEL)).enumerate();
-    for (group, (weights, scales)) in groups {
+unsafe fn tile_int8<const ROWS: usize>(weights: &[i16], scales: &[f32], x: &[[i16; 2]], sums: &mut [f32]) {
+    let groups = weights.chunks_exact(GROUP * PANEL).zip(x.chunks_exact(GROUP / 2 * ROWS));
+    for ((weights, x), scales) in groups.zip(scales.chunks_exact(PANEL)) {
         let mut whole = [[_mm256_setzero_si256(); 2]; ROWS];
-        // SAFETY: `weights` is read in whole chunks, `x` at its `ROWS` rows, `sums` at its `ROWS` rows of PANEL.
+        // SAFETY: all is read and written in whole chunks of PANEL numbers or pairs.
         unsafe {
-            for (pair, weights) in weights.chunks_exact(2 * PANEL).enumerate() {
+            for (weights, x) in weights.chunks_exact(2 * PANEL).zip(x.chunks_exact(ROWS)) {
                 let left = _mm256_loadu_si256(weights.as_ptr().cast());
                 let right = _mm256_loadu_si256(weights.as_ptr().add(PANEL).cast());
-                for (row, whole) in whole.iter_mut().enumerate() {
-                    let pair = x.add(row * stride + group * GROUP + 2 * pair);
-                    let pair = _mm256_set1_epi32(pair.cast::<i32>().read_unaligned());
+                for (pair, whole) in x.iter().zip(&mut whole) {
+                    let pair = _mm256_set1_epi32(bytemuck::cast(*pair));
                     whole[0] = _mm256_add_epi32(whole[0], _mm256_madd_epi16(pair, left));
                     whole[1] = _mm256_add_epi32(whole[1], _mm256_madd_epi16(pair, right));
                 }
             }
             let left = _mm256_loadu_ps(scales.as_ptr());
             let right = _mm256_loadu_ps(scales.as_ptr().add(8));
-            for (row, whole) in whole.iter().enumerate() {
-                let out = out.add(row * PANEL);
+            for (sums, whole) in sums.chunks_exact_mut(PANEL).zip(&whole) {
+                let out = sums.as_mut_ptr();
                 let sums = [_mm256_loadu_ps(out), _mm256_loadu_ps(out.add(8))];
                 _mm256_storeu_ps(out, _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole[0]), left, sums[0]));
                 _mm256_storeu_ps(out.add(8), _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole[1]), right, sums[1]));
@@ -133,38 +124,39 @@ unsafe fn tile_int8<const ROWS: usize>(
 /// As [`int4`], and `sums` has `ROWS` rows.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tile_int4<const ROWS: usize>(weights: Int4Panel, x: Int8Rows, sums: &mut [f32]) {
-    let out = sums.as_mut_ptr();
-    let (numbers, x_scales, x_sums) = (x.numbers.as_ptr(), x.scales.as_ptr(), x.sums.as_ptr());
-    let groups_apart = x.stride / NARROW_GROUP;
-    let scales = weights.scales.chunks_exact(PANEL).zip(weights.lows.chunks_exact(PANEL));
-    let groups = weights.numbers.chunks_exact(NARROW_GROUP * PANEL).zip(scales).enumerate();
-    for (group, (weights, (scales, lows))) in groups {
+unsafe fn tile_int4<const ROWS: usize>(
+    weights: Int4Panel,
+    x: &[[i8; 4]],
+    groups: &[[f32; 2]],
+    sums: &mut [f32],
+) {
+    let ones = _mm256_set1_epi16(1);
+    let about = weights.scales.chunks_exact(PANEL).zip(weights.lows.chunks_exact(PANEL));
+    let x = x.chunks_exact(NARROW_GROUP / 4 * ROWS).zip(groups.chunks_exact(ROWS));
+    let groups = weights.numbers.chunks_exact(NARROW_GROUP * PANEL).zip(x).zip(about);
+    for ((weights, (x, groups)), (scales, lows)) in groups {
         let mut whole = [[_mm256_setzero_si256(); 2]; ROWS];
-        // SAFETY: `weights`, `scales` and `lows` are read in whole chunks, `x` at its `ROWS` rows, `sums` at its `ROWS` rows
-        // of PANEL.
+        // SAFETY: all is read and written in whole chunks of PANEL numbers or quads.
         unsafe {
-            for (quad, weights) in weights.chunks_exact(NIBBLES).enumerate() {
+            for (weights, x) in weights.chunks_exact(NIBBLES).zip(x.chunks_exact(ROWS)) {
                 let left = _mm256_loadu_si256(weights.as_ptr().cast());
                 let right = _mm256_loadu_si256(weights.as_ptr().add(NIBBLES / 2).cast());
-                for (row, whole) in whole.iter_mut().enumerate() {
-                    let quad = numbers.add(row * x.stride + group * NARROW_GROUP + 4 * quad);
-                    let quad = _mm256_set1_epi32(quad.cast::<i32>().read_unaligned());
+                for (quad, whole) in x.iter().zip(&mut whole) {
+                    let quad = _mm256_set1_epi32(bytemuck::cast(*quad));
                     whole[0] = _mm256_add_epi16(whole[0], _mm256_maddubs_epi16(left, quad));
                     whole[1] = _mm256_add_epi16(whole[1], _mm256_maddubs_epi16(right, quad));
                 }
             }
-            let ones = _mm256_set1_epi16(1);
             for (half, start) in [0, 8].into_iter().enumerate() {
                 let scale = _mm256_loadu_ps(scales.as_ptr().add(start));
                 let low = _mm256_loadu_ps(lows.as_ptr().add(start));
-                for (row, whole) in whole.iter().enumerate() {
-                    let out = out.add(row * PANEL + start);
-                    let x_scale = _mm256_broadcast_ss(&*x_scales.add(row * groups_apart + group));
-                    let x_sum = _mm256_broadcast_ss(&*x_sums.add(row * groups_apart + group));
+                for ((sums, whole), [x_scale, x_sum]) in sums.chunks_exact_mut(PANEL).zip(&whole).zip(groups)
+                {
+                    let out = sums.as_mut_ptr().add(start);
                     let dot = _mm256_cvtepi32_ps(_mm256_madd_epi16(whole[half], ones));
-                    let sum = _mm256_fmadd_ps(low, x_sum, _mm256_loadu_ps(out));
-                    _mm256_storeu_ps(out, _mm256_fmadd_ps(_mm256_mul_ps(dot, x_scale), scale, sum));
+                    let sum = _mm256_fmadd_ps(low, _mm256_broadcast_ss(x_sum), _mm256_loadu_ps(out));
+                    let dot = _mm256_mul_ps(dot, _mm256_broadcast_ss(x_scale));
+                    _mm256_storeu_ps(out, _mm256_fmadd_ps(dot, scale, sum));
                 }
             }
         }

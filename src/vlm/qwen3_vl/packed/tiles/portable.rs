@@ -1,11 +1,12 @@
 //! For processors without AVX2; written so that a compiler can use whatever vectors there are.
 
 use super::super::GROUP;
-use super::{Int4Panel, Int8Rows, NARROW_GROUP, NIBBLES, PANEL};
+use super::{Int4Panel, NARROW_GROUP, NIBBLES, PANEL};
 
-pub fn f32(weights: &[f32], x: &[f32], stride: usize, sums: &mut [f32]) {
-    for (sums, x) in sums.chunks_exact_mut(PANEL).zip(x.chunks(stride)) {
-        for (weights, x) in weights.chunks_exact(PANEL).zip(x) {
+pub fn f32(weights: &[f32], x: &[f32], sums: &mut [f32]) {
+    let rows = sums.len() / PANEL;
+    for (weights, x) in weights.chunks_exact(PANEL).zip(x.chunks_exact(rows)) {
+        for (sums, x) in sums.chunks_exact_mut(PANEL).zip(x) {
             for (sum, weight) in sums.iter_mut().zip(weights) {
                 *sum += x * weight;
             }
@@ -13,12 +14,13 @@ pub fn f32(weights: &[f32], x: &[f32], stride: usize, sums: &mut [f32]) {
     }
 }
 
-pub fn int8(weights: &[i16], scales: &[f32], x: &[i16], stride: usize, sums: &mut [f32]) {
-    for (sums, x) in sums.chunks_exact_mut(PANEL).zip(x.chunks(stride)) {
-        let groups = weights.chunks_exact(GROUP * PANEL).zip(x.chunks_exact(GROUP));
-        for ((weights, x), scales) in groups.zip(scales.chunks_exact(PANEL)) {
+pub fn int8(weights: &[i16], scales: &[f32], x: &[[i16; 2]], sums: &mut [f32]) {
+    let rows = sums.len() / PANEL;
+    let groups = weights.chunks_exact(GROUP * PANEL).zip(x.chunks_exact(GROUP / 2 * rows));
+    for ((weights, x), scales) in groups.zip(scales.chunks_exact(PANEL)) {
+        for (row, sums) in sums.chunks_exact_mut(PANEL).enumerate() {
             let mut whole = [0i32; PANEL];
-            for (weights, x) in weights.chunks_exact(2 * PANEL).zip(x.chunks_exact(2)) {
+            for (weights, x) in weights.chunks_exact(2 * PANEL).zip(x[row..].iter().step_by(rows)) {
                 for (sum, weights) in whole.iter_mut().zip(weights.chunks_exact(2)) {
                     *sum += i32::from(x[0]) * i32::from(weights[0]) + i32::from(x[1]) * i32::from(weights[1]);
                 }
@@ -30,22 +32,22 @@ pub fn int8(weights: &[i16], scales: &[f32], x: &[i16], stride: usize, sums: &mu
     }
 }
 
-pub fn int4(weights: Int4Panel, x: Int8Rows, sums: &mut [f32]) {
-    let groups_apart = x.stride / NARROW_GROUP;
-    for (row, sums) in sums.chunks_exact_mut(PANEL).enumerate() {
-        let numbers = x.numbers[row * x.stride..].chunks_exact(NARROW_GROUP);
-        let about = x.scales[row * groups_apart..].iter().zip(&x.sums[row * groups_apart..]);
-        let groups = weights.numbers.chunks_exact(NARROW_GROUP * PANEL).zip(numbers.zip(about));
-        for (group, (weights_of_group, (numbers, (scale, sum_of_x)))) in groups.enumerate() {
+pub fn int4(weights: Int4Panel, x: &[[i8; 4]], groups: &[[f32; 2]], sums: &mut [f32]) {
+    let rows = sums.len() / PANEL;
+    let about = weights.scales.chunks_exact(PANEL).zip(weights.lows.chunks_exact(PANEL));
+    let x = x.chunks_exact(NARROW_GROUP / 4 * rows).zip(groups.chunks_exact(rows));
+    for ((weights, (x, groups)), (scales, lows)) in
+        weights.numbers.chunks_exact(NARROW_GROUP * PANEL).zip(x).zip(about)
+    {
+        for ((row, sums), [x_scale, x_sum]) in sums.chunks_exact_mut(PANEL).enumerate().zip(groups) {
             let mut whole = [0i32; PANEL];
-            for (quad, x) in weights_of_group.chunks_exact(NIBBLES).zip(numbers.chunks_exact(4)) {
+            for (quad, x) in weights.chunks_exact(NIBBLES).zip(x[row..].iter().step_by(rows)) {
                 for (whole, weights) in whole.iter_mut().zip(quad.chunks_exact(4)) {
                     *whole += weights.iter().zip(x).map(|(w, x)| i32::from(*w) * i32::from(*x)).sum::<i32>();
                 }
             }
-            let lanes = weights.scales[group * PANEL..].iter().zip(&weights.lows[group * PANEL..]);
-            for ((sum, whole), (step, low)) in sums.iter_mut().zip(whole).zip(lanes) {
-                *sum += whole as f32 * scale * step + low * sum_of_x;
+            for (((sum, whole), scale), low) in sums.iter_mut().zip(whole).zip(scales).zip(lows) {
+                *sum += whole as f32 * x_scale * scale + low * x_sum;
             }
         }
     }

@@ -1,0 +1,110 @@
+//! The three kinds of panels, each beside the rows that it is multiplied by.
+
+use std::ops::Range;
+
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
+use super::GROUP;
+use super::activations::{GroupedRows, QuantisedRows, Tiled};
+use super::tiles::{Int4Panel, NARROW_GROUP, PANEL, Tiles};
+use super::walk::Factors;
+
+pub struct F32Factors<'a> {
+    pub tiles: Tiles,
+    pub weights: &'a [f32],
+    pub width: usize,
+    pub x: Tiled<f32>,
+}
+
+impl Factors for F32Factors<'_> {
+    type Run = ();
+    const DEPTH: usize = 256;
+
+    fn prepare(&self, _: usize, _: Range<usize>, _: &mut ()) {}
+
+    fn multiply(&self, _: &(), panel: usize, inputs: Range<usize>, rows: Range<usize>, sums: &mut [f32]) {
+        let weights = of_panel(self.weights, panel, self.width, inputs.clone());
+        self.tiles.f32(weights, self.x.tile(rows, inputs), sums);
+    }
+}
+
+pub struct Int8Factors<'a> {
+    pub tiles: Tiles,
+    pub weights: &'a [i8],
+    pub scales: &'a [f32],
+    pub width: usize,
+    pub x: QuantisedRows,
+}
+
+impl Factors for Int8Factors<'_> {
+    /// The weights in 16 bits.
+    type Run = Vec<i16>;
+    const DEPTH: usize = 256;
+
+    fn prepare(&self, panel: usize, inputs: Range<usize>, run: &mut Vec<i16>) {
+        run.resize(inputs.len() * PANEL, 0);
+        self.tiles.widen(of_panel(self.weights, panel, self.width, inputs), run);
+    }
+
+    fn multiply(
+        &self,
+        run: &Vec<i16>,
+        panel: usize,
+        inputs: Range<usize>,
+        rows: Range<usize>,
+        sums: &mut [f32],
+    ) {
+        let groups = inputs.start / GROUP..inputs.end / GROUP;
+        let scales = of_panel(self.scales, panel, self.width / GROUP, groups);
+        let pairs = self.x.pairs.tile(rows, inputs.start / 2..inputs.end / 2);
+        self.tiles.int8(run, scales, pairs, sums);
+    }
+}
+
+pub struct Int4Factors<'a> {
+    pub tiles: Tiles,
+    pub weights: &'a [u8],
+    pub scales: &'a [f16],
+    pub lows: &'a [f16],
+    pub width: usize,
+    pub x: GroupedRows,
+}
+
+/// Weights in 8 bits, and in f32 what is said about their groups.
+#[derive(Default)]
+pub struct Int4Run {
+    numbers: Vec<u8>,
+    scales: Vec<f32>,
+    lows: Vec<f32>,
+}
+
+impl Factors for Int4Factors<'_> {
+    type Run = Int4Run;
+    const DEPTH: usize = 512;
+
+    fn prepare(&self, panel: usize, inputs: Range<usize>, run: &mut Int4Run) {
+        run.numbers.resize(inputs.len() * PANEL, 0);
+        self.tiles.unfold(
+            of_panel(self.weights, panel, self.width / 2, inputs.start / 2..inputs.end / 2),
+            &mut run.numbers,
+        );
+        let groups = inputs.start / NARROW_GROUP..inputs.end / NARROW_GROUP;
+        for (halves, full) in [(self.scales, &mut run.scales), (self.lows, &mut run.lows)] {
+            full.resize(groups.len() * PANEL, 0.0);
+            of_panel(halves, panel, self.width / NARROW_GROUP, groups.clone()).convert_to_f32_slice(full);
+        }
+    }
+
+    fn multiply(&self, run: &Int4Run, _: usize, inputs: Range<usize>, rows: Range<usize>, sums: &mut [f32]) {
+        let quads = self.x.quads.tile(rows.clone(), inputs.start / 4..inputs.end / 4);
+        let groups = self.x.groups.tile(rows, inputs.start / NARROW_GROUP..inputs.end / NARROW_GROUP);
+        let weights = Int4Panel { numbers: &run.numbers, scales: &run.scales, lows: &run.lows };
+        self.tiles.int4(weights, quads, groups, sums);
+    }
+}
+
+/// A range of one panel's columns, of which it has `width`.
+fn of_panel<T>(all: &[T], panel: usize, width: usize, columns: Range<usize>) -> &[T] {
+    &all[(panel * width + columns.start) * PANEL..(panel * width + columns.end) * PANEL]
+}
