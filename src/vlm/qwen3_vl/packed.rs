@@ -16,7 +16,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, bail};
-use rayon::prelude::*;
 
 use super::super::Dtype;
 
@@ -32,7 +31,7 @@ use factors::{F32Factors, Int4Factors, Int8Factors};
 pub(super) use numbers::Numbers;
 pub(super) use panels::Panels;
 use tiles::{NARROW_GROUP, PANEL, Tiles};
-use walk::{WORTH_A_TASK, walk};
+use walk::walk;
 
 /// Inputs that share an output's scale.
 const GROUP: usize = 64;
@@ -97,46 +96,25 @@ impl PackedMatrix {
         let rows = x.len() / self.inputs.max(1);
         assert_eq!(x.len(), rows * self.inputs, "rows of {} numbers", self.inputs);
         let tiles = Tiles::detect();
-        let mut strips = vec![0.0; self.outputs.div_ceil(PANEL) * rows * PANEL];
-        let mut scales = Vec::new();
         match &*self.panels {
             Panels::F32(weights) => {
                 let (width, x) = (self.inputs, activations::tiled(x, self.inputs));
-                walk(&F32Factors { tiles, weights, width, x }, rows, width, &mut strips);
+                walk(&F32Factors { tiles, weights, width, x }, [rows, width, self.outputs], bias)
             }
-            Panels::Int8 { weights, scales: steps } => {
+            Panels::Int8 { weights, scales } => {
                 let width = self.inputs.next_multiple_of(GROUP);
                 let x = QuantisedRows::new(x, self.inputs, width);
                 let weights = bytemuck::cast_slice(weights);
-                let factors = Int8Factors { tiles, weights, scales: steps, width, x };
-                walk(&factors, rows, width, &mut strips);
-                scales = factors.x.scales;
+                let factors = Int8Factors { tiles, weights, scales, width, x };
+                walk(&factors, [rows, width, self.outputs], bias)
             }
             Panels::Int4 { weights, scales, lows } => {
                 let width = self.inputs.next_multiple_of(NARROW_GROUP);
                 let x = GroupedRows::new(x, self.inputs, width, NARROW_GROUP);
-                walk(&Int4Factors { tiles, weights, scales, lows, width, x }, rows, width, &mut strips);
+                let factors = Int4Factors { tiles, weights, scales, lows, width, x };
+                walk(&factors, [rows, width, self.outputs], bias)
             }
         }
-        self.gather(&strips, rows, &scales, bias)
-    }
-
-    /// From (panel, row, output in the panel) to (row, output), with the rows' scales and the bias.
-    fn gather(&self, strips: &[f32], rows: usize, scales: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-        let mut y = vec![0.0; rows * self.outputs];
-        let rows_of_a_task = (WORTH_A_TASK / 8).div_ceil(self.outputs.max(1));
-        let all = y.par_chunks_mut(self.outputs.max(1)).with_min_len(rows_of_a_task).enumerate();
-        all.for_each(|(row, y)| {
-            let scale = scales.get(row).copied().unwrap_or(1.0);
-            for (panel, y) in y.chunks_mut(PANEL).enumerate() {
-                let sums = &strips[(panel * rows + row) * PANEL..][..y.len()];
-                y.iter_mut().zip(sums).for_each(|(y, sum)| *y = sum * scale);
-            }
-            if let Some(bias) = bias {
-                y.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
-            }
-        });
-        y
     }
 }
 

@@ -19,13 +19,17 @@ pub struct F32Factors<'a> {
 
 impl Factors for F32Factors<'_> {
     type Run = ();
-    const DEPTH: usize = 256;
+    const DEPTH: usize = 1024;
 
     fn prepare(&self, _: usize, _: Range<usize>, _: &mut ()) {}
 
     fn multiply(&self, _: &(), panel: usize, inputs: Range<usize>, rows: Range<usize>, sums: &mut [f32]) {
         let weights = of_panel(self.weights, panel, self.width, inputs.clone());
         self.tiles.f32(weights, self.x.tile(rows, inputs), sums);
+    }
+
+    fn scale(&self, _: usize) -> f32 {
+        1.0
     }
 }
 
@@ -40,7 +44,7 @@ pub struct Int8Factors<'a> {
 impl Factors for Int8Factors<'_> {
     /// The weights in 16 bits.
     type Run = Vec<i16>;
-    const DEPTH: usize = 256;
+    const DEPTH: usize = 1024;
 
     fn prepare(&self, panel: usize, inputs: Range<usize>, run: &mut Vec<i16>) {
         run.resize(inputs.len() * PANEL, 0);
@@ -59,6 +63,10 @@ impl Factors for Int8Factors<'_> {
         let scales = of_panel(self.scales, panel, self.width / GROUP, groups);
         let pairs = self.x.pairs.tile(rows, inputs.start / 2..inputs.end / 2);
         self.tiles.int8(run, scales, pairs, sums);
+    }
+
+    fn scale(&self, row: usize) -> f32 {
+        self.x.scales[row]
     }
 }
 
@@ -81,7 +89,7 @@ pub struct Int4Run {
 
 impl Factors for Int4Factors<'_> {
     type Run = Int4Run;
-    const DEPTH: usize = 512;
+    const DEPTH: usize = 1024;
 
     fn prepare(&self, panel: usize, inputs: Range<usize>, run: &mut Int4Run) {
         run.numbers.resize(inputs.len() * PANEL, 0);
@@ -101,6 +109,10 @@ impl Factors for Int4Factors<'_> {
         let groups = self.x.groups.tile(rows, inputs.start / NARROW_GROUP..inputs.end / NARROW_GROUP);
         let weights = Int4Panel { numbers: &run.numbers, scales: &run.scales, lows: &run.lows };
         self.tiles.int4(weights, quads, groups, sums);
+    }
+
+    fn scale(&self, _: usize) -> f32 {
+        1.0
     }
 }
 
