@@ -6,6 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::super::ops::vectorised;
+use super::panels::largest;
 use super::tiles::ROWS;
 
 /// The largest 16-bit activation. A group of 64 products with 8-bit weights then stays far below 2³¹.
@@ -121,14 +122,7 @@ impl GroupedRows {
 }
 #[inline(always)]
 fn quantise<T>(x: &[f32], most: f32, values: &mut [T], whole: impl Fn(f32) -> T) -> f32 {
-    let (largest, sum) = x.iter().fold((0f32, 0f32), |(largest, sum), v| {
-        let size = v.abs();
-        (if size > largest { size } else { largest }, sum + size)
-    });
-    // A NaN is never the largest, but it is in the sum.
-    if !sum.is_finite() {
-        return f32::NAN;
-    }
+    let largest = largest(x);
     let inverse = if largest > 0.0 { most / largest } else { 0.0 };
     for (value, x) in values.iter_mut().zip(x) {
         *value = whole(x * inverse + ROUNDING);

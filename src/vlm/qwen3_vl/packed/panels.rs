@@ -238,7 +238,7 @@ fn inverse(step: f32) -> f32 {
 
 /// The largest size of a number; none if one of them is none.
 #[inline(always)]
-fn largest(values: &[f32]) -> f32 {
+pub(super) fn largest(values: &[f32]) -> f32 {
     let most = |a: f32, b: f32| if b.abs() > a { b.abs() } else { a };
     let sum: f32 = lanes(values, 0.0, |sum, v| sum + v.abs()).into_iter().sum();
     if sum.is_finite() { lanes(values, 0.0, most).into_iter().fold(0.0, most) } else { f32::NAN }

@@ -1,12 +1,15 @@
 //! The way through a product: which thread multiplies what, and what it finds in its cache.
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::tiles::{PANEL, ROWS};
 
+/// Panels whose results are written together: a run of memory of their width in every row.
+const BAND: usize = 4;
 /// Products of two numbers that are worth a thread's waking.
 const WORTH_A_TASK: usize = 1 << 19;
 
@@ -35,27 +38,43 @@ pub trait Factors: Sync {
 
 /// All products of `rows` rows of `width` inputs and `outputs` outputs: (rows, outputs), with the bias.
 pub fn walk<F: Factors>(factors: &F, [rows, width, outputs]: [usize; 3], bias: Option<&[f32]>) -> Vec<f32> {
-    let mut y = vec![0.0; rows * outputs];
-    let columns = Columns::of(&mut y, outputs);
-    let panels_of_a_task = WORTH_A_TASK.div_ceil((PANEL * rows * width).max(1));
-    let panels = (0..outputs.div_ceil(PANEL)).into_par_iter().with_min_len(panels_of_a_task);
-    panels.for_each_init(
-        || (F::Run::default(), vec![0.0; rows * PANEL]),
-        |(run, sums), panel| {
+    let mut y = Vec::with_capacity(rows * outputs);
+    let (columns, of_panel) = (Columns::of(&mut y, rows, outputs), rows * PANEL);
+    let bands_of_a_task = WORTH_A_TASK.div_ceil((BAND * of_panel * width).max(1));
+    let bands = (0..outputs.div_ceil(BAND * PANEL)).into_par_iter().with_min_len(bands_of_a_task);
+    bands.for_each_init(
+        || (F::Run::default(), vec![0.0; BAND * of_panel]),
+        |(run, sums), band| {
             sums.fill(0.0);
-            multiply(factors, panel, rows, width, run, sums);
-            for (row, sums) in sums.chunks_exact(PANEL).enumerate() {
-                // SAFETY: no other task has this panel.
-                let y = unsafe { columns.of_panel(row, panel) };
-                let scale = factors.scale(row);
-                y.iter_mut().zip(sums).for_each(|(y, sum)| *y = sum * scale);
-                if let Some(bias) = bias {
-                    y.iter_mut().zip(&bias[panel * PANEL..]).for_each(|(y, bias)| *y += bias);
+            let panels = BAND * band..outputs.div_ceil(PANEL).min(BAND * (band + 1));
+            for (panel, sums) in panels.clone().zip(sums.chunks_exact_mut(of_panel.max(1))) {
+                multiply(factors, panel, rows, width, run, sums);
+            }
+            // Row by row, as they stand in memory.
+            for row in 0..rows {
+                for (panel, sums) in panels.clone().zip(sums.chunks_exact(of_panel)) {
+                    // SAFETY: no other task has this panel.
+                    let y = unsafe { columns.of_panel(row, panel) };
+                    let bias = bias.map(|bias| &bias[panel * PANEL..]);
+                    write(y, &sums[row * PANEL..][..PANEL], factors.scale(row), bias);
                 }
             }
         },
     );
+    // SAFETY: every row of every panel has been written.
+    unsafe { y.set_len(rows * outputs) };
     y
+}
+
+fn write(y: &mut [MaybeUninit<f32>], sums: &[f32], scale: f32, bias: Option<&[f32]>) {
+    match bias {
+        Some(bias) => y.iter_mut().zip(sums).zip(bias).for_each(|((y, sum), bias)| {
+            y.write(sum * scale + bias);
+        }),
+        None => y.iter_mut().zip(sums).for_each(|(y, sum)| {
+            y.write(sum * scale);
+        }),
+    }
 }
 
 /// Adds one panel's products to `sums`, (rows, PANEL).
@@ -78,32 +97,37 @@ fn multiply<F: Factors>(
     }
 }
 
-/// A matrix (rows, outputs) whose panels of columns are written by several threads.
+/// Memory for a matrix (rows, outputs) whose panels of columns are written by several threads.
 struct Columns<'a> {
-    numbers: *mut f32,
-    len: usize,
+    numbers: *mut MaybeUninit<f32>,
+    rows: usize,
     outputs: usize,
-    lent: PhantomData<&'a mut [f32]>,
+    lent: PhantomData<&'a mut Vec<f32>>,
 }
 
-// SAFETY: what is written through it is one panel's, and `of_panel` asks that it is asked for by one thread alone.
+// SAFETY: what is written through it is one panel's, and `of_panel` asks that no two threads have the same.
 unsafe impl Sync for Columns<'_> {}
 
 impl<'a> Columns<'a> {
-    fn of(numbers: &'a mut [f32], outputs: usize) -> Self {
-        Self { len: numbers.len(), numbers: numbers.as_mut_ptr(), outputs, lent: PhantomData }
+    /// In the room that `numbers` has behind its end.
+    fn of(numbers: &'a mut Vec<f32>, rows: usize, outputs: usize) -> Self {
+        let room = numbers.spare_capacity_mut();
+        assert!(room.len() >= rows * outputs, "room for {rows} rows of {outputs}");
+        Self { numbers: room.as_mut_ptr(), rows, outputs, lent: PhantomData }
     }
 
     /// A row's numbers of one panel.
     ///
     /// # Safety
-    /// No two threads ask for the same panel at a time.
+    /// No two threads have the same panel, and nobody two of its slices for the same row.
     #[allow(clippy::mut_from_ref)]
-    unsafe fn of_panel(&self, row: usize, panel: usize) -> &mut [f32] {
-        let start = row * self.outputs + panel * PANEL;
-        let end = (start + PANEL).min((row + 1) * self.outputs);
-        assert!(start <= end && end <= self.len, "row {row} of panel {panel}");
-        // SAFETY: inside the slice that is lent, and apart from all other rows and panels.
-        unsafe { std::slice::from_raw_parts_mut(self.numbers.add(start), end - start) }
+    unsafe fn of_panel(&self, row: usize, panel: usize) -> &mut [MaybeUninit<f32>] {
+        let columns = panel * PANEL..self.outputs.min((panel + 1) * PANEL);
+        assert!(row < self.rows && columns.start <= columns.end, "row {row} of panel {panel}");
+        // SAFETY: inside the room, and apart from all other rows and panels.
+        unsafe {
+            let first = self.numbers.add(row * self.outputs + columns.start);
+            std::slice::from_raw_parts_mut(first, columns.len())
+        }
     }
 }
