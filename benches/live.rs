@@ -28,6 +28,9 @@ struct Options {
     /// Pairs of frames; the fastest counts.
     #[arg(long, default_value_t = 4)]
     pairs: u32,
+    /// Where rounded weights are kept for the next time; without it they are rounded each time.
+    #[arg(long)]
+    weights: Option<std::path::PathBuf>,
     /// Given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -60,6 +63,7 @@ fn main() {
     let load = LoadOptions {
         dtype: options.dtype,
         max_pixels: Some((options.size * options.size) as usize),
+        weight_cache: options.weights.clone(),
         ..LoadOptions::new(folder)
     };
     let mut model = Qwen3Vl::load(&load).expect("the model folder must load");

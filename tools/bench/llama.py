@@ -7,6 +7,7 @@ by its Python package: the tokens of a pair and a question behind those of other
 
 import argparse
 import json
+import multiprocessing
 import resource
 import time
 from pathlib import Path
@@ -61,11 +62,15 @@ def write_gguf(folder, out):
     writer.close()
 
 
-def quantise(llama, source, out, kind):
+def prepare(folder, work, kind):
+    import llama_cpp as llama
+
+    whole = work / "language-F16.gguf"
+    if not whole.exists():
+        write_gguf(folder, whole)
     settings = llama.llama_model_quantize_default_params()
     settings.ftype = TYPES[kind]
-    if llama.llama_model_quantize(str(source).encode(), str(out).encode(), settings):
-        raise SystemExit(f"llama.cpp cannot quantise to {kind}")
+    llama.llama_model_quantize(str(whole).encode(), str(work / f"language-{kind}.gguf").encode(), settings)
 
 
 class Run:
@@ -111,13 +116,16 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
+    path = options.work / f"language-{options.type}.gguf"
+    if not path.exists():
+        # In a process of its own, whose memory is not counted.
+        preparing = multiprocessing.get_context("spawn").Process(target=prepare, args=(options.folder, options.work, options.type))
+        preparing.start()
+        preparing.join()
+    if not path.exists():
+        raise SystemExit(f"llama.cpp cannot quantise to {options.type}")
     import llama_cpp as llama
 
-    whole, path = options.work / "language-F16.gguf", options.work / f"language-{options.type}.gguf"
-    if not whole.exists():
-        write_gguf(options.folder, whole)
-    if not path.exists():
-        quantise(llama, whole, path, options.type)
     begun = time.perf_counter()
     before = (options.pairs - 1) * options.pair
     run = Run(llama, path, options.threads, before + options.pair + options.question)
