@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use memmap2::Mmap;
 use safetensors::tensor::{Metadata, TensorView};
@@ -18,6 +19,10 @@ use super::packed::{Numbers, Panels};
 
 /// Changes with the layout of packed matrices.
 const LAYOUT: &str = "topreward packed 1";
+/// How the names of files begin that are being written.
+const UNFINISHED: &str = ".unfinished-";
+/// After so long nobody is writing any more.
+const GIVEN_UP: Duration = Duration::from_secs(24 * 3600);
 
 /// Where the rounded weights of one model are kept.
 pub(super) struct RoundedWeights {
@@ -79,7 +84,8 @@ impl RoundedWeights {
     fn write(&self, matrices: &[(String, Arc<Panels>)]) -> std::io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)?;
-        let unfinished = tempfile::NamedTempFile::new_in(folder)?;
+        sweep(folder);
+        let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
         let mut views = Vec::new();
         for (name, panels) in matrices {
             for (part, bytes) in panels.parts() {
@@ -96,6 +102,18 @@ impl RoundedWeights {
     }
 }
 
+/// Removes what programs have left that were killed while they wrote: gigabytes, for a large model.
+fn sweep(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let left = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
+        let age = entry.metadata().and_then(|of| of.modified()).ok().and_then(|then| then.elapsed().ok());
+        if left && age.is_some_and(|age| age > GIVEN_UP) {
+            // Next time, if not now.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 impl RoundedFile {
     /// The matrix of this name; none if the file does not have it in this shape.
     pub fn matrix(&self, name: &str, dtype: Dtype, outputs: usize, inputs: usize) -> Option<Panels> {
@@ -103,5 +121,29 @@ impl RoundedFile {
             let (begin, end) = self.metadata.info(&format!("{name}.{part}"))?.data_offsets;
             Some(Numbers::Mapped(self.map.clone(), self.start + begin..self.start + end))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn what_a_killed_program_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = |name: &str, age: Duration| {
+            let path = folder.path().join(name);
+            File::create(&path).unwrap().set_modified(SystemTime::now() - age).unwrap();
+            path
+        };
+        let (hour, days) = (Duration::from_secs(3600), 3 * GIVEN_UP);
+        let (old, new) = (left(".unfinished-a", days), left(".unfinished-b", hour));
+        let other = left("somebody-elses", days);
+        let rounded = RoundedWeights::new(folder.path(), "0123456789abcdef0", Dtype::Q8);
+        rounded.keep(&[]);
+        assert_eq!([old, new, other].map(|path| path.exists()), [false, true, true]);
+        assert!(rounded.open().is_some());
     }
 }
