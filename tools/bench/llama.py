@@ -79,10 +79,10 @@ class Run:
         llama.llama_backend_init()
         self.model = llama.llama_model_load_from_file(str(path).encode(), llama.llama_model_default_params())
         settings = llama.llama_context_default_params()
-        settings.n_ctx, settings.n_batch, settings.n_ubatch = tokens + 64, 512, 512
+        settings.n_ctx, settings.n_batch, settings.n_ubatch = tokens + 64, tokens, 512
         settings.n_threads = settings.n_threads_batch = threads
         self.context = llama.llama_init_from_model(self.model, settings)
-        self.batch = llama.llama_batch_init(512, 0, 1)
+        self.batch = llama.llama_batch_init(tokens, 0, 1)
 
     def decode(self, first, last, logits):
         """Seconds for tokens first..last behind the cached ones."""

@@ -16,7 +16,7 @@ use super::ops;
 /// Most scores of a block: 256 KiB.
 const BLOCK_SCORES: usize = 1 << 16;
 /// Fewer rows than this make poor matrix products.
-const FEWEST_ROWS: usize = 16;
+const FEWEST_ROWS: usize = 64;
 
 /// `query` is (key-value heads · group, rows, head_dim) and contiguous; `keys` and `values` are (key-value heads, total,
 /// head_dim), in f32 or f16, each head contiguous. With `causal` the query rows are the last of `total` tokens and see nothing behind
