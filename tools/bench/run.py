@@ -77,7 +77,7 @@ class Bench:
         return self.report(what, list(map(str, command)))
 
     def llama(self, model, folder, kind, ours):
-        what = f"llama.cpp {kind}, {model}"
+        what = f"llama.cpp {kind}, {model}, {ours['size']} pixels"
         if importlib.util.find_spec("llama_cpp") is None:
             self.left_out.append(f"{what}: its Python package is not installed (build/bench/llama.log)")
             return None

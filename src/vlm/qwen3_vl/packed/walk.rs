@@ -38,6 +38,7 @@ pub trait Factors: Sync {
 
 /// All products of `rows` rows of `width` inputs and `outputs` outputs: (rows, outputs), with the bias.
 pub fn walk<F: Factors>(factors: &F, [rows, width, outputs]: [usize; 3], bias: Option<&[f32]>) -> Vec<f32> {
+    assert!(bias.is_none_or(|bias| bias.len() == outputs), "a bias for every output");
     let mut y = Vec::with_capacity(rows * outputs);
     let (columns, of_panel) = (Columns::of(&mut y, rows, outputs), rows * PANEL);
     let bands_of_a_task = WORTH_A_TASK.div_ceil((BAND * of_panel * width).max(1));
@@ -61,7 +62,7 @@ pub fn walk<F: Factors>(factors: &F, [rows, width, outputs]: [usize; 3], bias: O
             }
         },
     );
-    // SAFETY: every row of every panel has been written.
+    // SAFETY: every row of every panel has been written in its whole width, as no bias is shorter.
     unsafe { y.set_len(rows * outputs) };
     y
 }
