@@ -1,33 +1,34 @@
-//! Scaled dot-product attention, a block of query rows of one head at a time.
+//! Scaled dot-product attention, a block of query rows at a time and a chunk of keys after the other.
 //!
-//! The scores of all heads together would fill tens of megabytes that are written and read again three times; those of
-//! a block stay in a core's cache. Keys are neither copied nor repeated for the query heads that share them.
-
-use std::borrow::Cow;
+//! The scores of all heads together would fill tens of megabytes that are written and read again three times. Here a
+//! block's rows, a chunk of keys and values and their scores stay in a core's cache, and the softmax is brought up to date
+//! with every chunk (Milakov & Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135). The query heads that
+//! share keys are one matrix for it, so that a key is made ready for them once.
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
-use gemm::Parallelism;
 use half::f16;
-use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
-use super::ops;
+use super::packed::{ROWS, Tiles};
 
-/// Most scores of a block: 256 KiB.
-const BLOCK_SCORES: usize = 1 << 16;
-/// Fewer rows than this make poor matrix products.
-const FEWEST_ROWS: usize = 64;
+mod block;
+
+use block::{Block, KeyChunk};
+
+/// Most query rows of a block: with fewer, making the keys ready is felt; with more, a second-level cache is too small.
+const BLOCK_ROWS: usize = 256;
 
 /// `query` is (key-value heads · group, rows, head_dim) and contiguous; `keys` and `values` are (key-value heads, total,
-/// head_dim), in f32 or f16, each head contiguous. With `causal` the query rows are the last of `total` tokens and see nothing behind
-/// themselves. Returns (rows, heads · head_dim).
+/// head_dim), in f32 or f16, each head contiguous. With `causal` the query rows are the last of `total` tokens and see
+/// nothing behind themselves. Returns (rows, heads · head_dim). A row of it depends on that row of the query alone, to the
+/// last bit.
 pub(super) fn attention(query: &Tensor, keys: &Tensor, values: &Tensor, causal: bool) -> Result<Tensor> {
-    query.apply_op3_no_bwd(keys, values, &Attention { causal, block_scores: BLOCK_SCORES })
+    query.apply_op3_no_bwd(keys, values, &Attention { causal, block_rows: BLOCK_ROWS })
 }
 
 struct Attention {
     causal: bool,
-    block_scores: usize,
+    block_rows: usize,
 }
 
 impl CustomOp3 for Attention {
@@ -56,27 +57,46 @@ impl CustomOp3 for Attention {
         if !fits || !same || rows > total && self.causal {
             bail!("attention: {query_layout:?} cannot look at {keys_layout:?} and {values_layout:?}");
         }
-        let at_once = (self.block_scores / total.max(1)).clamp(FEWEST_ROWS, rows.max(FEWEST_ROWS));
-        let blocks = rows.div_ceil(at_once);
-        let mixed: Vec<Vec<f32>> = (0..heads * blocks)
+        let group = Group { rows, of_all: heads / keys.heads * rows, total, causal: self.causal };
+        let blocks = group.of_all.div_ceil(self.block_rows);
+        let at_once = group.of_all.div_ceil(blocks.max(1)).next_multiple_of(ROWS);
+        let mixed: Vec<Vec<f32>> = (0..keys.heads * blocks)
             .into_par_iter()
-            .map(|task| {
-                let (head, first) = (task / blocks, task % blocks * at_once);
-                let count = at_once.min(rows - first);
-                let shared = head / (heads / keys.heads);
-                let block = Block { first, count, rows, head_dim, causal: self.causal };
-                let query = &query[(head * rows + first) * head_dim..][..count * head_dim];
-                block.attend(query, keys.head(shared), values.head(shared))
+            .map_init(KeyChunk::default, |chunk, task| {
+                let (shared, first) = (task / blocks, (task % blocks * at_once).min(group.of_all));
+                let count = at_once.min(group.of_all - first);
+                let query = &query[(shared * group.of_all + first) * head_dim..][..count * head_dim];
+                let visible = |row: usize| group.visible(first + row);
+                let mut block = Block::new(Tiles::detect(), query, head_dim, visible);
+                block.look(keys.head(shared), values.head(shared), chunk);
+                block.mixed()
             })
             .collect();
         let mut out = vec![0.0; rows * heads * head_dim];
-        for (row, out) in out.chunks_exact_mut((heads * head_dim).max(1)).enumerate() {
+        out.par_chunks_mut((heads * head_dim).max(1)).enumerate().for_each(|(row, out)| {
             for (head, out) in out.chunks_exact_mut(head_dim).enumerate() {
-                let block = &mixed[head * blocks + row / at_once];
-                out.copy_from_slice(&block[row % at_once * head_dim..][..head_dim]);
+                let (shared, of_group) = (head * rows / group.of_all, head * rows % group.of_all + row);
+                let block = &mixed[shared * blocks + of_group / at_once];
+                out.copy_from_slice(&block[of_group % at_once * head_dim..][..head_dim]);
             }
-        }
+        });
         Ok((CpuStorage::F32(out), Shape::from((rows, heads * head_dim))))
+    }
+}
+
+/// The query heads that share keys, their rows one behind the other.
+struct Group {
+    /// Of one head.
+    rows: usize,
+    of_all: usize,
+    total: usize,
+    causal: bool,
+}
+
+impl Group {
+    /// How many keys a row sees.
+    fn visible(&self, row: usize) -> usize {
+        if self.causal { self.total - self.rows + row % self.rows + 1 } else { self.total }
     }
 }
 
@@ -121,85 +141,6 @@ enum Numbers<'a> {
     F16(&'a [f16]),
 }
 
-impl<'a> Numbers<'a> {
-    /// The first of them in f32.
-    fn first(self, count: usize) -> Cow<'a, [f32]> {
-        match self {
-            Self::F32(numbers) => Cow::Borrowed(&numbers[..count]),
-            Self::F16(numbers) => Cow::Owned(numbers[..count].to_f32_vec()),
-        }
-    }
-
-    fn len(self) -> usize {
-        match self {
-            Self::F32(numbers) => numbers.len(),
-            Self::F16(numbers) => numbers.len(),
-        }
-    }
-}
-
-/// Query rows `first .. first + count` of `rows` of one head.
-struct Block {
-    first: usize,
-    count: usize,
-    rows: usize,
-    head_dim: usize,
-    causal: bool,
-}
-
-impl Block {
-    /// `query` are the block's rows; the result is (count, head_dim).
-    fn attend(&self, query: &[f32], keys: Numbers, values: Numbers) -> Vec<f32> {
-        let Self { first, count, rows, head_dim, causal } = *self;
-        let total = keys.len() / head_dim;
-        // What the block's last row sees.
-        let seen = if causal { total - rows + first + count } else { total };
-        let mut scores = vec![0.0; count * seen];
-        multiply(query, (&keys.first(seen * head_dim), 1, head_dim), &mut scores, count, head_dim);
-        let scale = 1.0 / (head_dim as f32).sqrt();
-        for (row, scores) in scores.chunks_exact_mut(seen).enumerate() {
-            let visible = if causal { seen + 1 + row - count } else { seen };
-            let (visible, hidden) = scores.split_at_mut(visible);
-            ops::softmax(visible, scale);
-            hidden.fill(0.0);
-        }
-        let mut mixed = vec![0.0; count * head_dim];
-        multiply(&scores, (&values.first(seen * head_dim), head_dim, 1), &mut mixed, count, seen);
-        mixed
-    }
-}
-
-/// `out = a · b` on this thread: `a` is (rows, inner), `b` is (inner, out's columns) with its two strides.
-fn multiply(a: &[f32], b: (&[f32], usize, usize), out: &mut [f32], rows: usize, inner: usize) {
-    let (b, inner_stride, column_stride) = b;
-    let columns = out.len() / rows;
-    assert!(a.len() == rows * inner && b.len() == inner * columns && out.len() == rows * columns);
-    // SAFETY: each matrix lies wholly in its slice: `a` and `out` row by row, `b` without gaps in one order or the other.
-    unsafe {
-        gemm::gemm(
-            rows,
-            columns,
-            inner,
-            out.as_mut_ptr(),
-            1,
-            columns as isize,
-            false,
-            a.as_ptr(),
-            1,
-            inner as isize,
-            b.as_ptr(),
-            column_stride as isize,
-            inner_stride as isize,
-            0.0,
-            1.0,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use candle_core::{DType, Device};
@@ -217,16 +158,44 @@ mod tests {
 
     #[test]
     fn it_equals_the_plain_form_whatever_the_blocks() {
-        for (heads, shared, rows, total) in [(4, 2, 37, 50), (2, 2, 1, 9), (6, 1, 40, 40), (1, 1, 5, 5)] {
-            let (query, keys, values) =
-                (random((heads, rows, 8)), random((shared, total, 8)), random((shared, total, 8)));
-            for (causal, block_scores) in [(true, 1), (true, 1 << 16), (false, 1), (false, 20 * total)] {
-                let op = Attention { causal, block_scores };
-                let got = query.apply_op3_no_bwd(&keys, &values, &op).unwrap();
-                assert_eq!(got.dims2().unwrap(), (rows, heads * 8));
-                assert!(difference(&got, &plain_attention(&query, &keys, &values, causal).unwrap()) < 1e-6);
+        let sizes =
+            [(4, 2, 37, 50, 8), (2, 2, 1, 9, 16), (6, 1, 40, 300, 20), (1, 1, 5, 5, 8), (2, 1, 270, 270, 64)];
+        for (heads, shared, rows, total, head_dim) in sizes {
+            let of = |heads, rows| random((heads, rows, head_dim));
+            let (query, keys, values) = (of(heads, rows), of(shared, total), of(shared, total));
+            for (causal, block_rows) in [(true, 6), (true, 192), (false, 30), (false, 192)] {
+                let got = query.apply_op3_no_bwd(&keys, &values, &Attention { causal, block_rows }).unwrap();
+                assert_eq!(got.dims2().unwrap(), (rows, heads * head_dim));
+                let off = difference(&got, &plain_attention(&query, &keys, &values, causal).unwrap());
+                assert!(off < 2e-6, "{heads} heads, {rows} rows of {total}: {off}");
             }
         }
+    }
+
+    #[test]
+    fn a_row_is_the_same_alone_and_among_others() {
+        let (query, keys, values) = (random((4, 150, 16)), random((2, 400, 16)), random((2, 400, 16)));
+        let whole = attention(&query, &keys, &values, true).unwrap();
+        for (first, count) in [(0, 1), (7, 100), (149, 1)] {
+            let seen = 400 - 150 + first + count;
+            let [keys, values] = [&keys, &values].map(|all| all.narrow(1, 0, seen).unwrap());
+            let query = query.narrow(1, first, count).unwrap().contiguous().unwrap();
+            let part = attention(&query, &keys, &values, true).unwrap();
+            assert_eq!(difference(&part, &whole.narrow(0, first, count).unwrap()), 0.0);
+        }
+    }
+
+    #[test]
+    fn high_scores_neither_overflow_nor_hide_what_is_no_number() {
+        let (query, keys) = (random((1, 3, 16)), random((1, 200, 16)));
+        let query = (query * 100.0).unwrap();
+        let got = attention(&query, &keys, &keys, true).unwrap();
+        assert!(difference(&got, &plain_attention(&query, &keys, &keys, true).unwrap()) < 1e-4);
+        let mut numbers = keys.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        numbers[150 * 16] = f32::NAN;
+        let broken = Tensor::from_vec(numbers, (1, 200, 16), &Device::Cpu).unwrap();
+        let got = attention(&query, &broken, &keys, true).unwrap();
+        assert!(got.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().all(|number| number.is_nan()));
     }
 
     #[test]

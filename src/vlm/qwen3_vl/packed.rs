@@ -30,7 +30,8 @@ use activations::{GroupedRows, QuantisedRows};
 use factors::{F32Factors, Int4Factors, Int8Factors};
 pub(super) use numbers::Numbers;
 pub(super) use panels::Panels;
-use tiles::{NARROW_GROUP, PANEL, Tiles};
+use tiles::NARROW_GROUP;
+pub(super) use tiles::{PANEL, ROWS, Tiles};
 use walk::walk;
 
 /// Inputs that share an output's scale.
