@@ -9,6 +9,10 @@ use rayon::prelude::*;
 /// Below this many numbers a second thread costs more than it saves.
 const PARALLEL_CHUNK: usize = 1 << 13;
 
+/// 1.5 · 2²³: behind a sum with it the lowest bits are the other number, rounded. Unlike `round` this needs no instruction
+/// that an old processor lacks, and unlike `as` it becomes vector code.
+pub(super) const ROUNDING: f32 = 12_582_912.0;
+
 /// `e^x` to within 2 units in the last place, in a form the compiler turns into vector instructions.
 ///
 /// The argument is split into `n · ln 2 + r`; `e^r` is a polynomial and `2^n` an exponent. A NaN stays a NaN;
@@ -19,8 +23,6 @@ pub(super) fn exp(x: f32) -> f32 {
     const HIGHEST: f32 = 88.0;
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    // Adding and taking away 1.5 · 2^23 rounds to the nearest whole number, which stands in the sum's lowest bits.
-    const ROUNDING: f32 = 12_582_912.0;
     // Written as comparisons because `f32::clamp` and `f32::max` may drop a NaN.
     let x = if x < LOWEST { LOWEST } else { x };
     let x = if x > HIGHEST { HIGHEST } else { x };
@@ -30,7 +32,6 @@ pub(super) fn exp(x: f32) -> f32 {
     let tail =
         ((((1.0 / 5040.0 * r + 1.0 / 720.0) * r + 1.0 / 120.0) * r + 1.0 / 24.0) * r + 1.0 / 6.0) * r + 0.5;
     let mantissa = tail * r * r + r + 1.0;
-    // `n as i32` would be done one number at a time.
     let exponent = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     mantissa * exponent
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::super::ops::vectorised;
+use super::super::ops::{ROUNDING, vectorised};
 use super::panels::largest;
 use super::tiles::ROWS;
 
@@ -13,10 +13,6 @@ use super::tiles::ROWS;
 const LARGEST: f32 = 32_767.0;
 /// The largest 8-bit activation.
 const LARGEST_NARROW: f32 = 127.0;
-
-/// 1.5 · 2²³: behind a sum with it the lowest bits are the other number, rounded. Unlike `round` this needs no instruction
-/// that an old processor lacks, and becomes vector code.
-const ROUNDING: f32 = 12_582_912.0;
 
 /// (tile, column, row in the tile): the rows of a tile stand side by side, so that it reads one run of memory.
 pub struct Tiled<T> {
