@@ -227,6 +227,8 @@ def page(bench, limits):
     if bench.left_out:
         yield "## Left out\n"
         yield from (f"- {reason}" for reason in dict.fromkeys(bench.left_out))
+        yield ""
+    yield (HERE / "reading.md").read_text().rstrip()
 
 
 def main():
