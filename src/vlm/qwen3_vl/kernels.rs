@@ -1,5 +1,7 @@
 //! What computes between the matrix products, and where: our own kernels on the processor, candle's operations elsewhere.
 
+use std::ops::Range;
+
 use candle_core::{D, Device, Result, Tensor};
 
 use super::super::DeviceChoice;
@@ -84,6 +86,16 @@ impl Kernels {
         Ok(x)
     }
 
+    /// The heads that stand side by side in some columns of `x`, (rows, width): (heads, rows, head_dim).
+    pub fn heads(&self, x: &Tensor, columns: Range<usize>, head_dim: usize) -> Result<Tensor> {
+        if self.plain {
+            let (rows, heads) = (x.dim(0)?, columns.len() / head_dim);
+            let part = x.narrow(1, columns.start, columns.len())?;
+            return part.reshape((rows, heads, head_dim))?.transpose(0, 1)?.contiguous();
+        }
+        ops::heads(x, columns, head_dim)
+    }
+
     /// See [`attention::attention`].
     pub fn attention(&self, query: &Tensor, keys: &Tensor, values: &Tensor, causal: bool) -> Result<Tensor> {
         if self.plain {
@@ -152,6 +164,11 @@ mod tests {
                 kernels.activate(Activation::GeluErf, copy()).unwrap(),
             ]
         });
+        let [own_heads, plain_heads] =
+            [&own, &plain].map(|kernels| kernels.heads(&x, 2..10, 4).unwrap().to_vec3::<f32>().unwrap());
+        assert_eq!(own_heads, plain_heads);
+        assert_eq!((own_heads.len(), own_heads[1].len(), own_heads[1][0].len()), (2, 5, 4));
+        assert!(own.heads(&x, 2..14, 4).is_err() && own.heads(&x, 2..9, 4).is_err());
         for (index, (own, plain)) in results[0].iter().zip(&results[1]).enumerate() {
             let off: f32 = (own - plain).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap();
             assert!(off < 2e-6, "operation {index}: {off}");

@@ -1,9 +1,11 @@
-//! Elementwise kernels that work in place and on all cores.
+//! Elementwise kernels that work in place, and copies of heads, on all cores.
 //!
-//! candle's own activations and broadcast sums allocate their result and run on one thread, beside matrix products
+//! candle's own activations, broadcast sums and copies allocate their result and run on one thread, beside matrix products
 //! that use every core. All kernels are for contiguous f32 tensors on the CPU.
 
-use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Result, Tensor, bail};
+use std::ops::Range;
+
+use candle_core::{CpuStorage, CustomOp1, InplaceOp1, InplaceOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 /// Below this many numbers a second thread costs more than it saves.
@@ -76,6 +78,39 @@ pub(super) fn swiglu_in_place(gate: &Tensor, up: &Tensor) -> Result<()> {
 /// `x ← x + y`, both of one shape.
 pub(super) fn add_in_place(x: &Tensor, y: &Tensor) -> Result<()> {
     x.inplace_op2(y, &Zip { name: "add", function: add })
+}
+
+/// The heads that stand side by side in some columns of `x`, (rows, width): (heads, rows, head_dim).
+pub(super) fn heads(x: &Tensor, columns: Range<usize>, head_dim: usize) -> Result<Tensor> {
+    x.apply_op1_no_bwd(&SplitHeads { columns, head_dim })
+}
+
+struct SplitHeads {
+    columns: Range<usize>,
+    head_dim: usize,
+}
+
+impl CustomOp1 for SplitHeads {
+    fn name(&self) -> &'static str {
+        "split-heads"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (rows, width) = layout.shape().dims2()?;
+        let (x, Self { columns, head_dim }) = (read(storage, layout)?, self);
+        if columns.end > width || !columns.len().is_multiple_of(*head_dim) {
+            bail!("heads of {head_dim} numbers in columns {columns:?} of {width}");
+        }
+        let heads = columns.len() / head_dim;
+        let mut split = vec![0.0; heads * rows * head_dim];
+        split.par_chunks_mut((rows * head_dim).max(1)).enumerate().for_each(|(head, split)| {
+            let first = columns.start + head * head_dim;
+            for (row, x) in split.chunks_exact_mut(*head_dim).zip(x.chunks_exact(width)) {
+                row.copy_from_slice(&x[first..first + head_dim]);
+            }
+        });
+        Ok((CpuStorage::F32(split), Shape::from((heads, rows, *head_dim))))
+    }
 }
 
 /// Runs `work` compiled for the vector instructions that this processor has; its results are the same with any.

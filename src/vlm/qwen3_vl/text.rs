@@ -88,7 +88,7 @@ impl LanguageModel {
         let mut rotary = self.rope.table(chunk.positions(), self.kernels.device())?;
         for (index, layer) in self.layers.iter().enumerate() {
             let mut normed = layer.attention_norm.forward(&hidden)?;
-            let (key, value) = layer.key_value(&normed, &rotary)?;
+            let (key, value) = layer.key_value(&normed, &rotary, &self.kernels)?;
             let (keys, values) = cache.write(index, &key, &value)?;
             let is_last = index + 1 == self.layers.len();
             if is_last {
@@ -98,7 +98,7 @@ impl LanguageModel {
                 }
                 (hidden, normed, rotary) = (last_row(&hidden)?, last_row(&normed)?, rotary.last()?);
             }
-            let query = layer.query(&normed, &rotary)?;
+            let query = layer.query(&normed, &rotary, &self.kernels)?;
             let attended = self.kernels.attention(&query, &keys, &values, true)?;
             hidden = self.kernels.add(hidden, &layer.output.forward(&attended)?)?;
             let mixed = layer.mlp(&layer.mlp_norm.forward(&hidden)?, &self.kernels)?;
@@ -179,19 +179,24 @@ impl DecoderLayer {
     }
 
     /// Rotated queries, (heads, tokens, head_dim).
-    fn query(&self, normed: &Tensor, rotary: &RotaryTable) -> Result<Tensor> {
-        rotary.rotate(&self.query_norm.forward(&self.split_heads(self.query.forward(normed)?)?)?)
+    fn query(&self, normed: &Tensor, rotary: &RotaryTable, kernels: &Kernels) -> Result<Tensor> {
+        rotary.rotate(&self.query_norm.forward(&self.heads(&self.query, normed, kernels)?)?)
     }
 
     /// Rotated keys and values, (key-value heads, tokens, head_dim) each.
-    fn key_value(&self, normed: &Tensor, rotary: &RotaryTable) -> Result<(Tensor, Tensor)> {
-        let key = self.key_norm.forward(&self.split_heads(self.key.forward(normed)?)?)?;
-        Ok((rotary.rotate(&key)?, self.split_heads(self.value.forward(normed)?)?))
+    fn key_value(
+        &self,
+        normed: &Tensor,
+        rotary: &RotaryTable,
+        kernels: &Kernels,
+    ) -> Result<(Tensor, Tensor)> {
+        let key = self.key_norm.forward(&self.heads(&self.key, normed, kernels)?)?;
+        Ok((rotary.rotate(&key)?, self.heads(&self.value, normed, kernels)?))
     }
 
-    fn split_heads(&self, x: Tensor) -> Result<Tensor> {
-        let (tokens, width) = x.dims2()?;
-        x.reshape((tokens, width / self.head_dim, self.head_dim))?.transpose(0, 1)?.contiguous()
+    fn heads(&self, projection: &Linear, normed: &Tensor, kernels: &Kernels) -> Result<Tensor> {
+        let all = projection.forward(normed)?;
+        kernels.heads(&all, 0..all.dim(1)?, self.head_dim)
     }
 
     fn mlp(&self, normed: &Tensor, kernels: &Kernels) -> Result<Tensor> {

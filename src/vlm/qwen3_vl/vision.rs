@@ -237,9 +237,10 @@ impl Block {
     }
 
     fn attend(&self, x: &Tensor, rotary: &RotaryTable, kernels: &Kernels) -> Result<Tensor> {
-        let (patches, hidden) = x.dims2()?;
-        let all = self.query_key_value.forward(x)?.reshape((patches, 3, self.heads, hidden / self.heads))?;
-        let part = |index: usize| all.narrow(1, index, 1)?.squeeze(1)?.transpose(0, 1)?.contiguous();
+        let hidden = x.dim(1)?;
+        let all = self.query_key_value.forward(x)?;
+        let part =
+            |index: usize| kernels.heads(&all, index * hidden..(index + 1) * hidden, hidden / self.heads);
         let (query, key) = (rotary.rotate(&part(0)?)?, rotary.rotate(&part(1)?)?);
         kernels.attention(&query, &key, &part(2)?, false)
     }

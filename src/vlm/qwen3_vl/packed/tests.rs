@@ -33,9 +33,9 @@ fn relative_error(got: &[f32], expected: &[f64]) -> f64 {
     (off / expected.iter().map(|e| e * e).sum::<f64>()).sqrt()
 }
 
-/// Rows on both sides of a tile's, outputs and inputs that fill no panel, group or pass.
-const SHAPES: [(usize, usize, usize); 6] =
-    [(1, 16, 64), (6, 32, 256), (7, 33, 100), (13, 70, 333), (57, 40, 1000), (2, 1, 1)];
+/// Rows on both sides of a tile's and for several tasks, outputs and inputs that fill no panel, group or pass.
+const SHAPES: [(usize, usize, usize); 7] =
+    [(1, 16, 64), (6, 32, 256), (7, 33, 100), (13, 70, 333), (57, 40, 1000), (2, 1, 1), (401, 70, 100)];
 
 #[test]
 fn products_are_those_of_the_matrix() {
