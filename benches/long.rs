@@ -54,12 +54,13 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Seconds for a pair and a question at the end of so many samples, early and late in turns: the fastest of some.
+    /// [`Run::step`] behind few samples and behind many, in turns: a shared machine is faster at one time than at another.
     fn early_and_late(&self) -> [f64; 2] {
         let least = |[a, b]: [f64; 2], _| [a.min(self.step(EARLY)), b.min(self.step(LATE))];
         (0..EPISODES).fold([f64::MAX; 2], least)
     }
 
+    /// Seconds for a pair and a question at the end of so many samples: the fastest of some.
     fn step(&self, samples: usize) -> f64 {
         let mut episode = self.model.new_episode();
         let before = samples - 2 * STEPS;
