@@ -149,8 +149,15 @@ mod tests {
     use super::super::kernels::plain_attention;
     use super::*;
 
-    fn random(shape: (usize, usize, usize)) -> Tensor {
-        Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap()
+    /// Numbers between -2 and 2, the same in every run.
+    fn random(seed: u64, shape: (usize, usize, usize)) -> Tensor {
+        let mut state = seed;
+        let next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1 << 22) as f32 - 2.0
+        };
+        let numbers: Vec<f32> = std::iter::repeat_with(next).take(shape.0 * shape.1 * shape.2).collect();
+        Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap()
     }
 
     fn difference(a: &Tensor, b: &Tensor) -> f32 {
@@ -162,20 +169,22 @@ mod tests {
         let sizes =
             [(4, 2, 37, 50, 8), (2, 2, 1, 9, 16), (6, 1, 40, 300, 20), (1, 1, 5, 5, 8), (2, 1, 270, 270, 64)];
         for (heads, shared, rows, total, head_dim) in sizes {
-            let of = |heads, rows| random((heads, rows, head_dim));
-            let (query, keys, values) = (of(heads, rows), of(shared, total), of(shared, total));
+            let of = |seed, heads, rows| random(seed, (heads, rows, head_dim));
+            let (query, keys, values) = (of(1, heads, rows), of(2, shared, total), of(3, shared, total));
             for (causal, block_rows) in [(true, 6), (true, 192), (false, 30), (false, 192)] {
                 let got = query.apply_op3_no_bwd(&keys, &values, &Attention { causal, block_rows }).unwrap();
                 assert_eq!(got.dims2().unwrap(), (rows, heads * head_dim));
                 let off = difference(&got, &plain_attention(&query, &keys, &values, causal).unwrap());
-                assert!(off < 1e-6, "{heads} heads, {rows} rows of {total}: {off}");
+                // Up to 1.6e-6 was seen with other numbers: sums of f32 in two orders.
+                assert!(off < 2e-6, "{heads} heads, {rows} rows of {total}: {off}");
             }
         }
     }
 
     #[test]
     fn a_row_is_the_same_alone_and_among_others() {
-        let (query, keys, values) = (random((4, 150, 16)), random((2, 400, 16)), random((2, 400, 16)));
+        let (query, keys, values) =
+            (random(1, (4, 150, 16)), random(2, (2, 400, 16)), random(3, (2, 400, 16)));
         let whole = attention(&query, &keys, &values, true).unwrap();
         for (first, count) in [(0, 1), (7, 100), (149, 1)] {
             let seen = 400 - 150 + first + count;
@@ -188,7 +197,7 @@ mod tests {
 
     #[test]
     fn high_scores_neither_overflow_nor_hide_what_is_no_number() {
-        let (query, keys) = (random((1, 3, 16)), random((1, 200, 16)));
+        let (query, keys) = (random(4, (1, 3, 16)), random(5, (1, 200, 16)));
         let query = (query * 100.0).unwrap();
         let got = attention(&query, &keys, &keys, true).unwrap();
         assert!(difference(&got, &plain_attention(&query, &keys, &keys, true).unwrap()) < 1e-4);
@@ -201,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_part_of_a_cache_is_read_in_place() {
-        let (query, stored) = (random((4, 3, 8)), random((2, 20, 8)));
+        let (query, stored) = (random(6, (4, 3, 8)), random(7, (2, 20, 8)));
         let part = stored.narrow(1, 0, 11).unwrap();
         let whole = part.contiguous().unwrap();
         let (in_place, copied) =
@@ -211,7 +220,7 @@ mod tests {
 
     #[test]
     fn halves_count_as_what_they_are() {
-        let (query, stored) = (random((4, 3, 8)), random((2, 20, 8)).to_dtype(DType::F16).unwrap());
+        let (query, stored) = (random(8, (4, 3, 8)), random(9, (2, 20, 8)).to_dtype(DType::F16).unwrap());
         let same = stored.to_dtype(DType::F32).unwrap();
         let (halves, whole) =
             (attention(&query, &stored, &stored, true), attention(&query, &same, &same, true));
@@ -220,11 +229,11 @@ mod tests {
 
     #[test]
     fn heads_that_do_not_fit_are_refused() {
-        let (query, keys) = (random((3, 4, 8)), random((2, 4, 8)));
+        let (query, keys) = (random(10, (3, 4, 8)), random(11, (2, 4, 8)));
         assert!(attention(&query, &keys, &keys, true).is_err());
-        assert!(attention(&random((2, 5, 8)), &keys, &keys, true).is_err());
-        assert!(attention(&random((2, 4, 6)), &keys, &keys, false).is_err());
-        let crossed = random((2, 8, 4)).transpose(1, 2).unwrap();
-        assert!(attention(&random((2, 4, 8)), &crossed, &keys, false).is_err());
+        assert!(attention(&random(12, (2, 5, 8)), &keys, &keys, true).is_err());
+        assert!(attention(&random(13, (2, 4, 6)), &keys, &keys, false).is_err());
+        let crossed = random(14, (2, 8, 4)).transpose(1, 2).unwrap();
+        assert!(attention(&random(15, (2, 4, 8)), &crossed, &keys, false).is_err());
     }
 }
