@@ -19,7 +19,7 @@ use super::packed::{Numbers, Panels};
 
 /// Changes with the layout of packed matrices.
 const LAYOUT: &str = "topreward packed 1";
-/// How the names of files begin that are being written.
+/// How the names of folders begin in which a file is being written.
 const UNFINISHED: &str = ".unfinished-";
 /// After so long nobody is writing any more.
 const GIVEN_UP: Duration = Duration::from_secs(24 * 3600);
@@ -85,7 +85,6 @@ impl RoundedWeights {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)?;
         sweep(folder);
-        let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
         let mut views = Vec::new();
         for (name, panels) in matrices {
             for (part, bytes) in panels.parts() {
@@ -93,13 +92,31 @@ impl RoundedWeights {
                 views.push((format!("{name}.{part}"), view.map_err(std::io::Error::other)?));
             }
         }
-        safetensors::serialize_to_file(views, Some(self.identity.clone()), unfinished.path())
+        let bytes = views.iter().map(|(_, view)| view.data().len() as u64).sum();
+        let disk = rustix::fs::statvfs(folder)?;
+        check_room(disk.f_bavail.saturating_mul(disk.f_frsize), bytes).map_err(std::io::Error::other)?;
+        // A folder of its own: the library has a temporary file beside the one that it is to write.
+        let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(folder)?;
+        let file = unfinished.path().join("weights");
+        safetensors::serialize_to_file(views, Some(self.identity.clone()), &file)
             .map_err(std::io::Error::other)?;
         // After a power cut a file must not have its place and no content.
-        unfinished.as_file().sync_all()?;
-        unfinished.persist(&self.path)?;
-        Ok(())
+        File::open(&file)?.sync_all()?;
+        std::fs::rename(&file, &self.path)
     }
+}
+
+/// Whether so many bytes may be written to a disk with `free` bytes: half of them, as whoever records the robot may be
+/// writing to the same disk.
+fn check_room(free: u64, bytes: u64) -> Result<(), String> {
+    if bytes <= free / 2 {
+        return Ok(());
+    }
+    let [free, bytes] = [free, bytes].map(|bytes| bytes as f64 / 1e9);
+    Err(format!(
+        "the rounded weights take {bytes:.1} GB, more than half of the {free:.1} GB that are free on this disk (free some \
+         space, or set XDG_CACHE_HOME to a folder on another disk)"
+    ))
 }
 
 /// Removes what programs have left that were killed while they wrote: gigabytes, for a large model.
@@ -109,7 +126,7 @@ fn sweep(folder: &Path) {
         let age = entry.metadata().and_then(|of| of.modified()).ok().and_then(|then| then.elapsed().ok());
         if left && age.is_some_and(|age| age > GIVEN_UP) {
             // Next time, if not now.
-            let _ = std::fs::remove_file(entry.path());
+            let _ = std::fs::remove_dir_all(entry.path());
         }
     }
 }
@@ -135,7 +152,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let left = |name: &str, age: Duration| {
             let path = folder.path().join(name);
-            File::create(&path).unwrap().set_modified(SystemTime::now() - age).unwrap();
+            std::fs::create_dir(&path).unwrap();
+            std::fs::write(path.join(".tmp123"), "half of it").unwrap();
+            File::open(&path).unwrap().set_modified(SystemTime::now() - age).unwrap();
             path
         };
         let (hour, days) = (Duration::from_secs(3600), 3 * GIVEN_UP);
@@ -145,5 +164,13 @@ mod tests {
         rounded.keep(&[]);
         assert_eq!([old, new, other].map(|path| path.exists()), [false, true, true]);
         assert!(rounded.open().is_some());
+    }
+    #[test]
+    fn half_of_the_disk_is_left_to_others() {
+        assert_eq!(check_room(10_000_000_000, 5_000_000_000), Ok(()));
+        for free in [9_999_999_998, 5_000_000_000, 0] {
+            let reason = check_room(free, 5_000_000_000).unwrap_err();
+            assert!(reason.contains("take 5.0 GB") && reason.contains("XDG_CACHE_HOME"), "{reason}");
+        }
     }
 }
