@@ -347,7 +347,9 @@ fn only_file(folder: &Path) -> PathBuf {
 
 #[test]
 fn rounded_weights_are_kept_and_mapped() {
-    for (checkpoint, dtype) in [("tied", DtypeChoice::Q8), ("untied", DtypeChoice::Q4)] {
+    for (checkpoint, dtype) in
+        [("tied", DtypeChoice::Q8), ("untied", DtypeChoice::Q6), ("untied", DtypeChoice::Q4)]
+    {
         let kept = tempfile::tempdir().unwrap();
         let cache = kept.path().join("below");
         let options =

@@ -13,6 +13,8 @@ pub enum Dtype {
     F32,
     /// One byte each, and a scale for every 64: a quarter of the memory.
     Q8,
+    /// Three quarters of a byte each, and a scale for every 64; the arithmetic takes activations of 8 bits.
+    Q6,
     /// Half a byte each, and a scale and a lowest value for every 32; the arithmetic takes activations of 8 bits.
     Q4,
 }
@@ -26,12 +28,13 @@ pub enum DtypeChoice {
     Auto,
     F32,
     Q8,
+    Q6,
     Q4,
 }
 
 impl DtypeChoice {
     /// The values of `model.dtype`.
-    pub const NAMES: [&str; 4] = ["auto", "f32", "q8", "q4"];
+    pub const NAMES: [&str; 5] = ["auto", "f32", "q8", "q6", "q4"];
 
     /// From this many parameters on, `auto` is q8.
     const LARGE: u64 = 200_000_000;
@@ -41,6 +44,7 @@ impl DtypeChoice {
         match self {
             Self::F32 => Dtype::F32,
             Self::Q8 => Dtype::Q8,
+            Self::Q6 => Dtype::Q6,
             Self::Q4 => Dtype::Q4,
             Self::Auto if parameters < Self::LARGE => Dtype::F32,
             Self::Auto => Dtype::Q8,
@@ -56,6 +60,7 @@ impl std::str::FromStr for DtypeChoice {
             "auto" => Ok(Self::Auto),
             "f32" => Ok(Self::F32),
             "q8" => Ok(Self::Q8),
+            "q6" => Ok(Self::Q6),
             "q4" => Ok(Self::Q4),
             _ => Err(format!("give one of {}", Self::NAMES.join(", "))),
         }
@@ -67,6 +72,7 @@ impl Dtype {
         match self {
             Self::F32 => "f32",
             Self::Q8 => "q8",
+            Self::Q6 => "q6",
             Self::Q4 => "q4",
         }
     }
@@ -88,6 +94,7 @@ mod tests {
             ("auto", Dtype::F32, Dtype::Q8),
             ("f32", Dtype::F32, Dtype::F32),
             ("q8", Dtype::Q8, Dtype::Q8),
+            ("q6", Dtype::Q6, Dtype::Q6),
             ("q4", Dtype::Q4, Dtype::Q4),
         ] {
             let choice: DtypeChoice = name.parse().unwrap();
@@ -95,6 +102,6 @@ mod tests {
             assert!(DtypeChoice::NAMES.contains(&name));
             assert_eq!(serde_json::to_value(choice).unwrap(), name);
         }
-        assert!("int8".parse::<DtypeChoice>().unwrap_err().contains("auto, f32, q8, q4"));
+        assert!("int8".parse::<DtypeChoice>().unwrap_err().contains("auto, f32, q8, q6, q4"));
     }
 }

@@ -125,7 +125,7 @@ fn the_names_are_those_of_the_converter() {
 fn the_same_numbers_score_the_same() {
     for (checkpoint, choice) in [("tied", f32_alone as fn(&str, &[usize]) -> GgmlDType), ("untied", bf16)] {
         let (original, written) = (golden(checkpoint), GgufFolder::of(&golden(checkpoint), &choice));
-        for dtype in [DtypeChoice::F32, DtypeChoice::Q8, DtypeChoice::Q4] {
+        for dtype in [DtypeChoice::F32, DtypeChoice::Q8, DtypeChoice::Q6, DtypeChoice::Q4] {
             let of = |folder: &Path| score(&LoadOptions { dtype, ..options(folder) });
             assert_eq!(of(written.path()), of(&original), "{checkpoint} {dtype:?}");
         }

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn the_prefix_cache_is_exact_for_every_prefix() {
-    for dtype in [DtypeChoice::F32, DtypeChoice::Q8, DtypeChoice::Q4] {
+    for dtype in [DtypeChoice::F32, DtypeChoice::Q8, DtypeChoice::Q6, DtypeChoice::Q4] {
         let worst = cached_against_recomputed(dtype);
         println!("{dtype:?}, cached against recomputed: off by at most {worst:.2e} nats");
         assert!(worst <= 1e-4, "off by {worst} nats");
@@ -44,7 +44,7 @@ fn cached_against_recomputed(dtype: DtypeChoice) -> f64 {
 fn what_was_asked_before_leaves_the_score_as_it_is() {
     let shown = aligned();
     let frames: Vec<_> = (0..40).map(|index| (shown[index * 3 % 7].0.clone(), index as f64 / 2.0)).collect();
-    for dtype in [DtypeChoice::F32, DtypeChoice::Q8, DtypeChoice::Q4] {
+    for dtype in [DtypeChoice::F32, DtypeChoice::Q8, DtypeChoice::Q6, DtypeChoice::Q4] {
         let model = model_as(dtype, "tied", false, 16_384);
         let (mut growing, mut last_question, mut unasked) = (model.new_episode(), 0, 0);
         for (index, (frame, time_s)) in frames.iter().enumerate() {

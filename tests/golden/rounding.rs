@@ -10,7 +10,11 @@ fn rounded_weights_change_scores_little() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/so101-sim");
     let load = |dtype| Qwen3Vl::load(&LoadOptions { dtype, ..LoadOptions::new(&folder) }).unwrap();
     let exact = load(DtypeChoice::F32);
-    for (choice, dtype, most) in [(DtypeChoice::Q8, Dtype::Q8, 0.05), (DtypeChoice::Q4, Dtype::Q4, 0.2)] {
+    for (choice, dtype, most) in [
+        (DtypeChoice::Q8, Dtype::Q8, 0.05),
+        (DtypeChoice::Q6, Dtype::Q6, 0.1),
+        (DtypeChoice::Q4, Dtype::Q4, 0.2),
+    ] {
         let rounded = load(choice);
         assert_eq!((exact.info().dtype, rounded.info().dtype), (Dtype::F32, dtype));
         assert_eq!(exact.info().parameters, rounded.info().parameters);

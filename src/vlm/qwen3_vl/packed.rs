@@ -6,8 +6,11 @@
 //! - as f32;
 //! - as 8-bit numbers with a scale for every [`GROUP`] inputs, times activations of 16 bits of their row's largest value:
 //!   what is lost is the weights' rounding alone;
+//! - as 6-bit numbers with a scale for every [`GROUP`] inputs, times activations of 8 bits of their group's largest value;
 //! - as 4-bit numbers with a scale and a lowest value for every [`NARROW_GROUP`] inputs, times activations of 8 bits of
 //!   their group's largest value: both roundings are felt, and most products are done at once.
+//!
+//! The fewer bits, the more products fit into 16 bits together before they have to be widened.
 //!
 //! A row of the result depends on that row of `x` alone, to the last bit: a prefix gets the same score whether it is
 //! computed at once or piece by piece.
@@ -27,7 +30,7 @@ mod tiles;
 mod walk;
 
 use activations::{GroupedRows, QuantisedRows};
-use factors::{F32Factors, Int4Factors, Int8Factors};
+use factors::{F32Factors, Int4Factors, Int6Factors, Int8Factors};
 pub(super) use numbers::Numbers;
 pub(super) use panels::Panels;
 use tiles::NARROW_GROUP;
@@ -109,9 +112,15 @@ impl PackedMatrix {
                 let factors = Int8Factors { tiles, weights, scales, width, x };
                 walk(&factors, [rows, width, self.outputs], bias)
             }
+            Panels::Int6 { weights, scales } => {
+                let width = self.inputs.next_multiple_of(GROUP);
+                let x = GroupedRows::unsigned(x, self.inputs, width, GROUP);
+                let factors = Int6Factors { tiles, weights, scales, width, x };
+                walk(&factors, [rows, width, self.outputs], bias)
+            }
             Panels::Int4 { weights, scales, lows } => {
                 let width = self.inputs.next_multiple_of(NARROW_GROUP);
-                let x = GroupedRows::new(x, self.inputs, width, NARROW_GROUP);
+                let x = GroupedRows::signed(x, self.inputs, width, NARROW_GROUP);
                 let factors = Int4Factors { tiles, weights, scales, lows, width, x };
                 walk(&factors, [rows, width, self.outputs], bias)
             }

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use bytemuck::Pod;
 use rayon::prelude::*;
 
 use super::super::ops::{ROUNDING, vectorised};
@@ -13,6 +14,8 @@ use super::tiles::ROWS;
 const LARGEST: f32 = 32_767.0;
 /// The largest 8-bit activation.
 const LARGEST_NARROW: f32 = 127.0;
+/// What stands for 0 where 8-bit activations have no sign.
+pub const MIDDLE: u8 = 128;
 
 /// (tile, column, row in the tile): the rows of a tile stand side by side, so that it reads one run of memory.
 pub struct Tiled<T> {
@@ -86,36 +89,56 @@ impl QuantisedRows {
     }
 }
 
-/// Rows rounded to 8 bits of the largest value of each group.
-pub struct GroupedRows {
-    /// Four inputs each, padded with zeros.
-    pub quads: Tiled<[i8; 4]>,
-    /// For each group what one step is worth, and the sum of the rounded values.
-    pub groups: Tiled<[f32; 2]>,
+/// Rows rounded to 8 bits of the largest value of each group: four inputs each, padded, and what is said about a group.
+pub struct GroupedRows<T, A> {
+    pub quads: Tiled<[T; 4]>,
+    pub groups: Tiled<A>,
 }
 
-impl GroupedRows {
+impl GroupedRows<i8, [f32; 2]> {
+    /// For each group what one step is worth, and the sum of the rounded values.
+    pub fn signed(x: &[f32], inputs: usize, width: usize, group: usize) -> Self {
+        let whole = |step: f32| step.to_bits() as i8;
+        let sum = |values: &[i8]| values.iter().map(|v| i32::from(*v)).sum::<i32>() as f32;
+        Self::new(x, [inputs, width, group], whole, |scale, values| [scale, sum(values) * scale])
+    }
+}
+
+impl GroupedRows<u8, f32> {
+    /// [`MIDDLE`] stands for 0. For each group what one step is worth.
+    pub fn unsigned(x: &[f32], inputs: usize, width: usize, group: usize) -> Self {
+        Self::new(x, [inputs, width, group], |step| step.to_bits() as u8 ^ MIDDLE, |scale, _| scale)
+    }
+}
+
+impl<T: Pod + Default + Send, A: Copy + Default + Send> GroupedRows<T, A> {
     /// `x` is (rows, inputs); `width` is a whole number of groups.
-    pub fn new(x: &[f32], inputs: usize, width: usize, group: usize) -> Self {
+    fn new(
+        x: &[f32],
+        [inputs, width, group]: [usize; 3],
+        whole: impl Fn(f32) -> T + Copy + Sync,
+        about: impl Fn(f32, &[T]) -> A + Sync,
+    ) -> Self {
         let rows = x.len() / inputs.max(1);
         let (mut quads, mut groups) = (Tiled::empty(rows, width / 4), Tiled::empty(rows, width / group));
         quads.tiles_mut().zip(groups.tiles_mut()).for_each(|((rows, quads), (_, groups))| {
-            let (mut whole, mut about) = (vec![0; width], vec![[0.0; 2]; width / group]);
+            let (mut values, mut abouts) = (vec![T::default(); width], vec![A::default(); width / group]);
             for (row, x) in x[rows.start * inputs..rows.end * inputs].chunks_exact(inputs).enumerate() {
-                for ((x, whole), about) in x.chunks(group).zip(whole.chunks_mut(group)).zip(&mut about) {
+                for ((x, values), of) in x.chunks(group).zip(values.chunks_mut(group)).zip(&mut abouts) {
                     let scale = vectorised(
                         #[inline(always)]
-                        || quantise(x, LARGEST_NARROW, whole, |step| step.to_bits() as i8),
+                        || quantise(x, LARGEST_NARROW, values, whole),
                     );
-                    *about = [scale, whole.iter().map(|v| i32::from(*v)).sum::<i32>() as f32 * scale];
+                    *of = about(scale, values);
                 }
-                scatter(quads, rows.len(), row, bytemuck::cast_slice(&whole).iter().copied());
-                scatter(groups, rows.len(), row, about.iter().copied());
+                scatter(quads, rows.len(), row, values.chunks_exact(4).map(|v| [v[0], v[1], v[2], v[3]]));
+                scatter(groups, rows.len(), row, abouts.iter().copied());
             }
         });
         Self { quads, groups }
     }
 }
+
 #[inline(always)]
 fn quantise<T>(x: &[f32], most: f32, values: &mut [T], whole: impl Fn(f32) -> T) -> f32 {
     let largest = largest(x);

@@ -1,4 +1,4 @@
-//! The three kinds of panels, each beside the rows that it is multiplied by.
+//! The four kinds of panels, each beside the rows that it is multiplied by.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use half::slice::HalfFloatSliceExt;
 
 use super::GROUP;
 use super::activations::{GroupedRows, QuantisedRows, Tiled};
-use super::tiles::{Int4Panel, NARROW_GROUP, PANEL, Tiles};
+use super::tiles::{Int4Panel, Int6Panel, NARROW_GROUP, PANEL, Tiles};
 use super::walk::Factors;
 
 pub struct F32Factors<'a> {
@@ -70,13 +70,61 @@ impl Factors for Int8Factors<'_> {
     }
 }
 
+pub struct Int6Factors<'a> {
+    pub tiles: Tiles,
+    pub weights: &'a [u8],
+    pub scales: &'a [f32],
+    pub width: usize,
+    pub x: GroupedRows<u8, f32>,
+}
+
+/// Weights in 8 bits, and what the sums of their groups begin with.
+#[derive(Default)]
+pub struct Int6Run {
+    numbers: Vec<i8>,
+    offsets: Vec<i32>,
+}
+
+impl Factors for Int6Factors<'_> {
+    type Run = Int6Run;
+    const DEPTH: usize = 1024;
+
+    fn prepare(&self, panel: usize, inputs: Range<usize>, run: &mut Int6Run) {
+        let (first, last) = (inputs.start * 3 / 4, inputs.end * 3 / 4);
+        run.numbers.resize(inputs.len() * PANEL, 0);
+        self.tiles
+            .unfold_sixes(of_panel(self.weights, panel, self.width * 3 / 4, first..last), &mut run.numbers);
+        run.offsets.resize(inputs.len() / GROUP * PANEL, 0);
+        self.tiles.offsets(&run.numbers, &mut run.offsets);
+    }
+
+    fn multiply(
+        &self,
+        run: &Int6Run,
+        panel: usize,
+        inputs: Range<usize>,
+        rows: Range<usize>,
+        sums: &mut [f32],
+    ) {
+        let groups = inputs.start / GROUP..inputs.end / GROUP;
+        let scales = of_panel(self.scales, panel, self.width / GROUP, groups.clone());
+        let quads = self.x.quads.tile(rows.clone(), inputs.start / 4..inputs.end / 4);
+        let weights = Int6Panel { numbers: &run.numbers, offsets: &run.offsets, scales };
+        self.tiles.int6(weights, quads, self.x.groups.tile(rows, groups), sums);
+    }
+
+    fn scale(&self, _: usize) -> f32 {
+        1.0
+    }
+}
+
 pub struct Int4Factors<'a> {
     pub tiles: Tiles,
     pub weights: &'a [u8],
     pub scales: &'a [f16],
     pub lows: &'a [f16],
     pub width: usize,
-    pub x: GroupedRows,
+    pub x: GroupedRows<i8, [f32; 2]>,
 }
 
 /// Weights in 8 bits, and in f32 what is said about their groups.

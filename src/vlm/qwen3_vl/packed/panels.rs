@@ -8,10 +8,12 @@ use super::super::super::Dtype;
 use super::super::ops::{ROUNDING, lanes, vectorised};
 use super::GROUP;
 use super::numbers::Numbers;
-use super::tiles::{NARROW_GROUP, NIBBLES, PANEL};
+use super::tiles::{NARROW_GROUP, NIBBLES, PANEL, SIXES, SIXES_INPUTS, signed};
 
 /// The largest 8-bit weight; -128 is not used.
 const LARGEST: f32 = 127.0;
+/// The largest 6-bit weight; -32 is not used.
+const LARGEST_SIX: f32 = 31.0;
 /// The largest 4-bit number.
 const MOST: f32 = 15.0;
 
@@ -26,6 +28,13 @@ pub enum Panels {
     F32(Vec<f32>),
     Int8 {
         /// (panel, pair of inputs, output in the panel, input of the pair); inputs padded to whole groups.
+        weights: Numbers,
+        /// (panel, group, output in the panel)
+        scales: Vec<f32>,
+    },
+    Int6 {
+        /// (panel, four quads of inputs, [`SIXES`] bytes): the low halves of the first two and of the last two quads as in
+        /// `Int4`, then the two high bits of all, from the first quad's lowest on; inputs padded to whole groups.
         weights: Numbers,
         /// (panel, group, output in the panel)
         scales: Vec<f32>,
@@ -48,6 +57,10 @@ impl Panels {
             Dtype::F32 => Self::F32(vec![0.0; panels * PANEL * inputs]),
             Dtype::Q8 => Self::Int8 {
                 weights: Numbers::zeros(panels * PANEL * groups * GROUP),
+                scales: vec![0.0; panels * PANEL * groups],
+            },
+            Dtype::Q6 => Self::Int6 {
+                weights: Numbers::zeros(panels * PANEL * groups * GROUP * 3 / 4),
                 scales: vec![0.0; panels * PANEL * groups],
             },
             Dtype::Q4 => {
@@ -82,6 +95,18 @@ impl Panels {
                     );
                 });
             }
+            Self::Int6 { weights, scales } => {
+                let groups = inputs.div_ceil(GROUP);
+                let (size, steps) = (PANEL * groups * GROUP * 3 / 4, PANEL * groups);
+                let scales = scales[first * steps..].par_chunks_mut(steps.max(1));
+                let panels = weights.to_mut()[first * size..].par_chunks_mut(size.max(1)).zip(scales);
+                panels.zip(of_panel).for_each(|((panel, scales), rows)| {
+                    vectorised(
+                        #[inline(always)]
+                        || pack_int6(rows, inputs, panel, scales),
+                    );
+                });
+            }
             Self::Int4 { weights, scales, lows } => {
                 let groups = inputs.div_ceil(NARROW_GROUP);
                 let (size, steps) = (PANEL * groups * NARROW_GROUP / 2, PANEL * groups);
@@ -102,7 +127,7 @@ impl Panels {
     pub fn parts(&self) -> Vec<(&'static str, &[u8])> {
         match self {
             Self::F32(_) => Vec::new(),
-            Self::Int8 { weights, scales } => {
+            Self::Int8 { weights, scales } | Self::Int6 { weights, scales } => {
                 vec![(NUMBERS, weights), (SCALES, bytemuck::cast_slice(scales))]
             }
             Self::Int4 { weights, scales, lows } => {
@@ -120,12 +145,18 @@ impl Panels {
     ) -> Option<Self> {
         let panels = outputs.div_ceil(PANEL);
         let sized = |name: &str, size: usize| part(name).filter(|part| part.len() == size);
+        let scales = |count: usize| {
+            Some(bytemuck::pod_collect_to_vec::<u8, f32>(&sized(SCALES, count * size_of::<f32>())?))
+        };
         match dtype {
             Dtype::F32 => None,
             Dtype::Q8 => {
                 let count = panels * PANEL * inputs.div_ceil(GROUP);
-                let scales = bytemuck::pod_collect_to_vec(&sized(SCALES, count * size_of::<f32>())?);
-                Some(Self::Int8 { weights: sized(NUMBERS, count * GROUP)?, scales })
+                Some(Self::Int8 { weights: sized(NUMBERS, count * GROUP)?, scales: scales(count)? })
+            }
+            Dtype::Q6 => {
+                let count = panels * PANEL * inputs.div_ceil(GROUP);
+                Some(Self::Int6 { weights: sized(NUMBERS, count * GROUP * 3 / 4)?, scales: scales(count)? })
             }
             Dtype::Q4 => {
                 let count = panels * PANEL * inputs.div_ceil(NARROW_GROUP);
@@ -149,6 +180,14 @@ impl Panels {
                 let pair = panel * groups * GROUP / 2 + input / 2;
                 let scale = scales[(panel * groups + input / GROUP) * PANEL + lane];
                 f32::from(weights[(pair * PANEL + lane) * 2 + input % 2].cast_signed()) * scale
+            }
+            Self::Int6 { weights, scales } => {
+                let groups = inputs.div_ceil(GROUP);
+                let panel_bytes = groups * GROUP * 3 / 4 * PANEL;
+                let [low, high] = six_places(lane, input);
+                let bits = |(byte, bit)| weights[panel * panel_bytes + byte] >> bit;
+                let number = signed(bits(low) & 15 | (bits(high) & 3) << 4);
+                f32::from(number) * scales[(panel * groups + input / GROUP) * PANEL + lane]
             }
             Self::Int4 { weights, scales, lows } => {
                 let groups = inputs.div_ceil(NARROW_GROUP);
@@ -185,6 +224,32 @@ fn pack_int8(rows: &[f32], inputs: usize, panel: &mut [i8], scales: &mut [f32]) 
             for (offset, value) in values.iter().enumerate() {
                 let input = group * GROUP + offset;
                 panel[(input / 2 * PANEL + lane) * 2 + input % 2] = (value * inverse).round_ties_even() as i8;
+            }
+        }
+    }
+}
+
+/// Byte and bit of a panel where the low four and the high two bits of a 6-bit number begin.
+#[inline(always)]
+fn six_places(lane: usize, input: usize) -> [(usize, usize); 2] {
+    let (first, quad) = (input / SIXES_INPUTS * SIXES, input % SIXES_INPUTS / 4);
+    let of_quad = lane * 4 + input % 4;
+    [(first + quad / 2 * NIBBLES + of_quad, quad % 2 * 4), (first + 2 * NIBBLES + of_quad, quad * 2)]
+}
+
+/// Each number becomes the nearest of 63 steps of its group.
+#[inline(always)]
+fn pack_int6(rows: &[f32], inputs: usize, panel: &mut [u8], scales: &mut [f32]) {
+    for (lane, row) in rows.chunks_exact(inputs).enumerate() {
+        for (group, values) in row.chunks(GROUP).enumerate() {
+            let scale = largest(values) / LARGEST_SIX;
+            scales[group * PANEL + lane] = scale;
+            let inverse = inverse(scale);
+            for (offset, value) in values.iter().enumerate() {
+                let six = (value * inverse + ROUNDING).to_bits() as u8 & 63;
+                let [(low, low_bit), (high, high_bit)] = six_places(lane, group * GROUP + offset);
+                panel[low] |= (six & 15) << low_bit;
+                panel[high] |= (six >> 4) << high_bit;
             }
         }
     }

@@ -1,7 +1,7 @@
-use super::tiles::Int4Panel;
+use super::tiles::{Int4Panel, Int6Panel};
 use super::*;
 
-const DTYPES: [Dtype; 3] = [Dtype::F32, Dtype::Q8, Dtype::Q4];
+const DTYPES: [Dtype; 4] = [Dtype::F32, Dtype::Q8, Dtype::Q6, Dtype::Q4];
 
 /// Numbers between -1 and 1.
 fn numbers(count: usize, seed: u64) -> Vec<f32> {
@@ -48,6 +48,9 @@ fn products_are_those_of_the_matrix() {
         // Evenly spread weights are off by a 127th of the largest, divided by √12: 0.4 % of their own size.
         let int8 = packed(Dtype::Q8, &weights, outputs, inputs).product(&x, Some(&bias));
         assert!(relative_error(&int8, &expected) < 6e-3, "{rows} {outputs} {inputs}");
+        // 63 steps, and the activations' 8 bits.
+        let int6 = packed(Dtype::Q6, &weights, outputs, inputs).product(&x, Some(&bias));
+        assert!(relative_error(&int6, &expected) < 0.022, "{rows} {outputs} {inputs}");
         // Sixteen steps: a 15th of the range, divided by √12, and the activations' 8 bits.
         let int4 = packed(Dtype::Q4, &weights, outputs, inputs).product(&x, Some(&bias));
         assert!(relative_error(&int4, &expected) < 0.08, "{rows} {outputs} {inputs}");
@@ -75,6 +78,8 @@ fn rows_come_back() {
     assert_eq!((relative_error(&f32, &wanted), width), (0.0, inputs));
     let int4 = packed(Dtype::Q4, &weights, outputs, inputs);
     assert!(relative_error(&int4.rows(&[36, 0, 17]).unwrap().0, &wanted) < 0.08);
+    let int6 = packed(Dtype::Q6, &weights, outputs, inputs);
+    assert!(relative_error(&int6.rows(&[36, 0, 17]).unwrap().0, &wanted) < 0.02);
     let int8 = packed(Dtype::Q8, &weights, outputs, inputs);
     assert!(relative_error(&int8.rows(&[36, 0, 17]).unwrap().0, &wanted) < 6e-3);
     assert!(int8.rows(&[37]).unwrap_err().to_string().contains("row 37"));
@@ -104,15 +109,23 @@ fn instructions_make_no_difference() {
             (numbers(inputs / NARROW_GROUP * PANEL, 11), numbers(inputs / NARROW_GROUP * PANEL, 14));
         let about_x = numbers(2 * rows * inputs / NARROW_GROUP, 12);
         let folded: Vec<u8> = weights_whole[..inputs * PANEL / 2].iter().map(|v| *v as u8).collect();
-        let mut unfolded = vec![0; inputs * PANEL];
+        let sixes: Vec<u8> = weights_whole[..inputs * PANEL * 3 / 4].iter().map(|v| *v as u8).collect();
+        let mut unfolded: Vec<u8> = vec![0; inputs * PANEL];
         let mut run = |tiles: Tiles| {
-            let mut sums = [(); 3].map(|()| vec![0.5; rows * PANEL]);
+            let mut sums = [(); 4].map(|()| vec![0.5; rows * PANEL]);
             tiles.f32(&weights, &x, &mut sums[0]);
             tiles.int8(&weights_whole, &scales[..2 * PANEL], bytemuck::cast_slice(&x_whole), &mut sums[1]);
             tiles.unfold(&folded, &mut unfolded);
             let weights = Int4Panel { numbers: &unfolded, scales: &scales, lows: &lows };
             let (quads, groups) = (bytemuck::cast_slice(&narrow), bytemuck::cast_slice(&about_x));
             tiles.int4(weights, quads, groups, &mut sums[2]);
+            tiles.unfold_sixes(&sixes, bytemuck::cast_slice_mut(&mut unfolded));
+            let numbers = bytemuck::cast_slice(&unfolded);
+            let mut offsets = vec![0; inputs / GROUP * PANEL];
+            tiles.offsets(numbers, &mut offsets);
+            let weights = Int6Panel { numbers, offsets: &offsets, scales: &scales[..2 * PANEL] };
+            let quads = bytemuck::cast_slice(&narrow);
+            tiles.int6(weights, quads, &about_x[..rows * inputs / GROUP], &mut sums[3]);
             sums.map(|sums| sums.into_iter().map(f64::from).collect::<Vec<_>>())
         };
         let (found, plain) = (run(Tiles::detect()), run(Tiles::Portable));
@@ -129,6 +142,12 @@ fn the_largest_numbers_do_not_overflow() {
     let matrix = packed(Dtype::Q8, &vec![-3.0; inputs], 1, inputs);
     let off = relative_error(&matrix.product(&vec![1e6; inputs], None), &[-3e6 * inputs as f64]);
     assert!(off < 1e-6, "{off}");
+    for (weight, x) in [(-3.0, 1e6), (3.0, 1e6), (-3.0, -1e6)] {
+        let matrix = packed(Dtype::Q6, &vec![weight; inputs], 1, inputs);
+        let expected = f64::from(weight) * f64::from(x) * inputs as f64;
+        let off = relative_error(&matrix.product(&vec![x; inputs], None), &[expected]);
+        assert!(off < 1e-6, "{off}");
+    }
     // Every number is 15 here; a step of 0.2 is not exact in 16 bits.
     let matrix = packed(Dtype::Q4, &vec![3.0; inputs], 1, inputs);
     for x in [1e6, -1e6] {

@@ -1,8 +1,14 @@
 //! The innermost loops: a few rows times one panel, with the processor's vector instructions where it has them.
 
+use super::GROUP;
+#[cfg(doc)]
+use super::activations::MIDDLE;
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod portable;
+
+pub use portable::signed;
 
 /// Outputs of a panel: two 256-bit registers of 32-bit numbers.
 pub const PANEL: usize = 16;
@@ -13,6 +19,10 @@ pub const ROWS: usize = 6;
 pub const NARROW_GROUP: usize = 32;
 /// Bytes that hold two quads of inputs of a panel.
 pub const NIBBLES: usize = 4 * PANEL;
+/// Bytes that hold four quads of inputs of a panel in 6 bits: their low halves as 4-bit numbers lie, then the others.
+pub const SIXES: usize = 3 * NIBBLES;
+/// Inputs of that many bytes.
+pub const SIXES_INPUTS: usize = 16;
 
 /// See [`Tiles::int4`].
 #[derive(Clone, Copy)]
@@ -20,6 +30,14 @@ pub struct Int4Panel<'a> {
     pub numbers: &'a [u8],
     pub scales: &'a [f32],
     pub lows: &'a [f32],
+}
+
+/// See [`Tiles::int6`].
+#[derive(Clone, Copy)]
+pub struct Int6Panel<'a> {
+    pub numbers: &'a [i8],
+    pub offsets: &'a [i32],
+    pub scales: &'a [f32],
 }
 
 /// Which instructions this processor has.
@@ -56,7 +74,7 @@ impl Tiles {
     pub fn int8(self, weights: &[i16], scales: &[f32], x: &[[i16; 2]], sums: &mut [f32]) {
         let inputs = weights.len() / PANEL;
         check(inputs / 2, x.len(), sums.len());
-        assert!(scales.len() / PANEL * super::GROUP == inputs, "a scale for every group");
+        assert!(scales.len() / PANEL * GROUP == inputs, "a scale for every group");
         match self {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `detect` found the instructions.
@@ -79,6 +97,44 @@ impl Tiles {
             // SAFETY: `detect` found the instructions.
             Self::Avx2 => unsafe { avx2::int4(weights, x, groups, sums) },
             Self::Portable => portable::int4(weights, x, groups, sums),
+        }
+    }
+
+    /// As [`Tiles::f32`] with 6-bit weights and 8-bit activations, both in groups of [`GROUP`] inputs: `weights` is (quads of
+    /// inputs, PANEL, 4), `scales` and `offsets` (see [`Tiles::offsets`]) are (groups, PANEL), a weight being `scale · number`
+    /// with numbers from -32 to 31; `x` is (quads of inputs, rows), [`MIDDLE`] standing for 0, and `groups`, (groups, rows), has
+    /// the scale of the rows' numbers.
+    pub fn int6(self, weights: Int6Panel, x: &[[u8; 4]], groups: &[f32], sums: &mut [f32]) {
+        let inputs = weights.numbers.len() / PANEL;
+        check(inputs / 4, x.len(), sums.len());
+        check(inputs / GROUP, groups.len(), sums.len());
+        let about = weights.scales.len().min(weights.offsets.len());
+        assert!(about == inputs / GROUP * PANEL, "a scale for every group");
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `detect` found the instructions.
+            Self::Avx2 => unsafe { avx2::int6(weights, x, groups, sums) },
+            Self::Portable => portable::int6(weights, x, groups, sums),
+        }
+    }
+
+    /// What the sums of groups of 8-bit numbers, (quads of inputs, PANEL, 4), begin with where [`MIDDLE`] stands for 0.
+    pub fn offsets(self, numbers: &[i8], offsets: &mut [i32]) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `detect` found the instructions.
+            Self::Avx2 => unsafe { avx2::offsets(numbers, offsets) },
+            Self::Portable => portable::offsets(numbers, offsets),
+        }
+    }
+
+    /// 6-bit numbers as bytes: every [`SIXES`] bytes become four quads of inputs.
+    pub fn unfold_sixes(self, folded: &[u8], numbers: &mut [i8]) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `detect` found the instructions.
+            Self::Avx2 => unsafe { avx2::unfold_sixes(folded, numbers) },
+            Self::Portable => portable::unfold_sixes(folded, numbers),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::super::GROUP;
-use super::{Int4Panel, NARROW_GROUP, NIBBLES, PANEL, portable};
+use super::{Int4Panel, Int6Panel, NARROW_GROUP, NIBBLES, PANEL, portable};
 
 /// Runs `$tile::<rows>` for the number of rows at hand.
 macro_rules! by_rows {
@@ -41,6 +41,30 @@ pub unsafe fn int8(weights: &[i16], scales: &[f32], x: &[[i16; 2]], sums: &mut [
 pub unsafe fn int4(weights: Int4Panel, x: &[[i8; 4]], groups: &[[f32; 2]], sums: &mut [f32]) {
     // SAFETY: as the caller vouches.
     unsafe { by_rows!(sums.len() / PANEL, tile_int4, (weights, x, groups, sums)) }
+}
+
+/// # Safety
+/// As [`f32`].
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn int6(weights: Int6Panel, x: &[[u8; 4]], groups: &[f32], sums: &mut [f32]) {
+    // SAFETY: as the caller vouches.
+    unsafe { by_rows!(sums.len() / PANEL, tile_int6, (weights, x, groups, sums)) }
+}
+
+/// # Safety
+/// Needs AVX2.
+#[target_feature(enable = "avx2")]
+pub unsafe fn offsets(numbers: &[i8], offsets: &mut [i32]) {
+    // The same loop, compiled for wider registers.
+    portable::offsets(numbers, offsets);
+}
+
+/// # Safety
+/// Needs AVX2.
+#[target_feature(enable = "avx2")]
+pub unsafe fn unfold_sixes(folded: &[u8], numbers: &mut [i8]) {
+    // The same loop, compiled for wider registers.
+    portable::unfold_sixes(folded, numbers);
 }
 
 /// # Safety
@@ -112,6 +136,52 @@ unsafe fn tile_int8<const ROWS: usize>(weights: &[i16], scales: &[f32], x: &[[i1
                 let sums = [_mm256_loadu_ps(out), _mm256_loadu_ps(out.add(8))];
                 _mm256_storeu_ps(out, _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole[0]), left, sums[0]));
                 _mm256_storeu_ps(out.add(8), _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole[1]), right, sums[1]));
+            }
+        }
+    }
+}
+
+/// Two products of a signed 6-bit and an unsigned 8-bit number each, and the sum of two such sums, fit 16 bits. The weights are
+/// read from memory by the multiplications themselves: there is no register left for them.
+///
+/// # Safety
+/// As [`int6`], and `sums` has `ROWS` rows.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn tile_int6<const ROWS: usize>(weights: Int6Panel, x: &[[u8; 4]], groups: &[f32], sums: &mut [f32]) {
+    let ones = _mm256_set1_epi16(1);
+    let about = weights.scales.chunks_exact(PANEL).zip(weights.offsets.chunks_exact(PANEL));
+    let x = x.chunks_exact(GROUP / 4 * ROWS).zip(groups.chunks_exact(ROWS));
+    let groups = weights.numbers.chunks_exact(GROUP * PANEL).zip(x).zip(about);
+    for ((weights, (x, groups)), (scales, offsets)) in groups {
+        // SAFETY: all is read and written in whole chunks of PANEL numbers or quads.
+        unsafe {
+            let offsets: *const __m256i = offsets.as_ptr().cast();
+            let mut whole = [[_mm256_loadu_si256(offsets), _mm256_loadu_si256(offsets.add(1))]; ROWS];
+            for (weights, x) in weights.chunks_exact(2 * NIBBLES).zip(x.chunks_exact(2 * ROWS)) {
+                let weights: *const __m256i = weights.as_ptr().cast();
+                let (first, second) = x.split_at(ROWS);
+                for ((first, second), whole) in first.iter().zip(second).zip(&mut whole) {
+                    let first = _mm256_set1_epi32(bytemuck::cast(*first));
+                    let second = _mm256_set1_epi32(bytemuck::cast(*second));
+                    for (half, whole) in whole.iter_mut().enumerate() {
+                        let sum = _mm256_add_epi16(
+                            _mm256_maddubs_epi16(first, _mm256_loadu_si256(weights.add(half))),
+                            _mm256_maddubs_epi16(second, _mm256_loadu_si256(weights.add(2 + half))),
+                        );
+                        *whole = _mm256_add_epi32(*whole, _mm256_madd_epi16(sum, ones));
+                    }
+                }
+            }
+            let left = _mm256_loadu_ps(scales.as_ptr());
+            let right = _mm256_loadu_ps(scales.as_ptr().add(8));
+            for ((sums, whole), x_scale) in sums.chunks_exact_mut(PANEL).zip(&whole).zip(groups) {
+                let (out, x_scale) = (sums.as_mut_ptr(), _mm256_broadcast_ss(x_scale));
+                for (half, scale) in [left, right].into_iter().enumerate() {
+                    let out = out.add(8 * half);
+                    let dot = _mm256_mul_ps(_mm256_cvtepi32_ps(whole[half]), x_scale);
+                    _mm256_storeu_ps(out, _mm256_fmadd_ps(dot, scale, _mm256_loadu_ps(out)));
+                }
             }
         }
     }
