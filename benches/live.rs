@@ -1,7 +1,7 @@
 //! What one live step costs with a real model's shapes, as one line of JSON: loading, memory, a pair of frames through the
 //! vision tower, the pair and the question through the language model, the question alone.
 //!
-//! `cargo bench --bench live -- FOLDER [--dtype auto|f32|q8|q4] [--size 224] [--pairs 4]`; tools/bench/ runs it beside others.
+//! `cargo bench --bench live -- FOLDER [--dtype auto|f32|q8|q6|q4] [--size 224] [--pairs 4]`; tools/bench/ runs it beside others.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -21,9 +21,10 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 SIZES = {"2b": (224, 448), "4b": (224,)}  # pixels of a frame's side
 ROUNDS = 2
-DTYPES = ("f32", "q8", "q4")
-LLAMA_TYPES = {"q8": "Q8_0", "q4": "Q4_K_S"}
-BYTES = {"f32": 4.6, "q8": 1.25, "q4": 0.85}  # of memory for each parameter while loading, rounded up
+DTYPES = ("f32", "q8", "q6", "q4")
+LLAMA_TYPES = ("Q8_0", "Q6_K", "Q4_K_S")
+BYTES = {"f32": 4.6, "q8": 1.25, "q6": 1.05, "q4": 0.85}  # of memory for each parameter while loading, rounded up
+DISK_BYTES = 9  # for each parameter: the random weights, and what every engine makes of them
 PARTS = ("vision_s_per_pair", "language_s", "question_s")
 PARAMETERS = {"2b": 2.13e9, "4b": 4.44e9}
 
@@ -42,6 +43,19 @@ class Bench:
             self.left_out.append(f"{what}: needs {gigabytes:.0f} GB of memory, {free:.0f} are free")
             return False
         return True
+
+    def has_room(self, what, gigabytes):
+        free = shutil.disk_usage(self.options.work).free / 1e9
+        if gigabytes > free:
+            self.left_out.append(f"{what}: needs {gigabytes:.0f} GB of disk, {free:.0f} are free")
+            return False
+        return True
+
+    def tidy(self, model):
+        """Removes a model's random weights and what was made of them: gigabytes, and made again in minutes."""
+        if not self.options.keep:
+            for folder in (f"random-{model}", "weights"):
+                shutil.rmtree(self.options.work / folder, ignore_errors=True)
 
     def report(self, what, command):
         """The last line of a program's output, which is its report; None if it failed."""
@@ -89,17 +103,22 @@ class Bench:
 
     def long(self, dtype):
         """Long episodes, at the 2B's widths with two layers."""
+        if not self.has_room(f"long episodes, {dtype}", 2):
+            return None
         command = ["cargo", "bench", "--quiet", "--bench", "long", "--", self.checkpoint("2b-thin"), "--dtype", dtype]
         return self.report(f"long episodes, {dtype}", list(map(str, command)))
 
     def model(self, model):
         """(pixels, rows) of the tables, a row being (engine, report)."""
+        if not self.has_room(f"Qwen3-VL-{model.upper()}", DISK_BYTES * PARAMETERS[model] / 1e9):
+            return
         folder = self.checkpoint(model)
         for pixels in SIZES[model]:
             shutil.rmtree(self.options.work / "weights", ignore_errors=True)
             rounds = [self.round(model, folder, pixels) for _ in range(ROUNDS)]
             rows = ((name, [done[name] for done in rounds if done.get(name)]) for name in rounds[0])
             yield pixels, [(name, fastest(reports)) for name, reports in rows if reports]
+        self.tidy(model)
 
     def round(self, model, folder, pixels):
         """What every engine reports, by its name."""
@@ -107,7 +126,7 @@ class Bench:
         first = next((report for report in reports.values() if report), None)
         if first:
             reports["transformers f32"] = self.theirs(model, folder, pixels, first)
-            reports |= {f"llama.cpp {kind}": self.llama(model, folder, kind, first) for kind in LLAMA_TYPES.values()}
+            reports |= {f"llama.cpp {kind}": self.llama(model, folder, kind, first) for kind in LLAMA_TYPES}
         return reports
 
 
@@ -222,6 +241,7 @@ def page(bench, limits):
                 yield f"## Qwen3-VL-{model.upper()}, frames of {pixels}×{pixels}\n"
                 yield table(rows) + "\n"
     reports = [report for report in (bench.long(dtype) for dtype in ("f32", "q8")) if report]
+    bench.tidy("2b-thin")
     if len(reports) == 2:
         yield from long_page(reports)
     if bench.left_out:
@@ -233,7 +253,8 @@ def page(bench, limits):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=ROOT / "build/bench", help="where the random weights are kept")
+    parser.add_argument("--work", type=Path, default=ROOT / "build/bench", help="where the random weights are made")
+    parser.add_argument("--keep", action="store_true", help="leave them there for the next time (20 GB for 2b, 40 GB for 4b)")
     parser.add_argument("--out", type=Path, default=ROOT / "docs/benchmarks.md")
     parser.add_argument("--models", nargs="+", choices=PARAMETERS, default=["2b"])
     options = parser.parse_args()

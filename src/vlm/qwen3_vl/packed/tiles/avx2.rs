@@ -141,8 +141,8 @@ unsafe fn tile_int8<const ROWS: usize>(weights: &[i16], scales: &[f32], x: &[[i1
     }
 }
 
-/// Two products of a signed 6-bit and an unsigned 8-bit number each, and the sum of two such sums, fit 16 bits. The weights are
-/// read from memory by the multiplications themselves: there is no register left for them.
+/// Two products of a signed 6-bit and an unsigned 8-bit number each, and the sum of two such sums, fit 16 bits. One half of the
+/// panel after the other, as there are no registers for the weights beside the sums of both.
 ///
 /// # Safety
 /// As [`int6`], and `sums` has `ROWS` rows.
@@ -154,32 +154,28 @@ unsafe fn tile_int6<const ROWS: usize>(weights: Int6Panel, x: &[[u8; 4]], groups
     let x = x.chunks_exact(GROUP / 4 * ROWS).zip(groups.chunks_exact(ROWS));
     let groups = weights.numbers.chunks_exact(GROUP * PANEL).zip(x).zip(about);
     for ((weights, (x, groups)), (scales, offsets)) in groups {
-        // SAFETY: all is read and written in whole chunks of PANEL numbers or quads.
-        unsafe {
-            let offsets: *const __m256i = offsets.as_ptr().cast();
-            let mut whole = [[_mm256_loadu_si256(offsets), _mm256_loadu_si256(offsets.add(1))]; ROWS];
-            for (weights, x) in weights.chunks_exact(2 * NIBBLES).zip(x.chunks_exact(2 * ROWS)) {
-                let weights: *const __m256i = weights.as_ptr().cast();
-                let (first, second) = x.split_at(ROWS);
-                for ((first, second), whole) in first.iter().zip(second).zip(&mut whole) {
-                    let first = _mm256_set1_epi32(bytemuck::cast(*first));
-                    let second = _mm256_set1_epi32(bytemuck::cast(*second));
-                    for (half, whole) in whole.iter_mut().enumerate() {
+        for start in [0, 8] {
+            // SAFETY: all is read and written in whole chunks of PANEL numbers or quads, a half of them at a time.
+            unsafe {
+                let mut whole = [_mm256_loadu_si256(offsets.as_ptr().add(start).cast()); ROWS];
+                for (weights, x) in weights.chunks_exact(2 * NIBBLES).zip(x.chunks_exact(2 * ROWS)) {
+                    let of_first = _mm256_loadu_si256(weights.as_ptr().add(4 * start).cast());
+                    let of_second = _mm256_loadu_si256(weights.as_ptr().add(NIBBLES + 4 * start).cast());
+                    let (first, second) = x.split_at(ROWS);
+                    for ((first, second), whole) in first.iter().zip(second).zip(&mut whole) {
+                        let first = _mm256_set1_epi32(bytemuck::cast(*first));
+                        let second = _mm256_set1_epi32(bytemuck::cast(*second));
                         let sum = _mm256_add_epi16(
-                            _mm256_maddubs_epi16(first, _mm256_loadu_si256(weights.add(half))),
-                            _mm256_maddubs_epi16(second, _mm256_loadu_si256(weights.add(2 + half))),
+                            _mm256_maddubs_epi16(first, of_first),
+                            _mm256_maddubs_epi16(second, of_second),
                         );
                         *whole = _mm256_add_epi32(*whole, _mm256_madd_epi16(sum, ones));
                     }
                 }
-            }
-            let left = _mm256_loadu_ps(scales.as_ptr());
-            let right = _mm256_loadu_ps(scales.as_ptr().add(8));
-            for ((sums, whole), x_scale) in sums.chunks_exact_mut(PANEL).zip(&whole).zip(groups) {
-                let (out, x_scale) = (sums.as_mut_ptr(), _mm256_broadcast_ss(x_scale));
-                for (half, scale) in [left, right].into_iter().enumerate() {
-                    let out = out.add(8 * half);
-                    let dot = _mm256_mul_ps(_mm256_cvtepi32_ps(whole[half]), x_scale);
+                let scale = _mm256_loadu_ps(scales.as_ptr().add(start));
+                for ((sums, whole), x_scale) in sums.chunks_exact_mut(PANEL).zip(whole).zip(groups) {
+                    let out = sums.as_mut_ptr().add(start);
+                    let dot = _mm256_mul_ps(_mm256_cvtepi32_ps(whole), _mm256_broadcast_ss(x_scale));
                     _mm256_storeu_ps(out, _mm256_fmadd_ps(dot, scale, _mm256_loadu_ps(out)));
                 }
             }
