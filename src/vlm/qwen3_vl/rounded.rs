@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use indicatif::HumanBytes;
 use memmap2::Mmap;
 use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype as StoredDtype, SafeTensors};
@@ -112,10 +113,11 @@ fn check_room(free: u64, bytes: u64) -> Result<(), String> {
     if bytes <= free / 2 {
         return Ok(());
     }
-    let [free, bytes] = [free, bytes].map(|bytes| bytes as f64 / 1e9);
     Err(format!(
-        "the rounded weights take {bytes:.1} GB, more than half of the {free:.1} GB that are free on this disk (free some \
-         space, or set XDG_CACHE_HOME to a folder on another disk)"
+        "the rounded weights take {}, more than half of the {} that are free on this disk (free some space, or set \
+         XDG_CACHE_HOME to a folder on another disk)",
+        HumanBytes(bytes),
+        HumanBytes(free)
     ))
 }
 
@@ -167,10 +169,10 @@ mod tests {
     }
     #[test]
     fn half_of_the_disk_is_left_to_others() {
-        assert_eq!(check_room(10_000_000_000, 5_000_000_000), Ok(()));
-        for free in [9_999_999_998, 5_000_000_000, 0] {
-            let reason = check_room(free, 5_000_000_000).unwrap_err();
-            assert!(reason.contains("take 5.0 GB") && reason.contains("XDG_CACHE_HOME"), "{reason}");
+        assert_eq!(check_room(10 << 30, 5 << 30), Ok(()));
+        for free in [(10 << 30) - 2, 5 << 30, 0] {
+            let reason = check_room(free, 5 << 30).unwrap_err();
+            assert!(reason.contains("take 5.00 GiB") && reason.contains("XDG_CACHE_HOME"), "{reason}");
         }
     }
 }
