@@ -1,6 +1,4 @@
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use parquet::basic::{Compression, Repetition, Type as Physical};
@@ -12,6 +10,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
 use super::ColumnsError;
+use crate::results::atomic;
 
 /// A row group ends here whatever the input, so that the same rows make the same bytes.
 const GROUP: usize = 1 << 20;
@@ -32,22 +31,9 @@ pub(crate) fn write(
     metadata: &[(&str, String)],
 ) -> Result<(), ColumnsError> {
     let shown = file.display().to_string();
-    let unwritable = |source| ColumnsError::Write { file: shown.clone(), source };
     let bytes = encode(columns, metadata)
         .map_err(|error| ColumnsError::Encode { file: shown.clone(), reason: error.to_string() })?;
-    let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let part: PathBuf = file.with_file_name(name);
-    let written = File::create(&part).and_then(|mut out| {
-        out.write_all(&bytes)?;
-        out.sync_all()
-    });
-    if let Err(source) = written.and_then(|()| std::fs::rename(&part, file)) {
-        // What is left of the part file is of no use to anyone; the first error is the one to tell.
-        let _ = std::fs::remove_file(&part);
-        return Err(unwritable(source));
-    }
-    Ok(())
+    atomic::replace(file, &bytes).map_err(|source| ColumnsError::Write { file: shown, source })
 }
 
 fn encode(columns: &[(&str, Column<'_>)], metadata: &[(&str, String)]) -> Result<Vec<u8>, ParquetError> {

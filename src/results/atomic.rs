@@ -12,24 +12,30 @@ const UNFINISHED: &str = ".tmp-";
 
 static WRITTEN: AtomicUsize = AtomicUsize::new(0);
 
-/// Writes `folder/name` beside its place and moves it there when it is on the disk: whoever reads sees the old file or
-/// the new one, also after a power cut.
+/// Writes `folder/name` as [`replace`] does.
 ///
 /// # Errors
 /// What the file system says; the old file is then as it was.
 pub fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), ResultsError> {
-    let unfinished = folder.join(format!(
-        "{UNFINISHED}{}-{}",
-        std::process::id(),
-        WRITTEN.fetch_add(1, Ordering::Relaxed)
-    ));
+    let file = folder.join(name);
+    replace(&file, bytes).map_err(|source| ResultsError::Write { file: file.display().to_string(), source })
+}
+
+/// Writes a file beside its place and moves it there when it is on the disk: whoever reads sees the old file or the new
+/// one, also after a power cut. What is left by a process that is killed meanwhile is for [`clean`].
+///
+/// # Errors
+/// What the file system says; the old file is then as it was.
+pub fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let unfinished = folder.join(format!("{UNFINISHED}{}-{number}", std::process::id()));
     let written = write_synced(&unfinished, bytes)
-        .and_then(|()| fs::rename(&unfinished, folder.join(name)))
+        .and_then(|()| fs::rename(&unfinished, file))
         .and_then(|()| File::open(folder)?.sync_all());
-    written.map_err(|source| {
+    written.inspect_err(|_| {
         // It may be gone; what failed before is what counts.
         let _ = fs::remove_file(&unfinished);
-        ResultsError::Write { file: folder.join(name).display().to_string(), source }
     })
 }
 
