@@ -105,7 +105,7 @@ pub const DECLARATIONS: &[Declaration] = &[
     at_start_up(
         "model.dtype",
         Bounds::Choice(&DtypeChoice::NAMES),
-        "What the weights are rounded to when they are loaded: f32 (not at all), q8 (8 bits: a quarter of the memory), q6 (6 bits: faster, nearly as exact), q4 (4 bits: faster still and rough); auto: f32 below 200 million parameters, else q8.",
+        "What the weights are rounded to when they are loaded: f32 (not at all), q8 (8 bits: a quarter of the memory), q6 (6 bits: faster, nearly as exact), q4 (4 bits: least memory, and rough); auto: f32 below 200 million parameters, else q8.",
     ),
     at_start_up(
         "model.device",

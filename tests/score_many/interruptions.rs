@@ -85,27 +85,6 @@ fn no_result_is_ever_half_written() {
 }
 
 #[test]
-fn labels_that_were_not_finished_are_removed() {
-    let set = DataSet::new(2);
-    let out = set.out("out");
-    ended(&set.score(&out, &[]), 0, &[]);
-    let whole = tree(&out);
-    assert!(whole.keys().any(|file| file.extension().is_some_and(|ending| ending == "parquet")));
-    // A folder at the labels' place: they are written, and cannot be moved there.
-    let labels =
-        whole.keys().find(|file| file.extension().is_some_and(|ending| ending == "parquet")).unwrap();
-    std::fs::remove_file(out.join(labels)).unwrap();
-    std::fs::create_dir_all(out.join(labels).join("full")).unwrap();
-    let failed = set.score(&out, &["--resume"]);
-    assert_ne!(failed.status.code(), Some(0));
-    assert!(tree(&out).keys().all(|file| whole.contains_key(file)), "{:?}", tree(&out).keys());
-    std::fs::remove_dir_all(out.join(labels)).unwrap();
-    std::fs::write(out.join(".tmp-1-0"), "half of the labels").unwrap();
-    ended(&set.score(&out, &["--resume"]), 0, &[]);
-    assert!(tree(&out) == whole);
-}
-
-#[test]
 fn ctrl_c_ends_a_run_and_says_how_to_go_on() {
     let set = DataSet::new(EPISODES);
     let (out, whole) = (set.out("stopped"), set.out("whole"));

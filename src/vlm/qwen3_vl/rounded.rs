@@ -167,6 +167,7 @@ mod tests {
         assert_eq!([old, new, other].map(|path| path.exists()), [false, true, true]);
         assert!(rounded.open().is_some());
     }
+
     #[test]
     fn half_of_the_disk_is_left_to_others() {
         assert_eq!(check_room(10 << 30, 5 << 30), Ok(()));
