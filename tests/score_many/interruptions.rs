@@ -1,6 +1,8 @@
 //! A run that is killed, and goes on.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
@@ -82,6 +84,44 @@ fn no_result_is_ever_half_written() {
     let (out, whole) = (tree(&out), tree(&whole));
     assert!(out.keys().eq(whole.keys()), "{:?} {:?}", out.keys(), whole.keys());
     assert!(out == whole, "a result differs");
+}
+
+/// Kills the run as soon as it is writing its labels; whether something of them was left.
+fn kill_while_labels_are_written(mut run: Child, out: &Path, finished: &BTreeMap<PathBuf, Vec<u8>>) -> bool {
+    let labels_are_begun = || {
+        let known = |name: &PathBuf| finished.contains_key(name) || name == Path::new("episodes");
+        let names = std::fs::read_dir(out).unwrap().flatten().map(|entry| PathBuf::from(entry.file_name()));
+        names.into_iter().any(|name| {
+            !known(&name) && std::fs::read(out.join(name)).is_ok_and(|bytes| bytes.starts_with(b"PAR1"))
+        })
+    };
+    while run.try_wait().unwrap().is_none() {
+        if labels_are_begun() {
+            run.kill().unwrap();
+            run.wait().unwrap();
+            return labels_are_begun();
+        }
+    }
+    false
+}
+
+#[test]
+fn labels_that_were_not_finished_are_removed() {
+    let set = DataSet::new(2);
+    let out = set.out("out");
+    ended(&set.score(&out, &[]), 0, &[]);
+    let whole = tree(&out);
+    let labels =
+        whole.keys().find(|file| file.extension().is_some_and(|ending| ending == "parquet")).unwrap();
+    // The moment is short: not every run is caught in it.
+    let caught = (0..200).any(|_| {
+        let _ = std::fs::remove_file(out.join(labels));
+        kill_while_labels_are_written(set.begin(&out, &["--resume"]), &out, &whole)
+    });
+    assert!(caught, "no run was killed while it wrote its labels");
+    ended(&set.score(&out, &["--resume"]), 0, &[]);
+    assert!(tree(&out).keys().eq(whole.keys()), "{:?}", tree(&out).keys());
+    assert!(tree(&out) == whole);
 }
 
 #[test]
