@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use image::RgbImage;
 use serde_json::json;
-use topreward::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
-use topreward::vlm::{DtypeChoice, Stage, StageClock, VideoVlm};
+use topreward::model::qwen3_vl::{LoadOptions, Qwen3Vl};
+use topreward::model::{DtypeChoice, Stage, StageClock, VideoVlm};
 
 /// `<|im_start|>user` and a line break stand before the first pair and are not asked again.
 const OPENING_TOKENS: usize = 3;
