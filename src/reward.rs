@@ -10,8 +10,8 @@ mod success;
 mod voc;
 
 pub use calibration::{
-    BiasControl, CalibratedModel, CalibratedSuccess, Calibration, CalibrationError, CalibrationMismatch,
-    Difference, EpisodeCounts, InUse, VERSION as CALIBRATION_VERSION,
+    BiasControl, CalibratedModel, CalibratedSuccess, Calibration, CalibrationMismatch, Difference,
+    EpisodeCounts, InUse, VERSION as CALIBRATION_VERSION,
 };
 pub use failure::{Failure, FailureDetector, FailureSettings};
 pub use fusion::Fusion;

@@ -12,6 +12,7 @@ use super::Outcome;
 use super::dataset::{self, Examination};
 use super::report::{check_writable, print};
 use super::settings::ScoringArgs;
+use crate::config::calibration_file;
 use crate::model::VideoVlm;
 use crate::offline::evaluation::{Entry, Manifest, end_score, peak_score};
 use crate::offline::judged;
@@ -95,7 +96,7 @@ pub fn run(args: &CalibrateArgs) -> Result<Outcome> {
         first_nats: median(|scored| scored.first_nats)?,
         final_nats: median(|scored| scored.end_nats)?,
     };
-    calibration.write(&args.out)?;
+    calibration_file::write(&args.out, &calibration)?;
     print(|out| write_report(out, args, &calibration, &scores, threshold))?;
     Ok(Outcome::of(&errors))
 }

@@ -21,6 +21,7 @@ use super::dataset::{self, Examination};
 use super::report::{check_writable, print};
 use super::settings::{ScoringArgs, calibrate};
 use crate::config::Config;
+use crate::files;
 use crate::model::qwen3_vl::Qwen3Vl;
 use crate::model::{Dtype, VideoVlm};
 use crate::offline::evaluation::{
@@ -205,7 +206,7 @@ pub fn run(args: &EvalArgs) -> Result<Outcome> {
 }
 
 fn write(file: &Path, text: &str) -> Result<()> {
-    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+    files::write(file, text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> Result<Examined> {

@@ -2,7 +2,6 @@
 //! and what could not be scored. Every file is whole or absent, whenever the program ends, and holds nothing that differs
 //! between two runs: no clock, no latency.
 
-pub(crate) mod atomic;
 mod episode;
 mod error;
 mod merge;

@@ -19,7 +19,7 @@ use super::rcl::graph::Listening;
 use super::rcl::lifecycle::{Outcome, State, Transition};
 use super::rcl::lifecycle_services::{ChangeRequest, event, lock, respond};
 use super::rcl::time::stamp_to_ns;
-use crate::config::{BiasControl, CameraSource, Config, ConfigError};
+use crate::config::{BiasControl, CameraSource, Config, ConfigError, calibration_file};
 use crate::episode::DropReason;
 use crate::live::engine::{Engine, EngineSettings};
 use crate::model::hub::{HubSettings, ModelSource, Progress};
@@ -152,7 +152,7 @@ impl Driver {
         if file.is_empty() {
             return Ok(None);
         }
-        let calibration = Calibration::read(Path::new(file))?;
+        let calibration = calibration_file::read(Path::new(file))?;
         let instruction = self.session.instruction();
         let instruction = (!instruction.is_empty()).then_some(&**instruction);
         calibration

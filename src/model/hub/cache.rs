@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 use super::listing::RemoteFile;
 use super::progress::{Activity, Watch};
 use super::{HubError, HubId};
+use crate::files;
 use crate::model::qwen3_vl::{ModelFolder, weight_files};
 
 const LOOK: Duration = Duration::from_millis(200);
@@ -81,18 +81,14 @@ impl ModelCache {
         let path = blob.with_extension("lock");
         let lock = File::create(&path).map_err(HubError::write(&path))?;
         loop {
-            // SAFETY: flock only reads the descriptor, which `lock` keeps open.
-            if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-                return Ok(Lock(lock));
-            }
-            match std::io::Error::last_os_error() {
-                error if error.kind() == ErrorKind::WouldBlock => {
+            match files::lock(&lock) {
+                files::Lock::Held => return Ok(Lock(lock)),
+                files::Lock::Busy => {
                     watch.at(Activity::WaitingForOther, 0)?;
                     watch.sleep(LOOK)?;
                 }
-                error if error.kind() == ErrorKind::Interrupted => {}
-                // Some network file systems have no locks; the hash still guards the file.
-                error => {
+                // The hash still guards the file.
+                files::Lock::Unsupported(error) => {
                     log::info!("{} cannot be locked: {error}", path.display());
                     return Ok(Lock(lock));
                 }

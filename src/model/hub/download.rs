@@ -81,7 +81,8 @@ fn stream(remote: &Remote, commit: &str, part: &mut PartFile, watch: &mut Watch)
     }
 }
 
-/// What has come of a file, with its hash so far.
+/// What has come of a file, with its hash so far. Not a file of [`crate::files`], which ends with its program: this one is
+/// kept for the next start, which reads it again and goes on from its end.
 struct PartFile<'a> {
     file: &'a RemoteFile,
     path: PathBuf,

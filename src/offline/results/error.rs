@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::SCHEMA;
 use super::run::SettingDifference;
 
@@ -34,6 +36,13 @@ pub enum ResultsError {
         first(.named, *.count)
     )]
     Missing { count: usize, named: Vec<String> },
+}
+
+impl ResultsError {
+    /// What became of writing this file or folder.
+    pub(super) fn write(file: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Write { file: file.display().to_string(), source }
+    }
 }
 
 /// How many episodes an error names.

@@ -1,11 +1,12 @@
 //! A finished drawing, and the files that it becomes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use resvg::tiny_skia::{Color, Pixmap, Transform};
 use resvg::usvg::{self, fontdb};
 
+use crate::files;
 use crate::picture::text;
 
 /// Pixels of the PNG for one unit of the SVG: sharp on the screens and printers of today.
@@ -94,10 +95,8 @@ impl Drawing {
             Format::Svg => self.svg.clone().into_bytes(),
             Format::Png => self.png()?,
         };
-        let failed = |source| DrawingError::Write { file: file.display().to_string(), source };
-        let part = part_of(file);
-        let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, file));
-        written.inspect_err(|_| discard(&part)).map_err(failed)
+        files::write(file, &bytes)
+            .map_err(|source| DrawingError::Write { file: file.display().to_string(), source })
     }
 }
 
@@ -112,18 +111,6 @@ static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
     }
     Arc::new(fonts)
 });
-
-/// Where a file is written until it is complete: beside it.
-pub(super) fn part_of(file: &Path) -> PathBuf {
-    let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    file.with_file_name(name)
-}
-
-/// Removes an unfinished file. There is nothing to add to the error that is already told.
-pub(super) fn discard(part: &Path) {
-    let _ = std::fs::remove_file(part);
-}
 
 #[cfg(test)]
 mod tests {
