@@ -11,7 +11,7 @@ mod voc;
 
 pub use calibration::{
     BiasControl, CalibratedModel, CalibratedSuccess, Calibration, CalibrationMismatch, Difference,
-    EpisodeCounts, InUse, VERSION as CALIBRATION_VERSION,
+    EpisodeCounts, InUse, NoBiasControl, VERSION as CALIBRATION_VERSION,
 };
 pub use failure::{Failure, FailureDetector, FailureSettings};
 pub use fusion::Fusion;

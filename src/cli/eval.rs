@@ -79,14 +79,23 @@ enum Method {
 #[derive(Debug, Clone, PartialEq)]
 struct Rates(Vec<f64>);
 
-impl FromStr for Rates {
-    type Err = String;
+/// Why a text is no list of sampling rates.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum NoRates {
+    #[error("give rates=, then frames a second: rates=1,2,4")]
+    Prefix,
+    #[error("\"{0}\" is no sampling rate above 0 and at most 1000")]
+    Rate(String),
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let list = text.strip_prefix("rates=").ok_or("give rates=, then frames a second: rates=1,2,4")?;
+impl FromStr for Rates {
+    type Err = NoRates;
+
+    fn from_str(text: &str) -> Result<Self, NoRates> {
+        let list = text.strip_prefix("rates=").ok_or(NoRates::Prefix)?;
         let rate = |text: &str| match text.trim().parse::<f64>() {
             Ok(rate) if rate > 0.0 && rate <= 1000.0 => Ok(rate),
-            _ => Err(format!("\"{text}\" is no sampling rate above 0 and at most 1000")),
+            _ => Err(NoRates::Rate(text.to_owned())),
         };
         list.split(',').map(rate).collect::<Result<_, _>>().map(Self)
     }

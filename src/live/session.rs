@@ -22,7 +22,7 @@ mod latency;
 mod report;
 
 pub use cameras::Camera;
-pub use effects::{Effect, Phase, Refusal, ResetTicket};
+pub use effects::{Effect, Phase, Refusal, ResetFailed, ResetTicket};
 pub use latency::Latencies;
 pub use report::{EpisodeReport, ProgressReport, ScorePoint, SuccessReport};
 
@@ -318,7 +318,7 @@ impl Session {
     }
 
     /// The robot's reset was answered, or was not.
-    pub fn reset_answered(&mut self, ticket: ResetTicket, answer: Result<(), String>) {
+    pub fn reset_answered(&mut self, ticket: ResetTicket, answer: Result<(), ResetFailed>) {
         if self.phase != Phase::Resetting || ticket != self.ticket() {
             return;
         }
@@ -327,7 +327,7 @@ impl Session {
                 self.phase = Phase::Settling;
                 self.effects.push(Effect::Settle(ticket));
             }
-            Err(reason) => self.phase = Phase::ResetFailed(reason),
+            Err(ResetFailed(reason)) => self.phase = Phase::ResetFailed(reason),
         }
     }
 

@@ -15,8 +15,10 @@ pub use episode::{EpisodeResult, PrefixResult, ScoredEpisode};
 pub use error::ResultsError;
 pub use merge::{Merged, merge};
 pub use names::file_name;
-pub use run::{EpisodeError, Errors, Input, ListedEpisode, RunFile, RunSettings, SettingDifference};
-pub use shard::Shard;
+pub use run::{
+    EpisodeError, Errors, Input, InputDifference, ListedEpisode, RunFile, RunSettings, SettingDifference,
+};
+pub use shard::{NoShard, Shard};
 pub use store::Store;
 pub use summary::{EpisodeSummary, RunSummary};
 

@@ -25,14 +25,16 @@ impl BiasControl {
     }
 }
 
-impl std::str::FromStr for BiasControl {
-    type Err = String;
+/// A text that names no [`BiasControl`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("give \"off\" or \"static\"")]
+pub struct NoBiasControl;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Off, Self::Static]
-            .into_iter()
-            .find(|control| control.as_str() == text)
-            .ok_or_else(|| "give \"off\" or \"static\"".to_owned())
+impl std::str::FromStr for BiasControl {
+    type Err = NoBiasControl;
+
+    fn from_str(text: &str) -> Result<Self, NoBiasControl> {
+        [Self::Off, Self::Static].into_iter().find(|control| control.as_str() == text).ok_or(NoBiasControl)
     }
 }
 

@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::episode::image::ImageError;
 use crate::episode::{CameraFrame, DropReason, Recorder, Signal};
 use crate::live::engine::{Engine, EngineEvent};
-use crate::live::session::{Effect, EpisodeReport, Phase, ResetTicket, Session};
+use crate::live::session::{Effect, EpisodeReport, Phase, ResetFailed, ResetTicket, Session};
 use crate::reward::Calibration;
 
 /// What can happen.
@@ -134,7 +134,7 @@ impl Driver {
                     Ok(()) => log::info!("the robot was reset"),
                     Err(error) => log::error!("the robot was not reset: {error}"),
                 }
-                self.session.reset_answered(ticket, outcome.map_err(|error| error.to_string()));
+                self.session.reset_answered(ticket, outcome.map_err(|error| ResetFailed(error.to_string())));
             }
             Input::Settled(ticket) => self.session.settled(ticket),
         }

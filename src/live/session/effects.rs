@@ -25,6 +25,11 @@ pub enum Effect {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResetTicket(pub(super) u64);
 
+/// The robot was not reset, for this reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ResetFailed(pub String);
+
 /// Where the session stands between episodes and in them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {

@@ -9,7 +9,7 @@ use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
 use super::listing::RemoteFile;
 use super::progress::{Activity, Watch};
-use super::{HubError, HubId};
+use super::{HubError, HubId, Missing};
 use crate::files;
 use crate::model::qwen3_vl::{ModelFolder, weight_files};
 
@@ -40,22 +40,21 @@ impl ModelCache {
     ///
     /// # Errors
     /// What the engine would miss in it.
-    pub fn snapshot(&self) -> Result<PathBuf, String> {
-        let everything = || "everything".to_owned();
+    pub fn snapshot(&self) -> Result<PathBuf, Missing> {
         let commit = if self.id.names_commit() {
             self.id.revision().to_owned()
         } else {
-            fs::read_to_string(&self.reference).map_err(|_| everything())?.trim().to_owned()
+            fs::read_to_string(&self.reference).map_err(|_| Missing::Everything)?.trim().to_owned()
         };
         if commit.is_empty() || commit.contains(['/', '.']) {
-            return Err(everything());
+            return Err(Missing::Everything);
         }
         let path = self.folder(&commit);
-        let folder = ModelFolder::open(&path).map_err(|_| everything())?;
+        let folder = ModelFolder::open(&path).map_err(|_| Missing::Everything)?;
         let mut needed = vec!["config.json".to_owned(), "tokenizer.json".to_owned()];
         needed.extend(weight_files(&folder).unwrap_or_else(|_| vec!["the weights".to_owned()]));
         needed.retain(|name| !folder.has(name));
-        if needed.is_empty() { Ok(path) } else { Err(needed.join(", ")) }
+        if needed.is_empty() { Ok(path) } else { Err(Missing::Files(needed)) }
     }
 
     /// Whether the snapshot has this file whole.

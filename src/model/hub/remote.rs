@@ -99,10 +99,10 @@ impl Remote {
     pub fn error(&self, failure: Failure, what: &str) -> HubError {
         let endpoint = self.settings.endpoint.clone();
         let id = self.id.repository().to_owned();
-        let (status, code, message) = match failure {
+        let (status, code) = match failure {
             Failure::Connection(reason) => return HubError::Connection { endpoint, reason },
             Failure::Answer(reason) => return HubError::Answer { endpoint, reason },
-            Failure::Refused { status, code, message } => (status, code, message),
+            Failure::Refused { status, code } => (status, code),
         };
         let has_token = self.settings.token.is_some();
         match (status, code.as_str()) {
@@ -111,9 +111,7 @@ impl Remote {
             }
             (_, "RepoNotFound") => HubError::NoSuchModel { endpoint, id },
             (_, "GatedRepo") | (403, _) => HubError::Gated { endpoint, id },
-            (401, _) if has_token || message.contains("Invalid credentials") => {
-                HubError::BadToken { endpoint }
-            }
+            (401, _) if has_token => HubError::BadToken { endpoint },
             (401, _) => HubError::Gated { endpoint, id },
             (404, "") if what == super::listing::WHAT => HubError::NoSuchModel { endpoint, id },
             (408 | 429 | 500.., _) => HubError::Busy { endpoint, status },

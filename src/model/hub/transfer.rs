@@ -22,8 +22,8 @@ const MESSAGES: usize = 8;
 pub enum Failure {
     /// No connection, or one that broke.
     Connection(String),
-    /// The hub's no: status, its own word for it, and its sentence.
-    Refused { status: u16, code: String, message: String },
+    /// The hub's no: status, and its own word for it.
+    Refused { status: u16, code: String },
     /// An answer that makes no sense.
     Answer(String),
 }
@@ -140,11 +140,7 @@ pub fn connection(error: ureq::Error) -> Failure {
 }
 
 pub fn refused(status: StatusCode, headers: &HeaderMap) -> Failure {
-    Failure::Refused {
-        status: status.as_u16(),
-        code: header(headers, "x-error-code"),
-        message: header(headers, "x-error-message"),
-    }
+    Failure::Refused { status: status.as_u16(), code: header(headers, "x-error-code") }
 }
 
 /// A header's text; empty when there is none.

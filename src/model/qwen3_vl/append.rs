@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use ::image::RgbImage;
 
-use super::super::{Stage, VlmError};
+use super::super::{SizeError, Stage, VlmError};
 use super::cache::{Fork, KvCache};
 use super::config::FRAMES_PER_PAIR;
 use super::episode::{EncodedPair, QwenEpisode, SeenFrame, View};
@@ -167,9 +167,8 @@ impl Qwen3Vl {
         let view = view(episode)?;
         if view.frame_size != frame_size {
             let (width, height) = view.frame_size;
-            let reason =
-                format!("the episode began with {width}×{height}; start a new one to change the size");
-            return Err(VlmError::FrameSize { width: frame_size.0, height: frame_size.1, reason });
+            let source = SizeError::Changed { width, height };
+            return Err(VlmError::FrameSize { width: frame_size.0, height: frame_size.1, source });
         }
         self.timed(Stage::Process, || self.processor.resize(rgb, &view.grid))
     }

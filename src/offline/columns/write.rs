@@ -31,8 +31,8 @@ pub(crate) fn write(
     metadata: &[(&str, String)],
 ) -> Result<(), ColumnsError> {
     let shown = file.display().to_string();
-    let bytes = encode(columns, metadata)
-        .map_err(|error| ColumnsError::Encode { file: shown.clone(), reason: error.to_string() })?;
+    let bytes =
+        encode(columns, metadata).map_err(|source| ColumnsError::Encode { file: shown.clone(), source })?;
     files::write(file, &bytes).map_err(|source| ColumnsError::Write { file: shown, source })
 }
 

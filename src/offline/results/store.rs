@@ -53,7 +53,7 @@ impl Store {
         check(folder, &written, &run)?;
         let sharded = run.shard.is_some();
         (written.input.check(&run.input, !sharded))
-            .map_err(|reason| ResultsError::Input { folder: folder.display().to_string(), reason })?;
+            .map_err(|source| ResultsError::Input { folder: folder.display().to_string(), source })?;
         Self::begin(folder, run, lock)
     }
 

@@ -96,7 +96,7 @@ fn set_together(parameters: &Shared, inputs: &Inputs, changes: &[msg::Parameter]
             inputs.send(Input::Configured(Box::new(config), names));
             SetParametersResult { successful: true, reason: String::new() }
         }
-        Err(reason) => SetParametersResult { successful: false, reason },
+        Err(refusal) => SetParametersResult { successful: false, reason: refusal.to_string() },
     }
 }
 

@@ -31,15 +31,14 @@ impl SqliteFile {
 
     /// The topics by their number in the file.
     fn topics(&self, connection: &Connection, index: &mut Index) -> Result<HashMap<i64, usize>, BagError> {
+        if !has_topics(connection).map_err(|error| self.failed(error))? {
+            let reason =
+                "it is a database, but none of rosbag2 (no table \"topics\" as rosbag2 makes it)".to_owned();
+            return Err(BagError::NoBag { path: self.shown.display().to_string(), reason });
+        }
         let mut statement = connection
             .prepare("SELECT id, name, type, serialization_format FROM topics ORDER BY id")
-            .map_err(|error| match error.to_string() {
-                said if said.contains("no such") => {
-                    let reason = format!("it is a database, but none of rosbag2 ({said})");
-                    BagError::NoBag { path: self.shown.display().to_string(), reason }
-                }
-                _ => self.failed(error),
-            })?;
+            .map_err(|error| self.failed(error))?;
         let mut rows = statement.query([]).map_err(|error| self.failed(error))?;
         let mut topics = HashMap::new();
         while let Some(row) = rows.next().map_err(|error| self.failed(error))? {
@@ -111,6 +110,13 @@ impl Storage for SqliteFile {
         let (connection, _) = connect(&self.path).map_err(|error| self.failed(error))?;
         Ok(Box::new(OpenSqlite { shown: self.shown.clone(), connection }))
     }
+}
+
+/// Whether there is rosbag2's table of topics.
+fn has_topics(connection: &Connection) -> rusqlite::Result<bool> {
+    let columns = "SELECT COUNT(*) FROM pragma_table_info('topics') \
+                   WHERE name IN ('id', 'name', 'type', 'serialization_format')";
+    connection.query_row(columns, [], |row| Ok(row.get::<_, i64>(0)? == 4))
 }
 
 /// Reads with what lies in the journal. In a folder that cannot be written to, SQLite can do so only where the recorder
