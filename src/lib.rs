@@ -14,6 +14,7 @@ pub mod live;
 pub mod model;
 pub mod offline;
 pub mod picture;
+pub mod random;
 pub mod reward;
 #[cfg(feature = "ros")]
 pub mod ros;

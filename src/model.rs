@@ -44,14 +44,17 @@ pub struct ModelInfo {
     pub fingerprint: String,
 }
 
+/// What lies behind an error: of this or that model, of this or that library.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Everything that can go wrong between a model folder and a score; each message names what and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum VlmError {
-    #[error("model folder {folder}: {reason}")]
-    Load { folder: String, reason: String },
+    #[error("model folder {folder}: {source}")]
+    Load { folder: String, source: Cause },
     /// The model could not be brought from where it is.
-    #[error("{0}")]
-    Fetch(String),
+    #[error("model {model}: {source}")]
+    Fetch { model: String, source: Cause },
     #[error("the instruction is empty: say what the robot is to do, e.g. \"put the red cube in the bowl\"")]
     EmptyInstruction,
     #[error("the instruction has {tokens} tokens, more than the {limit} allowed: shorten it")]
@@ -69,7 +72,7 @@ pub enum VlmError {
     )]
     PromptTooLong { tokens: usize, limit: usize },
     #[error("inference failed: {0}")]
-    Inference(String),
+    Inference(#[source] Cause),
     /// Whoever asked for it has asked for its end. Nothing is wrong.
     #[error("the scoring was stopped")]
     Cancelled,

@@ -20,8 +20,6 @@ pub use progress::{
     ProgressMode, ProgressReading, ProgressScale, ProgressSettings, ProgressTracker, TypicalRewards,
     episode_progress,
 };
-pub use roc::{
-    Bootstrap, Estimate, NoThreshold, Random, RocPoint, Threshold, auc, quantile, roc, threshold_for,
-};
+pub use roc::{Bootstrap, Estimate, NoThreshold, RocPoint, Threshold, auc, quantile, roc, threshold_for};
 pub use success::{Staleness, SuccessDetector, SuccessReading, SuccessSettings, Verdict};
 pub use voc::{spearman, voc};

@@ -208,7 +208,7 @@ pub fn run(args: &EvalArgs) -> Result<Outcome> {
         write(file, &text)?;
     }
     if let Some(file) = &args.html {
-        write(file, &page::page(&evaluation))?;
+        write(file, &page::page(&evaluation)?)?;
     }
     print(|out| table::write(out, &evaluation))?;
     Ok(Outcome::of(&errors))

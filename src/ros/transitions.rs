@@ -2,7 +2,6 @@
 //! that and keeps the model, cleanup frees it, shutdown does both and is the end.
 
 use std::cell::Cell;
-use std::fmt::Display;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +24,7 @@ use crate::live::engine::{Engine, EngineSettings};
 use crate::model::hub::{HubSettings, ModelSource, Progress};
 use crate::model::instruction::InstructionRule;
 use crate::model::qwen3_vl::{LoadOptions, Qwen3Vl};
-use crate::model::{InstructionCheck, ModelInfo, VlmError};
+use crate::model::{Cause, InstructionCheck, ModelInfo, VlmError};
 use crate::reward::Calibration;
 
 /// Requests that may wait for the engine: half a minute at two samples a second.
@@ -311,17 +310,17 @@ fn spawn_engine(config: &Config, inputs: Inputs, leaving: Arc<AtomicBool>) -> Re
 }
 
 fn folder(model: &str, told: &Telling, leaving: &AtomicBool) -> Result<PathBuf, VlmError> {
-    let wrong = |error: &dyn Display| VlmError::Fetch(format!("model {model}: {error}"));
-    let source = ModelSource::parse(model).map_err(|error| wrong(&error))?;
+    let wrong = |source: Cause| VlmError::Fetch { model: model.to_owned(), source };
+    let source = ModelSource::parse(model).map_err(|error| wrong(error.into()))?;
     if let ModelSource::Folder(folder) = source {
         return Ok(folder);
     }
-    let settings = HubSettings::from_env().map_err(|error| wrong(&error))?;
+    let settings = HubSettings::from_env().map_err(|error| wrong(error.into()))?;
     let mut report = |progress: &Progress| {
         told.tell(|| format!("fetching {model}: {progress}"));
         if leaving.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    source.folder(&settings, &mut report).map_err(|error| wrong(&error))
+    source.folder(&settings, &mut report).map_err(|error| wrong(error.into()))
 }
 
 /// Tells how far the loading is: to the driver for /diagnostics, and now and then to the log.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -72,7 +72,7 @@ impl Keeper {
             return Ok(Self::Memory(vec![None; run.input.episodes.len()]));
         };
         // From here on there is something to finish.
-        interrupt::watch();
+        interrupt::watch().context("watching for Ctrl-C")?;
         let store = if args.resume { Store::resume(folder, run) } else { Store::create(folder, run) };
         Ok(Self::Folder(Box::new(store?)))
     }

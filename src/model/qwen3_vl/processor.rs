@@ -169,7 +169,9 @@ impl Processor {
         let side = self.patch_size;
         let (width, height) = (grid.columns * side, grid.rows * side);
         if pair.iter().any(|frame| frame.dimensions() != (width as u32, height as u32)) {
-            return Err(VlmError::Inference(format!("a frame is not of the grid's {width}×{height} pixels")));
+            return Err(VlmError::Inference(
+                format!("a frame is not of the grid's {width}×{height} pixels").into(),
+            ));
         }
         let patch_numbers = CHANNELS * FRAMES_PER_PAIR * side * side;
         let mut values = Vec::with_capacity(grid.patches() * patch_numbers);

@@ -2,7 +2,7 @@
 //!
 //! torchvision resizes byte images with Pillow's method: first along the rows, then along the columns, each pass
 //! with integer weights and rounded to bytes. A resize that keeps fractions between the passes is several levels off
-//! where the first pass overshoots.
+//! where the first pass overshoots. By hand, as no library rounds as Pillow does.
 
 use ::image::RgbImage;
 use rayon::prelude::*;

@@ -322,8 +322,8 @@ fn fill<T: DataType>(
     Ok(taken)
 }
 
-/// Whether a row group's columns are parts of a file of so many bytes, and not absurdly larger when unpacked. The library
-/// trusts these numbers.
+/// Whether a row group's columns are parts of a file of so many bytes, and not absurdly larger when unpacked. By hand: the
+/// library trusts these numbers.
 fn lies_within(group: &RowGroupMetaData, bytes: u64) -> bool {
     const MOST_UNPACKED: i64 = 1 << 32;
     let sound = |column: &ColumnChunkMetaData| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::model::instruction::{InstructionError, InstructionRule};
-use crate::reward::Random;
+use crate::random::SplitMix64;
 
 /// Name of the manifest in a data set's folder.
 pub const MANIFEST_NAME: &str = "manifest.jsonl";
@@ -141,7 +141,7 @@ impl Manifest {
             let own = plain(&entry.instruction);
             let others: Vec<&Arc<str>> = known.iter().filter(|other| plain(other) != own).collect();
             // A generator for each line: one line more does not change the choices of the others' places.
-            let mut random = Random(seed.wrapping_add((entry.line as u64) << 32));
+            let mut random = SplitMix64::new(seed.wrapping_add((entry.line as u64) << 32));
             entry.wrong_instruction = others.get(random.below(others.len())).map(|&other| other.clone());
         }
     }

@@ -7,6 +7,7 @@ use resvg::tiny_skia::{Color, Pixmap, Transform};
 use resvg::usvg::{self, fontdb};
 
 use crate::files;
+use crate::model::Cause;
 use crate::picture::text;
 
 /// Pixels of the PNG for one unit of the SVG: sharp on the screens and printers of today.
@@ -20,7 +21,7 @@ pub enum DrawingError {
     #[error("the frame at {time_s:.2} s cannot be drawn: {source}")]
     Frame { time_s: f64, source: ::image::ImageError },
     #[error("the plot cannot be made a PNG: {0}")]
-    Png(String),
+    Png(#[source] Cause),
     #[error("cannot write {file}: {source}")]
     Write { file: String, source: std::io::Error },
 }
@@ -64,11 +65,12 @@ impl Drawing {
             fontdb: Arc::clone(&FONTS),
             ..usvg::Options::default()
         };
-        let failed = |error: &dyn std::fmt::Display| DrawingError::Png(error.to_string());
-        let tree = usvg::Tree::from_str(&self.svg, &options).map_err(|error| failed(&error))?;
-        let size = tree.size().to_int_size().scale_by(SCALE).ok_or_else(|| failed(&"it has no size"))?;
+        let failed = |cause: Cause| DrawingError::Png(cause);
+        let tree = usvg::Tree::from_str(&self.svg, &options).map_err(|error| failed(error.into()))?;
+        let size =
+            tree.size().to_int_size().scale_by(SCALE).ok_or_else(|| failed("it has no size".into()))?;
         let mut pixmap =
-            Pixmap::new(size.width(), size.height()).ok_or_else(|| failed(&"it is too large"))?;
+            Pixmap::new(size.width(), size.height()).ok_or_else(|| failed("it is too large".into()))?;
         pixmap.fill(Color::WHITE);
         resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixmap.as_mut());
         // The white ground makes every pixel opaque: the fourth channel says nothing.
@@ -82,7 +84,7 @@ impl Drawing {
         );
         let colours = ::image::ExtendedColorType::Rgb8;
         ::image::ImageEncoder::write_image(encoder, &rgb, size.width(), size.height(), colours)
-            .map_err(|error| failed(&error))?;
+            .map_err(|error| failed(error.into()))?;
         Ok(png)
     }
 
