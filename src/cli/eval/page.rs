@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use askama::Template;
 
-use super::table::{GVL_UNITS, GroupCells, Row, mode_name, rows};
+use super::table::{GVL_UNITS, GroupCells, Row, rows};
 use super::{Evaluation, Examined, Method, chart, number};
 use crate::offline::evaluation::{CurveSummary, Summary};
 use crate::reward::{Estimate, roc};

@@ -184,9 +184,7 @@ fn wait_for_one<T>(
 fn api_failure(error: ApiError) -> Failure {
     match error {
         ApiError::RequestError(error) => match *error {
-            ureq::Error::StatusCode(status) => {
-                Failure::Refused { status, code: String::new(), message: String::new() }
-            }
+            ureq::Error::StatusCode(status) => Failure::Refused { status, code: String::new() },
             other => transfer::connection(other),
         },
         other => Failure::Answer(other.to_string()),

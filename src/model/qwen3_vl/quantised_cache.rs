@@ -123,12 +123,10 @@ impl RoundedWeights {
     fn write_parts(&self, parts: &[(String, &[u8])], file: &mut impl Write) -> Result<(), CacheError> {
         let mut end = 0;
         let mut place = |(name, bytes): &(String, &[u8])| {
-            let begin = std::mem::replace(&mut end, end + bytes.len());
+            let begin = end;
+            end += bytes.len();
             let shape = vec![bytes.len()];
-            (
-                name.clone(),
-                TensorInfo { dtype: StoredDtype::U8, shape, data_offsets: (begin, begin + bytes.len()) },
-            )
+            (name.clone(), TensorInfo { dtype: StoredDtype::U8, shape, data_offsets: (begin, end) })
         };
         let places = parts.iter().map(&mut place).collect();
         let mut header = serde_json::to_vec(&Metadata::new(Some(self.identity.clone()), places)?)?;
