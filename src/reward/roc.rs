@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn no_wanted_rate_is_exceeded() {
-        let mut random = Random(7);
+        let mut random = SplitMix64::new(7);
         for _ in 0..200 {
             let mut draw =
                 |count: usize| -> Vec<f64> { (0..count).map(|_| -(random.below(30) as f64) / 4.0).collect() };
@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn every_place_is_drawn() {
-        let mut random = Random(3);
+        let mut random = SplitMix64::new(3);
         let mut counts = [0; 5];
         for _ in 0..5000 {
             counts[random.below(5)] += 1;
