@@ -8,6 +8,7 @@ mod diagnostics;
 mod driver;
 mod error;
 mod image_msg;
+mod inbox;
 mod node;
 mod overlay;
 mod params;

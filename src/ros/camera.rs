@@ -1,14 +1,11 @@
 //! From the subscription to frames: a task takes messages out of r2r's short queue and hands them on, undecoded.
 
-use std::sync::Arc;
-
 use futures::{Stream, StreamExt};
-use r2r::sensor_msgs::msg::{CompressedImage, Image};
 use r2r::{Node, QosProfile, WrappedTypesupport};
 use tokio::task::AbortHandle;
 
-use super::driver::{Input, Inputs, Tasks};
 use super::image_msg::CameraMessage;
+use super::inbox::{CameraMessages, Input, Inputs, Tasks, Ticket};
 use crate::config::{CameraSource, Transport};
 use crate::episode::DropReason;
 
@@ -23,37 +20,30 @@ pub fn message_type(transport: Transport) -> &'static str {
     }
 }
 
-/// A camera's messages; [`Subscription::open`] begins to take them.
-pub enum Subscription {
-    Raw(Box<dyn Stream<Item = Image> + Send + Unpin>),
-    Compressed(Box<dyn Stream<Item = CompressedImage> + Send + Unpin>),
+/// Subscribes to a camera; its messages wait until [`OpenCamera::new`] begins to take them.
+pub fn subscribe(node: &mut Node, source: &CameraSource) -> r2r::Result<CameraMessages> {
+    // Deeper than sensor data usually is: on a busy machine the executor may have to catch up.
+    let qos = QosProfile::sensor_data().keep_last(CAPACITY);
+    Ok(match source.transport {
+        Transport::Raw => CameraMessages::Raw(Box::new(node.subscribe(&source.topic, qos)?)),
+        Transport::Compressed => CameraMessages::Compressed(Box::new(node.subscribe(&source.topic, qos)?)),
+    })
 }
 
-impl Subscription {
-    pub fn new(node: &mut Node, source: &CameraSource) -> r2r::Result<Self> {
-        // Deeper than sensor data usually is: on a busy machine the executor may have to catch up.
-        let qos = QosProfile::sensor_data().keep_last(CAPACITY);
-        Ok(match source.transport {
-            Transport::Raw => Self::Raw(Box::new(node.subscribe(&source.topic, qos)?)),
-            Transport::Compressed => Self::Compressed(Box::new(node.subscribe(&source.topic, qos)?)),
-        })
-    }
-
-    /// Starts the task that takes the messages of this camera, by its number.
-    pub fn open(self, camera: usize, inputs: &Inputs, tasks: &mut Tasks) -> OpenCamera {
-        match self {
-            Self::Raw(messages) => open(messages, camera, inputs, tasks),
-            Self::Compressed(messages) => open(messages, camera, inputs, tasks),
-        }
-    }
-}
-
-/// A camera that is listened to.
+/// A subscription whose messages are taken.
 pub struct OpenCamera {
     drain: AbortHandle,
 }
 
 impl OpenCamera {
+    /// Starts the task that takes the messages of a camera, by its number.
+    pub fn new(messages: CameraMessages, camera: usize, inputs: &Inputs, tasks: &mut Tasks) -> Self {
+        match messages {
+            CameraMessages::Raw(messages) => open(messages, camera, inputs, tasks),
+            CameraMessages::Compressed(messages) => open(messages, camera, inputs, tasks),
+        }
+    }
+
     /// Ends the subscription.
     pub fn close(self) {
         self.drain.abort();
@@ -77,19 +67,14 @@ fn open<M: CameraMessage + WrappedTypesupport>(
 /// Takes messages out of the subscription as they come and hands them to the driver. When the driver has too many of
 /// them before it, which only happens where the machine is overloaded, a message is lost and counted.
 async fn drain<M: CameraMessage>(mut messages: impl Stream<Item = M> + Unpin, camera: usize, inputs: Inputs) {
-    let waiting = Arc::new(());
+    let ticket = Ticket::default();
     while let Some(message) = messages.next().await {
         inputs.send(match message.frame() {
-            _ if Arc::strong_count(&waiting) > CAPACITY => Input::FramesLost(camera, DropReason::Overrun, 1),
-            Ok(frame) => Input::Frame(camera, frame, Ticket { _waiting: waiting.clone() }),
+            _ if ticket.held() > CAPACITY => Input::FramesLost(camera, DropReason::Overrun, 1),
+            Ok(frame) => Input::Frame(camera, frame, ticket.clone()),
             Err(error) => Input::Undecodable(camera, error),
         });
     }
-}
-
-/// Held for as long as a frame waits for the driver.
-pub struct Ticket {
-    _waiting: Arc<()>,
 }
 
 #[cfg(test)]

@@ -6,21 +6,21 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use r2r::rcl_interfaces::msg::ParameterEvent;
-use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::AbortHandle;
 
-use super::camera::{OpenCamera, Subscription, Ticket};
+use super::camera::OpenCamera;
 use super::diagnostics::{Diagnostics, ModelState};
 use super::error::NodeError;
+use super::inbox::{Input, Inputs, Tasks};
 use super::overlay::OverlayOutput;
+use super::params::Parameters;
 use super::publish::Outputs;
 use super::rcl::executor::Executor;
 use super::rcl::graph::Seen;
 use super::rcl::lifecycle_services::{self, ChangeRequest};
-use super::rcl::parameter_services::{self, lock, parameter_msgs};
-use super::reset::{ResetError, RobotReset};
-use super::services::{Call, answer};
-use super::transitions::Asked;
+use super::rcl::parameter_services::{self, ParameterStore, lock, parameter_msgs};
+use super::reset::RobotReset;
+use super::services::answer;
 use crate::config::Config;
 use crate::episode::image::ImageError;
 use crate::episode::{CameraFrame, DropReason, Recorder, Signal};
@@ -28,45 +28,17 @@ use crate::live::engine::{Engine, EngineEvent};
 use crate::live::session::{Effect, EpisodeReport, Phase, ResetTicket, Session};
 use crate::reward::Calibration;
 
-/// What can happen.
-pub enum Input {
-    /// A camera, by its number, has sent a frame.
-    Frame(usize, CameraFrame, Ticket),
-    Undecodable(usize, ImageError),
-    FramesLost(usize, DropReason, u64),
-    Engine(EngineEvent),
-    /// How far the loading of the model has come, in words.
-    Loading(String),
-    /// Someone asks for a transition.
-    ChangeState(ChangeRequest),
-    /// The cameras are subscribed to, or not.
-    Subscribed(r2r::Result<Vec<Subscription>>),
-    /// What the graph says of the topics that the node listens to.
-    Graph(Vec<Seen>),
-    Call(Call),
-    /// These parameters were set.
-    Configured(Box<Config>, Vec<String>),
-    /// Something came on ~/instruction.
-    InstructionTopic(String),
-    /// A recorder's word.
-    Signal(Signal),
-    ResetAnswered(ResetTicket, Result<(), ResetError>),
-    Settled(ResetTicket),
+/// Why the node began a transition.
+#[derive(Default)]
+pub enum Asked {
+    /// Nobody did, or there is none.
+    #[default]
+    No,
+    /// `autostart`: when it fails, the node ends.
+    AtStart,
+    /// Someone, who waits for the answer.
+    ByService(ChangeRequest),
 }
-
-/// Tells the driver. Cheap to clone, never waits.
-#[derive(Clone)]
-pub struct Inputs(pub UnboundedSender<Input>);
-
-impl Inputs {
-    pub fn send(&self, input: Input) {
-        // Nobody listens any more when the node is ending.
-        let _ = self.0.send(input);
-    }
-}
-
-/// A task of the node; one that ends on its own, as it should not, says what it was.
-pub type Tasks = JoinSet<Option<&'static str>>;
 
 pub struct Driver {
     /// As the node was started.
@@ -89,7 +61,7 @@ pub struct Driver {
     /// The reset that is under way.
     pub resetting: Option<AbortHandle>,
     pub settle: Duration,
-    pub parameters: parameter_services::Shared,
+    pub parameters: parameter_services::Shared<Parameters>,
     /// The instruction as last published on /parameter_events.
     pub instruction: Arc<str>,
     pub inputs: Inputs,
@@ -304,14 +276,14 @@ impl Driver {
     }
 
     pub fn publish_changed(&self, names: &[&str]) {
-        let changed_parameters = parameter_msgs(&lock(&self.parameters), names.iter().copied());
+        let changed_parameters = parameter_msgs(&*lock(&self.parameters), names.iter().copied());
         self.publish_parameters(ParameterEvent { changed_parameters, ..Default::default() });
     }
 
     /// Says on /parameter_events which parameters there are.
     pub fn publish_declared(&self) {
         let parameters = lock(&self.parameters);
-        let new_parameters = parameter_msgs(&parameters, parameters.names());
+        let new_parameters = parameter_msgs(&*parameters, parameters.names());
         drop(parameters);
         self.publish_parameters(ParameterEvent { new_parameters, ..Default::default() });
     }

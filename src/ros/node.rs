@@ -14,18 +14,20 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::diagnostics::{CameraHealth, Diagnostics};
-use super::driver::{Driver, Input, Inputs, Tasks};
+use super::driver::{Asked, Driver};
+use super::inbox::{Input, Inputs, Tasks};
 use super::overlay::OverlayOutput;
-use super::params::{Parameters, USE_SIM_TIME, configure};
+use super::params::{Parameters, configure};
 use super::publish::Outputs;
 use super::rcl::arguments::{context, own_arguments};
 use super::rcl::executor::{Executor, Job, SPIN, spin};
 use super::rcl::graph::Listening;
 use super::rcl::lifecycle::Lifecycle;
 use super::rcl::names::Names;
+use super::rcl::parameter_services::USE_SIM_TIME;
 use super::rcl::{lifecycle_services, logging, parameter_services};
 use super::reset::RobotReset;
-use super::transitions::{Asked, listening, watch_graph};
+use super::transitions::{listening, watch_graph};
 use super::{NodeError, services, signals};
 use crate::config::{Config, ConfigError, NODE_NAME};
 use crate::live::session::Session;
@@ -226,18 +228,19 @@ fn check(ended: Result<Option<&'static str>, JoinError>) -> Result<(), NodeError
 fn offer(
     node: &mut Node,
     config: &Config,
-    parameters: &parameter_services::Shared,
+    parameters: &parameter_services::Shared<Parameters>,
     lifecycle: &lifecycle_services::Shared,
     inputs: &Inputs,
     tasks: &mut Tasks,
 ) -> Result<(), NodeError> {
-    let offered = parameter_services::offer(node, parameters.clone(), inputs.clone())?;
+    let to_driver = inputs.clone();
+    let changed = move |config, names| to_driver.send(Input::Configured(Box::new(config), names));
+    let offered = parameter_services::offer(node, parameters.clone(), changed)?;
     for_good(tasks, "the parameter services", offered);
-    for_good(
-        tasks,
-        "the lifecycle services",
-        lifecycle_services::offer(node, lifecycle.clone(), inputs.clone())?,
-    );
+    let to_driver = inputs.clone();
+    let asked = move |request| to_driver.send(Input::ChangeState(request));
+    let offered = lifecycle_services::offer(node, lifecycle.clone(), asked)?;
+    for_good(tasks, "the lifecycle services", offered);
     for_good(tasks, "the services", services::offer(node, inputs.clone())?);
     for_good(tasks, "the instruction topic", signals::instructions(node, inputs.clone())?);
     if !config.episode.signal_topic.is_empty() {

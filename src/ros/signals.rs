@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt};
 use r2r::std_msgs::msg::String as Text;
 use r2r::{Node, QosProfile};
 
-use super::driver::{Input, Inputs};
+use super::inbox::{Input, Inputs};
 use super::rcl::graph::Listening;
 use super::rcl::names::Names;
 use crate::episode::Signal;

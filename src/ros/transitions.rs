@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use r2r::Node;
 
-use super::camera::{self, OpenCamera, Subscription};
+use super::camera::{self, OpenCamera};
 use super::diagnostics::ModelState;
-use super::driver::{Driver, Input, Inputs};
+use super::driver::{Asked, Driver};
 use super::error::NodeError;
+use super::inbox::{CameraMessages, Input, Inputs};
 use super::rcl::graph::Listening;
 use super::rcl::lifecycle::{Outcome, State, Transition};
 use super::rcl::lifecycle_services::{ChangeRequest, event, lock, respond};
@@ -30,18 +31,6 @@ use crate::reward::Calibration;
 
 /// Requests that may wait for the engine: half a minute at two samples a second.
 const ENGINE_QUEUE: usize = 64;
-
-/// Why the node began a transition.
-#[derive(Default)]
-pub enum Asked {
-    /// Nobody did, or there is none.
-    #[default]
-    No,
-    /// `autostart`: when it fails, the node ends.
-    AtStart,
-    /// Someone, who waits for the answer.
-    ByService(ChangeRequest),
-}
 
 impl Driver {
     pub fn state(&self) -> State {
@@ -228,12 +217,12 @@ impl Driver {
     fn open_cameras(&mut self) {
         let (sources, inputs) = (self.config.camera_sources(), self.inputs.clone());
         self.executor.run(move |node| {
-            let subscribed = sources.iter().map(|source| Subscription::new(node, source)).collect();
+            let subscribed = sources.iter().map(|source| camera::subscribe(node, source)).collect();
             inputs.send(Input::Subscribed(subscribed));
         });
     }
 
-    pub fn subscribed(&mut self, subscriptions: r2r::Result<Vec<Subscription>>) -> Result<(), NodeError> {
+    pub fn subscribed(&mut self, subscriptions: r2r::Result<Vec<CameraMessages>>) -> Result<(), NodeError> {
         let subscriptions = match subscriptions {
             Ok(subscriptions) => subscriptions,
             Err(error) if matches!(self.asked, Asked::AtStart) => return Err(error.into()),
@@ -242,8 +231,8 @@ impl Driver {
                 return self.finish(Outcome::Failure);
             }
         };
-        for (number, subscription) in subscriptions.into_iter().enumerate() {
-            let open = subscription.open(number, &self.inputs, &mut self.tasks);
+        for (number, messages) in subscriptions.into_iter().enumerate() {
+            let open = OpenCamera::new(messages, number, &self.inputs, &mut self.tasks);
             self.cameras.push(open);
         }
         for health in &mut self.diagnostics.cameras {

@@ -6,6 +6,7 @@ mod ffmpeg_log;
 mod ffmpeg_process;
 mod pixels;
 mod player;
+mod rational;
 mod stream;
 
 use std::ops::ControlFlow;

@@ -1,6 +1,7 @@
 //! The six parameter services and /parameter_events, as every ROS node has them. r2r's own know neither ranges nor
 //! read-only parameters, and publish no events.
 
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{Stream, StreamExt};
@@ -15,24 +16,43 @@ use r2r::rcl_interfaces::srv::{
 use r2r::{Node, ParameterValue, QosProfile, ServiceRequest, WrappedServiceTypeSupport};
 use serde_yaml::Value;
 
-use super::super::driver::{Input, Inputs};
-use super::super::params::{Parameters, USE_SIM_TIME};
 use crate::config::{Bounds, Change, declaration};
 
-/// The parameters, shared by the services and the driver.
-pub type Shared = Arc<Mutex<Parameters>>;
+/// The parameter that every ROS node has.
+pub const USE_SIM_TIME: &str = "use_sim_time";
+
+/// A node's parameters, as the services read and set them.
+pub trait ParameterStore {
+    /// What the parameters amount to.
+    type Config;
+    /// Why they are not set.
+    type Refusal: Display;
+
+    fn names(&self) -> impl Iterator<Item = &str>;
+    fn get(&self, name: &str) -> Option<&Value>;
+
+    /// All of these changes or none; what the parameters amount to with them.
+    ///
+    /// # Errors
+    /// Why they are refused, for whoever asked.
+    fn set(&mut self, changes: &[(String, ParameterValue)]) -> Result<Self::Config, Self::Refusal>;
+}
+
+/// The parameters, shared by the services and the node.
+pub type Shared<P> = Arc<Mutex<P>>;
 
 /// Locks the parameters; nothing panics while it holds them.
-pub fn lock(parameters: &Shared) -> MutexGuard<'_, Parameters> {
+pub fn lock<P>(parameters: &Shared<P>) -> MutexGuard<'_, P> {
     parameters.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Offers the services; the future answers them for as long as the node lives.
-pub fn offer(
+/// Offers the services; the future answers them for as long as the node lives. `on_change` is told what the parameters
+/// amount to and which were set, in the order in which they were.
+pub fn offer<P: ParameterStore + Send, F: Fn(P::Config, Vec<String>) + Send + Sync>(
     node: &mut Node,
-    parameters: Shared,
-    inputs: Inputs,
-) -> r2r::Result<impl Future<Output = ()> + Send + use<>> {
+    parameters: Shared<P>,
+    on_change: F,
+) -> r2r::Result<impl Future<Output = ()> + Send + use<P, F>> {
     let qos = QosProfile::services_default;
     let get = node.create_service::<GetParameters::Service>("~/get_parameters", qos())?;
     let types = node.create_service::<GetParameterTypes::Service>("~/get_parameter_types", qos())?;
@@ -43,7 +63,7 @@ pub fn offer(
         node.create_service::<SetParametersAtomically::Service>("~/set_parameters_atomically", qos())?;
     let shared = || parameters.clone();
     let (for_get, for_types, for_list, for_describe) = (shared(), shared(), shared(), shared());
-    let (for_set, for_together) = ((shared(), inputs.clone()), (shared(), inputs));
+    let set_together = move |changes: &[msg::Parameter]| set_together(&parameters, &on_change, changes);
     Ok(async move {
         futures::join!(
             serve(get, move |request| GetParameters::Response {
@@ -56,17 +76,21 @@ pub fn offer(
                 result: listed(lock(&for_list).names(), &request.prefixes, request.depth),
             }),
             serve(describe, move |request| DescribeParameters::Response {
-                descriptors: request.names.iter().map(|name| described(&lock(&for_describe), name)).collect(),
+                descriptors: request
+                    .names
+                    .iter()
+                    .map(|name| described(&*lock(&for_describe), name))
+                    .collect(),
             }),
-            serve(set, move |request| SetParameters::Response {
+            serve(set, |request| SetParameters::Response {
                 results: request
                     .parameters
                     .iter()
-                    .map(|one| set_together(&for_set.0, &for_set.1, std::slice::from_ref(one)))
+                    .map(|one| set_together(std::slice::from_ref(one)))
                     .collect(),
             }),
-            serve(together, move |request| SetParametersAtomically::Response {
-                result: set_together(&for_together.0, &for_together.1, &request.parameters),
+            serve(together, |request| SetParametersAtomically::Response {
+                result: set_together(&request.parameters),
             }),
         );
     })
@@ -86,23 +110,27 @@ async fn serve<T>(
     }
 }
 
-fn set_together(parameters: &Shared, inputs: &Inputs, changes: &[msg::Parameter]) -> SetParametersResult {
+fn set_together<P: ParameterStore>(
+    parameters: &Shared<P>,
+    on_change: impl Fn(P::Config, Vec<String>),
+    changes: &[msg::Parameter],
+) -> SetParametersResult {
     let wanted: Vec<_> = changes.iter().map(|one| (one.name.clone(), value_from_msg(&one.value))).collect();
-    // The lock is held until the driver is told, so that it hears of changes in the order in which they were made.
+    // The lock is held until the change is passed on, so that changes are passed on in the order in which they were made.
     let mut parameters = lock(parameters);
     match parameters.set(&wanted) {
         Ok(config) => {
             let names = wanted.into_iter().map(|(name, _)| name).collect();
-            inputs.send(Input::Configured(Box::new(config), names));
+            on_change(config, names);
             SetParametersResult { successful: true, reason: String::new() }
         }
-        Err(reason) => SetParametersResult { successful: false, reason },
+        Err(refusal) => SetParametersResult { successful: false, reason: refusal.to_string() },
     }
 }
 
 /// Parameters as messages, for /parameter_events.
 pub fn parameter_msgs<'a>(
-    parameters: &Parameters,
+    parameters: &impl ParameterStore,
     names: impl IntoIterator<Item = &'a str>,
 ) -> Vec<msg::Parameter> {
     let message =
@@ -163,7 +191,7 @@ fn value_from_msg(message: &msg::ParameterValue) -> ParameterValue {
     }
 }
 
-fn described(parameters: &Parameters, name: &str) -> ParameterDescriptor {
+fn described(parameters: &impl ParameterStore, name: &str) -> ParameterDescriptor {
     let mut descriptor = ParameterDescriptor {
         name: name.to_owned(),
         type_: type_of(parameters.get(name)),

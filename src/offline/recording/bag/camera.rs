@@ -8,7 +8,7 @@ use super::cdr::{self, CompressedImage, Image};
 use super::index::{Entry, Kind, Topic};
 use super::storage::{Messages, Storage};
 use super::{Bag, BagError, Said, list};
-use crate::episode::image::{ImageError, ImageView, decode_compressed, decode_raw};
+use crate::episode::image::{ImageError, decode_compressed, decode_raw};
 use crate::episode::{Admission, CameraFrame, Sampler};
 use crate::offline::recording::{Footage, RecordingError};
 
@@ -160,7 +160,10 @@ impl Film {
                 reason: error.to_string(),
             };
             match kind {
-                Kind::RawImage => decode_raw(view(&cdr::decode(&payload).map_err(unreadable)?)),
+                Kind::RawImage => {
+                    let image: Image = cdr::decode(&payload).map_err(unreadable)?;
+                    decode_raw(image.view())
+                }
                 _ => {
                     let image: CompressedImage = cdr::decode(&payload).map_err(unreadable)?;
                     decode_compressed(&image.format, image.data)
@@ -194,16 +197,5 @@ impl Footage for Film {
             );
         }
         Ok(())
-    }
-}
-
-pub fn view<'a>(image: &'a Image<'a>) -> ImageView<'a> {
-    ImageView {
-        encoding: &image.encoding,
-        width: image.width,
-        height: image.height,
-        step: image.step as usize,
-        is_bigendian: image.is_bigendian != 0,
-        data: image.data,
     }
 }

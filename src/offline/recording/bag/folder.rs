@@ -8,12 +8,12 @@ use serde::Deserialize;
 use tempfile::NamedTempFile;
 
 use super::BagError;
+use super::cdr::ZSTD_MAGIC;
 use super::index::Index;
 use super::mcap_file::{self, McapFile};
 use super::sqlite_file::{self, SqliteFile};
 use super::storage::{Messages, Storage};
 
-pub const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 const METADATA: &str = "metadata.yaml";
 const METADATA_LIMIT: u64 = 64 << 20;
 

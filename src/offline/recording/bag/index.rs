@@ -172,7 +172,7 @@ fn stamp(kind: Kind, stored: &[u8]) -> Result<i64, Refusal> {
         Kind::RawImage => {
             let payload = cdr::unpacked(stored)?;
             let image: cdr::Image = cdr::decode(&payload)?;
-            check_raw(super::camera::view(&image))?;
+            check_raw(image.view())?;
             Ok(image.header.stamp.ns())
         }
         Kind::CompressedImage => {

@@ -6,7 +6,7 @@
 //! grid of the stream's base rate is taken to be that place. No stamp moves by as much as the clock can tell apart; a
 //! frame that is off the grid, as variable rates are, stays where it is.
 
-use super::stream::Rational;
+use super::rational::Rational;
 
 /// Stamps the frames of one stream in the order in which they are shown.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use super::stream::Rational;
+use super::rational::Rational;
 
 /// What was said of one frame.
 #[derive(Debug, Clone, PartialEq, Eq)]

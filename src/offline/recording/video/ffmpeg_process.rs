@@ -1,14 +1,14 @@
 //! A running ffmpeg, which ends with whoever reads it.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use super::VideoError;
-use super::decoder::{Decoder, refusal};
+use super::decoder::{Decoder, input, refusal};
 use super::ffmpeg_log::{Errors, Listener, ToldFrame};
 use super::pixels::Layout;
-use super::stream::{Rational, VideoStream};
+use super::rational::Rational;
+use super::stream::VideoStream;
 
 /// For formats that are not converted here. Without the fast paths, which differ between processors.
 const EXACT_SCALER: &str = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact";
@@ -116,13 +116,6 @@ fn decoder_libraries(codec: &str) -> &'static str {
         "vp8" | "vp9" => "libvpx or its own VP8 and VP9 decoders",
         _ => "a decoder for it (distributions' builds have it)",
     }
-}
-
-/// The program opens exactly this file: no name is taken for a protocol, and no play list leads elsewhere.
-pub fn input(file: &Path) -> OsString {
-    let mut name = OsString::from("file:");
-    name.push(file);
-    name
 }
 
 fn arrange(command: &mut Command, decoder: &Decoder, file: &Path, stream: &VideoStream, seek_s: Option<f64>) {

@@ -7,30 +7,7 @@ use serde::Deserialize;
 use super::VideoError;
 use super::clock::Clock;
 use super::decoder::Decoder;
-
-/// A fraction above 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rational {
-    pub num: i64,
-    pub den: i64,
-}
-
-impl Rational {
-    /// `30000/1001`; `None` for what is no number above 0 (ffprobe writes 0/0 where it knows nothing).
-    fn parse(text: &str) -> Option<Self> {
-        let (num, den) = text.split_once(['/', ':'])?;
-        let parse = |text: &str| text.parse::<i32>().ok().filter(|number| *number > 0).map(i64::from);
-        Some(Self { num: parse(num)?, den: parse(den)? })
-    }
-
-    pub fn under(self) -> i128 {
-        i128::from(self.den)
-    }
-
-    pub fn value(self) -> f64 {
-        self.num as f64 / self.den as f64
-    }
-}
+use super::rational::Rational;
 
 /// What ffmpeg itself takes where a file gives no rate.
 const USUAL_RATE: Rational = Rational { num: 25, den: 1 };
