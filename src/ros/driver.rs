@@ -323,9 +323,9 @@ impl Driver {
                 );
                 self.outputs.success(&report);
             }
-            Effect::EpisodeEnded(report) => {
+            Effect::EpisodeEnded(report, instruction) => {
                 log_end(&report);
-                self.outputs.episode_ended(&report);
+                self.outputs.episode_ended(&report, &instruction);
             }
             Effect::CallReset(ticket) => self.call_reset(ticket),
             Effect::Settle(ticket) => {

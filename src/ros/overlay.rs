@@ -66,7 +66,7 @@ impl OverlayOutput {
                 self.log_prob_true = Some(report.score.log_probs.log_prob_true);
             }
             Effect::Success(_) => self.success = true,
-            Effect::EpisodeEnded(_) | Effect::CallReset(_) | Effect::Settle(_) => {}
+            Effect::EpisodeEnded(..) | Effect::CallReset(_) | Effect::Settle(_) => {}
         }
         self.changed = true;
     }

@@ -72,8 +72,8 @@ impl Outputs {
         said(self.success_flag.publish(&Bool { data: false }));
     }
 
-    pub fn episode_ended(&self, report: &EpisodeReport) {
-        said(self.episode.publish(&summary_msg(report)));
+    pub fn episode_ended(&self, report: &EpisodeReport, instruction: &str) {
+        said(self.episode.publish(&summary_msg(report, instruction)));
     }
 
     pub fn parameters(&self, event: &ParameterEvent) {
@@ -131,13 +131,13 @@ fn success_msg(report: &SuccessReport) -> msg::SuccessDetection {
     }
 }
 
-fn summary_msg(report: &EpisodeReport) -> msg::EpisodeSummary {
+fn summary_msg(report: &EpisodeReport, instruction: &str) -> msg::EpisodeSummary {
     let newest = report.newest.as_ref();
     let score = newest.map(|newest| &newest.score);
     msg::EpisodeSummary {
         header: score.map(header).unwrap_or_default(),
         episode_id: report.episode_id,
-        instruction: report.instruction.to_string(),
+        instruction: instruction.to_owned(),
         success: report.end_reason == Some(EndReason::Success),
         end_reason: report.end_reason.map_or("", EndReason::as_str).to_owned(),
         frames: count(report.frames),

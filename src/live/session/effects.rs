@@ -1,4 +1,6 @@
-//! What the session says: where it stands, what is to be done, why it refuses.
+//! What the session answers: where it stands, what is to be done, why it refuses.
+
+use std::sync::Arc;
 
 use super::{EpisodeReport, ProgressReport, SuccessReport};
 use crate::episode::PrefixRequest;
@@ -14,7 +16,8 @@ pub enum Effect {
     CameraProgress(ProgressReport),
     Progress(ProgressReport),
     Success(SuccessReport),
-    EpisodeEnded(EpisodeReport),
+    /// With the instruction that its rewards answer.
+    EpisodeEnded(EpisodeReport, Arc<str>),
     /// Call the robot's reset once and tell [`super::Session::reset_answered`].
     CallReset(ResetTicket),
     /// Wait for `reset.settle_s` and tell [`super::Session::settled`].
