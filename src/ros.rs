@@ -3,6 +3,7 @@
 //! [`node`] starts everything, [`driver`] is the one task that owns the [`Session`](crate::live::session::Session); the
 //! camera, the services, the engine and the robot's reset tell it what happened over one channel.
 
+mod background;
 mod camera;
 mod diagnostics;
 mod driver;
@@ -14,10 +15,9 @@ mod overlay;
 mod params;
 mod publish;
 mod rcl;
-mod reset;
+mod robot_reset;
 mod services;
 mod signals;
-mod transitions;
 
 pub use error::NodeError;
 pub use node::run;

@@ -4,8 +4,10 @@ use futures::{Stream, StreamExt};
 use r2r::{Node, QosProfile, WrappedTypesupport};
 use tokio::task::AbortHandle;
 
+use super::background::Background;
 use super::image_msg::CameraMessage;
-use super::inbox::{CameraMessages, Input, Inputs, Tasks, Ticket};
+use super::inbox::{CameraMessages, Input, Inputs, Ticket};
+use super::rcl::graph::Listening;
 use crate::config::{CameraSource, Transport};
 use crate::episode::DropReason;
 
@@ -13,11 +15,21 @@ use crate::episode::DropReason;
 const CAPACITY: usize = 30;
 
 /// The message type of a transport, as the graph writes it.
-pub fn message_type(transport: Transport) -> &'static str {
+fn message_type(transport: Transport) -> &'static str {
     match transport {
         Transport::Raw => "sensor_msgs/msg/Image",
         Transport::Compressed => "sensor_msgs/msg/CompressedImage",
     }
+}
+
+/// What the cameras' part of the graph is to be watched for.
+pub fn listening(sources: &[CameraSource], full_name: impl Fn(&str) -> String) -> Vec<Listening> {
+    let listening = |source: &CameraSource| Listening {
+        topic: full_name(&source.topic),
+        message_type: message_type(source.transport),
+        reliable: false,
+    };
+    sources.iter().map(listening).collect()
 }
 
 /// Subscribes to a camera; its messages wait until [`OpenCamera::new`] begins to take them.
@@ -37,10 +49,10 @@ pub struct OpenCamera {
 
 impl OpenCamera {
     /// Starts the task that takes the messages of a camera, by its number.
-    pub fn new(messages: CameraMessages, camera: usize, inputs: &Inputs, tasks: &mut Tasks) -> Self {
+    pub fn new(messages: CameraMessages, camera: usize, background: &mut Background) -> Self {
         match messages {
-            CameraMessages::Raw(messages) => open(messages, camera, inputs, tasks),
-            CameraMessages::Compressed(messages) => open(messages, camera, inputs, tasks),
+            CameraMessages::Raw(messages) => open(messages, camera, background),
+            CameraMessages::Compressed(messages) => open(messages, camera, background),
         }
     }
 
@@ -53,15 +65,10 @@ impl OpenCamera {
 fn open<M: CameraMessage + WrappedTypesupport>(
     messages: Box<dyn Stream<Item = M> + Send + Unpin>,
     camera: usize,
-    inputs: &Inputs,
-    tasks: &mut Tasks,
+    background: &mut Background,
 ) -> OpenCamera {
-    let inputs = inputs.clone();
-    let drain = tasks.spawn(async move {
-        drain(messages, camera, inputs).await;
-        Some("a camera's subscription")
-    });
-    OpenCamera { drain }
+    let work = drain(messages, camera, background.inputs());
+    OpenCamera { drain: background.spawn_for_good("a camera's subscription", work) }
 }
 
 /// Takes messages out of the subscription as they come and hands them to the driver. When the driver has too many of

@@ -11,11 +11,10 @@ use r2r::sensor_msgs::msg::{CompressedImage, Image};
 use r2r::std_srvs::srv::Trigger;
 use r2r::topreward::srv::SetInstruction;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::JoinSet;
 
 use super::rcl::graph::Seen;
 use super::rcl::lifecycle_services::ChangeRequest;
-use super::reset::ResetError;
+use super::robot_reset::ResetError;
 use crate::config::Config;
 use crate::episode::image::ImageError;
 use crate::episode::{CameraFrame, DropReason, Signal};
@@ -87,6 +86,3 @@ impl Inputs {
         let _ = self.0.send(input);
     }
 }
-
-/// The tasks of the node; one that ends on its own, as it should not, returns what it was.
-pub type Tasks = JoinSet<Option<&'static str>>;

@@ -288,7 +288,7 @@ fn by_words(
             unknown.push(format!("\"{word}\" on {} is no word of a recorder", topic.name));
             continue;
         };
-        match (begun_ns, recorder.hear(signal)) {
+        match (begun_ns, recorder.follow(signal)) {
             (None, true) => begun_ns = Some(*log_ns),
             (Some(from_ns), false) => {
                 let what = format!("the recording from {}", since_start(bag, from_ns));
