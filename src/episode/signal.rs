@@ -20,7 +20,7 @@ impl Signal {
     }
 }
 
-/// What a recorder's words mean, one after the other: it says "record" at the start and at the end, so this follows
+/// What a recorder's words mean, one after the other: "record" comes at the start and at the end, so this follows
 /// whether it is recording. An episode that ends by itself in between does not turn the next "record" into a start.
 #[derive(Debug, Default)]
 pub struct Recorder {

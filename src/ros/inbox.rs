@@ -1,7 +1,6 @@
-//! What the driver can be told, over the one channel on which everything reaches it.
+//! The messages of the one channel on which everything reaches the driver.
 //!
-//! The messages stand here, apart from who sends them and from the driver, so that both know this file and it knows
-//! neither.
+//! They stand apart from who sends them and from the driver, so that both know this file and it knows neither.
 
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ use crate::episode::{CameraFrame, DropReason, Signal};
 use crate::live::engine::EngineEvent;
 use crate::live::session::ResetTicket;
 
-/// What can happen.
+/// Something that has happened.
 pub enum Input {
     /// A camera, by its number, has sent a frame.
     Frame(usize, CameraFrame, Ticket),

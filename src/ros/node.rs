@@ -169,7 +169,7 @@ impl Parts {
     }
 }
 
-/// Whether the node was told to go by /clock; if so, it does from here on.
+/// Whether `use_sim_time` is set; if so, the node goes by /clock from here on.
 fn simulated_time(node: &mut Node) -> Result<bool, NodeError> {
     let given =
         node.params.lock().ok().and_then(|given| given.get(USE_SIM_TIME).map(|one| one.value.clone()));

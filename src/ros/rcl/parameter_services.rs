@@ -46,8 +46,8 @@ pub fn lock<P>(parameters: &Shared<P>) -> MutexGuard<'_, P> {
     parameters.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Offers the services; the future answers them for as long as the node lives. `on_change` is told what the parameters
-/// amount to and which were set, in the order in which they were.
+/// Offers the services; the future answers them for as long as the node lives. `on_change` is
+/// given what the parameters amount to and which were set, in the order in which they were.
 pub fn offer<P: ParameterStore + Send, F: Fn(P::Config, Vec<String>) + Send + Sync>(
     node: &mut Node,
     parameters: Shared<P>,

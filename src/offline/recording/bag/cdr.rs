@@ -156,7 +156,7 @@ pub struct SuccessDetection {
     pub episode_time: Time,
 }
 
-/// The head of the messages that tell of a service's calls: `service_msgs/ServiceEventInfo`.
+/// The head of the messages that record a service's calls: `service_msgs/ServiceEventInfo`.
 #[expect(dead_code, reason = "what is not asked for must be read to come to what follows")]
 #[derive(Debug, Deserialize)]
 pub struct ServiceEvent {

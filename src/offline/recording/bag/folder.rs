@@ -17,7 +17,7 @@ use super::storage::{Messages, Storage};
 const METADATA: &str = "metadata.yaml";
 const METADATA_LIMIT: u64 = 64 << 20;
 
-/// `metadata.yaml`, as far as it is needed; the rest says what the files say too.
+/// `metadata.yaml`, as far as it is needed; the rest repeats what the files hold.
 #[derive(Debug, Deserialize)]
 struct Metadata {
     rosbag2_bagfile_information: Information,

@@ -11,7 +11,7 @@ use mcap::records::Record;
 use super::BagError;
 use super::cdr::MESSAGE_LIMIT;
 use super::chunk::{ChunkHeader, CompressedChunk, RECORD_HEAD};
-use super::index::{Found, Index, Place};
+use super::index::{Found, Index, MessageLocation};
 use super::storage::{Messages, Storage};
 
 pub const MAGIC: [u8; 8] = *b"\x89MCAP0\r\n";
@@ -58,7 +58,7 @@ impl Storage for McapFile {
             lost: 0,
         };
         let end = scan.run().map_err(failed)?;
-        scan.tell(end);
+        scan.report_end(end);
         Ok(())
     }
 
@@ -202,8 +202,8 @@ impl Scan<'_> {
             stored.resize(payload as usize, 0);
             self.tape.read_exact(&mut stored)?;
         }
-        let place = Place::At { offset: body + MESSAGE_HEAD, bytes: payload };
-        let found = self.index.look(topic, self.file, log_ns, place, &stored);
+        let location = MessageLocation::At { offset: body + MESSAGE_HEAD, bytes: payload };
+        let found = self.index.look(topic, self.file, log_ns, location, &stored);
         self.index.take(found);
         self.messages += 1;
         Ok(())
@@ -252,8 +252,8 @@ impl Scan<'_> {
                 let message = body.split_first_chunk();
                 match message.and_then(|(head, stored)| Some((self.names.topic(head)?, stored))) {
                     Some(((topic, log_ns), stored)) => {
-                        let place = Place::InChunk { offset: at, nth };
-                        found.push(self.index.look(topic, self.file, log_ns, place, stored));
+                        let location = MessageLocation::InChunk { offset: at, nth };
+                        found.push(self.index.look(topic, self.file, log_ns, location, stored));
                     }
                     None => self.lost += 1,
                 }
@@ -268,7 +268,7 @@ impl Scan<'_> {
         self.index.problems.push(format!("{}: {what}", self.shown.display()));
     }
 
-    fn tell(&mut self, end: End) {
+    fn report_end(&mut self, end: End) {
         let used = format!("the {} messages before are used", self.messages);
         match end {
             End::Whole => {}
@@ -296,19 +296,19 @@ struct OpenMcap {
 }
 
 impl Messages for OpenMcap {
-    fn read(&mut self, place: Place) -> Result<Vec<u8>, BagError> {
+    fn read(&mut self, location: MessageLocation) -> Result<Vec<u8>, BagError> {
         let failed = |source| BagError::read(&self.shown, source);
-        match place {
-            Place::At { offset, bytes } => {
+        match location {
+            MessageLocation::At { offset, bytes } => {
                 let mut stored = vec![0; (bytes as usize).min(MESSAGE_LIMIT)];
                 self.file.seek(SeekFrom::Start(offset)).map_err(failed)?;
                 self.file.read_exact(&mut stored).map_err(failed)?;
                 Ok(stored)
             }
-            Place::InChunk { offset, nth } => self
+            MessageLocation::InChunk { offset, nth } => self
                 .read_in_chunk(offset, nth)
                 .map_err(|error| BagError::read(&self.shown, std::io::Error::other(error))),
-            Place::Row(_) => Err(BagError::changed(&self.shown)),
+            MessageLocation::Row(_) => Err(BagError::changed(&self.shown)),
         }
     }
 }

@@ -189,7 +189,7 @@ fn camera(key: String, feature: &Feature) -> Option<Camera> {
     Some(Camera { key, storage, shape, codec, depth })
 }
 
-/// Fills `{name}` and `{name:03d}`, as Python does, or tells that there is a part it cannot fill.
+/// Fills `{name}` and `{name:03d}`, as Python does; `None` if there is a part that it cannot fill.
 fn expand(template: &str, key: &str, numbers: &[(&str, u64)]) -> Option<String> {
     let mut rest = template;
     let mut full = String::new();

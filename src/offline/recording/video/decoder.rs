@@ -104,13 +104,13 @@ impl Decoder {
         let output = output(&mut command, &program)?;
         if !output.status.success() {
             let shown = file.display().to_string();
-            let said = String::from_utf8_lossy(&output.stderr);
+            let logged = String::from_utf8_lossy(&output.stderr);
             // It begins with the file's name, which the message has.
-            let said = one_line(said.lines().map(|line| {
+            let message = one_line(logged.lines().map(|line| {
                 let line = line.trim();
                 line.strip_prefix(&format!("file:{shown}")).map_or(line, |rest| rest.trim_start_matches(": "))
             }));
-            return Err(VideoError::Program { file: shown, program: "ffprobe".to_owned(), said });
+            return Err(VideoError::Program { file: shown, program: "ffprobe".to_owned(), message });
         }
         Ok(output.stdout)
     }
