@@ -13,7 +13,7 @@ use super::dataset::{self, Examination};
 use super::report::{check_writable, print};
 use super::settings::ScoringArgs;
 use crate::model::VideoVlm;
-use crate::offline::evaluation::{LabelledEpisode, Manifest, end_score, peak_score};
+use crate::offline::evaluation::{Entry, Manifest, end_score, peak_score};
 use crate::offline::judged;
 use crate::reward::{
     BiasControl, Bootstrap, CALIBRATION_VERSION, CalibratedModel, CalibratedSuccess, Calibration,
@@ -111,7 +111,7 @@ fn check_labels(manifest: &Manifest, wanted: f64) -> Result<()> {
 
 fn score(
     model: &impl VideoVlm,
-    entry: &LabelledEpisode,
+    entry: &Entry,
     examination: &Examination,
     settings: SuccessSettings,
 ) -> Result<Scored> {

@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use super::{bar, one_line};
 use crate::model::VideoVlm;
 use crate::model::instruction::InstructionRule;
-use crate::offline::evaluation::{Curves, LabelledEpisode, LineError, Manifest};
+use crate::offline::evaluation::{Curves, Entry, LineError, Manifest};
 use crate::offline::recording::{Footage, Pictures, RecordingError, Sampled, open_file, sample};
 use crate::offline::{Control, Prefixes, SampledFrame, Scoring, score_control, score_prefixes};
 
@@ -46,7 +46,7 @@ pub fn read(dataset: &Path) -> Result<Manifest> {
 /// None of the episodes could be used.
 pub fn for_each<T>(
     manifest: &Manifest,
-    examine: impl Fn(&LabelledEpisode) -> Result<T>,
+    examine: impl Fn(&Entry) -> Result<T>,
 ) -> Result<(Vec<T>, Vec<LineError>)> {
     let bar = bar::bar("scoring", "episodes", manifest.entries.len());
     let (mut done, mut errors) = (Vec::new(), manifest.errors.clone());
@@ -76,7 +76,7 @@ fn tell(bar: &ProgressBar, error: &LineError) {
 ///
 /// # Errors
 /// They cannot be opened.
-pub fn footage(entry: &LabelledEpisode) -> Result<Box<dyn Footage>, RecordingError> {
+pub fn footage(entry: &Entry) -> Result<Box<dyn Footage>, RecordingError> {
     match entry.fps {
         Some(fps) => Ok(Box::new(Pictures::open(&entry.path, fps)?)),
         None => open_file(&entry.path),
@@ -87,7 +87,7 @@ pub fn footage(entry: &LabelledEpisode) -> Result<Box<dyn Footage>, RecordingErr
 ///
 /// # Errors
 /// An episode that cannot be read, or whose `progress` is of another number of frames.
-pub fn read_frames(entry: &LabelledEpisode, sample_fps: f64) -> Result<Sampled> {
+pub fn read_frames(entry: &Entry, sample_fps: f64) -> Result<Sampled> {
     let footage = footage(entry)?;
     let sampled = sample(&*footage, &entry.name, sample_fps)?;
     if let Some(progress) = &entry.progress {
@@ -103,7 +103,7 @@ pub fn read_frames(entry: &LabelledEpisode, sample_fps: f64) -> Result<Sampled> 
 /// An instruction or a frame that the model refuses.
 pub fn curves(
     model: &impl VideoVlm,
-    entry: &LabelledEpisode,
+    entry: &Entry,
     frames: &[SampledFrame],
     examination: &Examination,
 ) -> Result<Curves> {

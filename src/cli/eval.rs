@@ -24,8 +24,8 @@ use crate::config::Config;
 use crate::model::qwen3_vl::Qwen3Vl;
 use crate::model::{Dtype, VideoVlm};
 use crate::offline::evaluation::{
-    AblationRow, CurveMeasures, Curves, EpisodeMeasures, Judged, Labelled, LabelledEpisode, LineError,
-    Manifest, ModeRow, Summary, Tracked, ablation, overall_and_groups, progress_modes,
+    AblationRow, CurveMeasures, Curves, Entry, EpisodeMeasures, Judged, Labelled, LineError, Manifest,
+    ModeRow, Summary, Tracked, ablation, overall_and_groups, progress_modes,
 };
 use crate::offline::{CurvePoint, Prefixes, readings};
 use crate::reward::{BiasControl, Bootstrap, SuccessSettings};
@@ -185,7 +185,7 @@ pub fn run(args: &EvalArgs) -> Result<Outcome> {
     }
     let model = args.scoring.load(name, &config)?;
     let calibration = calibrate(&args.calibration, &model, None, &mut config)?;
-    let examine = |entry: &LabelledEpisode| {
+    let examine = |entry: &Entry| {
         if let Some(calibration) = &calibration {
             calibration.check(&config.in_use(model.info(), Some(&entry.instruction)))?;
         }
@@ -208,7 +208,7 @@ fn write(file: &Path, text: &str) -> Result<()> {
     std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
-fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &LabelledEpisode) -> Result<Examined> {
+fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> Result<Examined> {
     let examination = Examination {
         sample_fps: config.sampling.rate_hz,
         prefixes: args.scoring.prefixes(config),
@@ -360,7 +360,7 @@ fn modes(config: &Config, episodes: &[Examined]) -> Vec<ModeRow> {
 }
 
 /// The successes of a manifest, on which a model should climb.
-fn successes(manifest: &Manifest) -> Vec<&LabelledEpisode> {
+fn successes(manifest: &Manifest) -> Vec<&Entry> {
     manifest.entries.iter().filter(|entry| entry.success).collect()
 }
 

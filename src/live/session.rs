@@ -1,6 +1,6 @@
 //! The session: episodes begin, are scored, succeed, reset and begin again.
 //!
-//! A state machine without clock, channel, thread or ROS: whoever drives it tells what happened and then carries out
+//! A state machine without clock, channel, thread or ROS: whoever drives it passes in what happened and then carries out
 //! the [`Effect`]s. It is the one owner of the instruction, the episode, its progress, the success detector and the frame
 //! account. Each camera has a prefix of its own in the episode; progress and success are of all cameras' scores together.
 

@@ -16,7 +16,7 @@ use super::params::Parameters;
 use super::publish::Outputs;
 use super::rcl::graph::{self, Listening};
 use super::rcl::lifecycle_services;
-use super::rcl::parameter_services::{self, ParameterStore, lock, parameter_msgs};
+use super::rcl::parameter_services::{self, lock, parameter_msgs};
 use super::services::answer;
 use super::{services, signals};
 use crate::config::Config;

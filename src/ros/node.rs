@@ -17,13 +17,12 @@ use super::camera;
 use super::diagnostics::CameraHealth;
 use super::driver::Driver;
 use super::inbox::{Input, Inputs};
-use super::params::configure;
+use super::params::{USE_SIM_TIME, configure};
 use super::rcl::arguments::{context, own_arguments};
 use super::rcl::executor::{Executor, Job, SPIN, spin};
 use super::rcl::graph::Listening;
 use super::rcl::logging;
 use super::rcl::names::Names;
-use super::rcl::parameter_services::USE_SIM_TIME;
 use super::{NodeError, signals};
 use crate::config::{Config, ConfigError, NODE_NAME};
 

@@ -6,10 +6,10 @@ use r2r::indexmap::IndexMap;
 use r2r::{Parameter, ParameterValue};
 use serde_yaml::Value;
 
-use super::rcl::parameter_services::{ParameterStore, USE_SIM_TIME};
 use crate::config::{Change, Config, ConfigError, DECLARATIONS, declaration};
 use crate::model::instruction::InstructionRule;
 
+pub const USE_SIM_TIME: &str = "use_sim_time";
 const INSTRUCTION: &str = "instruction";
 
 /// Names that ROS itself may give to any node.
@@ -135,6 +135,14 @@ impl Parameters {
         Ok(Self { values, use_sim_time, rule: InstructionRule::default() })
     }
 
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.iter().map(|(name, _)| name.as_str())
+    }
+
     /// The rule for instructions from now on.
     pub fn set_rule(&mut self, rule: InstructionRule) {
         self.rule = rule;
@@ -153,6 +161,17 @@ impl Parameters {
     /// The configuration as it is now.
     pub fn config(&self) -> Result<Config, ConfigError> {
         Config::from_parameters(self.values.iter().filter(|(name, _)| name != USE_SIM_TIME).cloned())
+    }
+
+    /// All of these changes or none; the configuration with them, or why they are refused.
+    pub fn set(&mut self, changes: &[(String, ParameterValue)]) -> Result<Config, String> {
+        let mut changed = self.clone();
+        for (name, value) in changes {
+            changed.change(name, value)?;
+        }
+        let config = changed.config().map_err(|error| error.to_string())?;
+        *self = changed;
+        Ok(config)
     }
 
     fn change(&mut self, name: &str, value: &ParameterValue) -> Result<(), String> {
@@ -180,29 +199,6 @@ impl Parameters {
         if let Some((_, there)) = self.values.iter_mut().find(|(known, _)| known == name) {
             *there = value;
         }
-    }
-}
-
-impl ParameterStore for Parameters {
-    type Config = Config;
-    type Refusal = String;
-
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.values.iter().map(|(name, _)| name.as_str())
-    }
-
-    fn get(&self, name: &str) -> Option<&Value> {
-        self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value)
-    }
-
-    fn set(&mut self, changes: &[(String, ParameterValue)]) -> Result<Config, String> {
-        let mut changed = self.clone();
-        for (name, value) in changes {
-            changed.change(name, value)?;
-        }
-        let config = changed.config().map_err(|error| error.to_string())?;
-        *self = changed;
-        Ok(config)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::cli::bar;
 use crate::cli::dataset::{self, Examination};
 use crate::config::Config;
 use crate::model::VideoVlm;
-use crate::offline::evaluation::{CurveMeasures, Curves, LabelledEpisode, LineError, Manifest};
+use crate::offline::evaluation::{CurveMeasures, Curves, Entry, LineError, Manifest};
 use crate::reward::{Bootstrap, Estimate};
 
 /// One model at one sampling rate; means over the successes, with intervals.
@@ -83,7 +83,7 @@ fn examine(
     args: &EvalArgs,
     config: &Config,
     model: &impl VideoVlm,
-    entry: &LabelledEpisode,
+    entry: &Entry,
     sample_fps: f64,
 ) -> Result<Curves> {
     let examination = Examination {

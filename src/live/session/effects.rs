@@ -9,7 +9,7 @@ use crate::model::instruction::InstructionError;
 /// What is to be done, in this order.
 #[derive(Debug)]
 pub enum Effect {
-    /// Hand to the engine; when it refuses, tell [`super::Session::queue_full`].
+    /// Hand to the engine; when it refuses, call [`super::Session::queue_full`].
     Submit(PrefixRequest),
     EpisodeStarted(u64),
     /// One of several cameras was scored.
@@ -18,9 +18,9 @@ pub enum Effect {
     Success(SuccessReport),
     /// With the instruction that its rewards answer.
     EpisodeEnded(EpisodeReport, Arc<str>),
-    /// Call the robot's reset once and tell [`super::Session::reset_answered`].
+    /// Call the robot's reset once and pass its answer to [`super::Session::reset_answered`].
     CallReset(ResetTicket),
-    /// Wait for `reset.settle_s` and tell [`super::Session::settled`].
+    /// Wait for `reset.settle_s` and call [`super::Session::settled`].
     Settle(ResetTicket),
 }
 

@@ -27,7 +27,7 @@ struct Line {
 
 /// One labelled episode.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LabelledEpisode {
+pub struct Entry {
     /// Line in the manifest, from 1.
     pub line: usize,
     /// The episode as the manifest names it.
@@ -66,7 +66,7 @@ pub enum ManifestError {
 #[derive(Debug)]
 pub struct Manifest {
     pub file: PathBuf,
-    pub entries: Vec<LabelledEpisode>,
+    pub entries: Vec<Entry>,
     pub errors: Vec<LineError>,
 }
 
@@ -122,7 +122,7 @@ fn plain(instruction: &str) -> String {
     words.join(" ").trim_end_matches('.').to_owned()
 }
 
-fn entry(folder: &Path, number: usize, text: &[u8]) -> Result<LabelledEpisode, String> {
+fn entry(folder: &Path, number: usize, text: &[u8]) -> Result<Entry, String> {
     let line: Line = serde_json::from_slice(text).map_err(|error| {
         // Its own "line 1" would be read as the manifest's.
         let reason = error.to_string();
@@ -151,7 +151,7 @@ fn entry(folder: &Path, number: usize, text: &[u8]) -> Result<LabelledEpisode, S
     let instruction = rule.accept(&line.instruction).map_err(|error| error.to_string())?;
     let wrong_instruction = (line.wrong_instruction.map(|wrong| rule.accept(&wrong)).transpose())
         .map_err(|error| format!("wrong_instruction: {error}"))?;
-    Ok(LabelledEpisode {
+    Ok(Entry {
         line: number,
         name: line.episode.display().to_string(),
         path,

@@ -1,4 +1,4 @@
-//! Recordings of rosbag2 as episodes, without ROS: MCAP and SQLite files, single or split, whole or cut.
+//! Recordings of rosbag2 as episodes, without ROS: MCAP and SQLite files, single or split, whole or truncated.
 //!
 //! A bag is read once from its beginning to its end, and only where each message lies is kept; frames are read again when
 //! an episode is played.

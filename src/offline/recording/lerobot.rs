@@ -20,7 +20,7 @@ use episodes::EpisodeMeta;
 use footage::{ImageFootage, VideoFootage};
 use info::Info;
 
-pub use info::{Camera, Storage};
+pub use info::{CameraFeature, Storage};
 pub use rows::Rows;
 pub use selection::{Episodes, EpisodesError};
 
@@ -91,7 +91,7 @@ impl Dataset {
     }
 
     /// The colour cameras.
-    pub fn cameras(&self) -> Vec<&Camera> {
+    pub fn cameras(&self) -> Vec<&CameraFeature> {
         self.info.cameras.iter().filter(|camera| !camera.depth).collect()
     }
 
@@ -99,7 +99,7 @@ impl Dataset {
     ///
     /// # Errors
     /// No such camera, or several and none asked for: the keys of those that there are.
-    pub fn camera(&self, asked: Option<&str>) -> Result<&Camera, LeRobotError> {
+    pub fn camera(&self, asked: Option<&str>) -> Result<&CameraFeature, LeRobotError> {
         let (folder, cameras) = (self.shown(), self.cameras());
         let keys: Vec<&str> = cameras.iter().map(|camera| camera.key.as_str()).collect();
         let has = keys.join(", ");
@@ -170,7 +170,7 @@ impl Dataset {
         self.folder.display().to_string()
     }
 
-    fn episode(&self, entry: &EpisodeMeta, camera: &Camera) -> RecordedEpisode {
+    fn episode(&self, entry: &EpisodeMeta, camera: &CameraFeature) -> RecordedEpisode {
         let recorded = footage::Recorded {
             folder: self.folder.clone(),
             info: self.info.clone(),
@@ -217,7 +217,7 @@ pub struct Summary {
     pub frames: u64,
     /// The instructions, each once.
     pub tasks: Vec<String>,
-    pub cameras: Vec<Camera>,
+    pub cameras: Vec<CameraFeature>,
 }
 
 impl fmt::Display for Summary {

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{Stream, StreamExt};
 use r2r::rcl_interfaces::msg::{
-    self, FloatingPointRange, IntegerRange, ListParametersResult, ParameterDescriptor, ParameterType,
-    SetParametersResult,
+    self, ListParametersResult, ParameterDescriptor, ParameterType, SetParametersResult,
 };
 use r2r::rcl_interfaces::srv::{
     DescribeParameters, GetParameterTypes, GetParameters, ListParameters, SetParameters,
@@ -16,11 +15,6 @@ use r2r::rcl_interfaces::srv::{
 use r2r::{Node, ParameterValue, QosProfile, ServiceRequest, WrappedServiceTypeSupport};
 use serde_yaml::Value;
 
-use crate::config::{Bounds, Change, declaration};
-
-/// The parameter that every ROS node has.
-pub const USE_SIM_TIME: &str = "use_sim_time";
-
 /// A node's parameters, as the services read and set them.
 pub trait ParameterStore {
     /// What the parameters amount to.
@@ -28,8 +22,12 @@ pub trait ParameterStore {
     /// Why they are not set.
     type Refusal: Display;
 
-    fn names(&self) -> impl Iterator<Item = &str>;
-    fn get(&self, name: &str) -> Option<&Value>;
+    /// All names, sorted.
+    fn names(&self) -> Vec<String>;
+    fn get(&self, name: &str) -> Option<Value>;
+
+    /// Fills in what there is to know of a parameter beside its name and type.
+    fn describe(&self, name: &str, descriptor: &mut ParameterDescriptor);
 
     /// All of these changes or none; what the parameters amount to with them.
     ///
@@ -67,13 +65,21 @@ pub fn offer<P: ParameterStore + Send, F: Fn(P::Config, Vec<String>) + Send + Sy
     Ok(async move {
         futures::join!(
             serve(get, move |request| GetParameters::Response {
-                values: request.names.iter().map(|name| value_msg(lock(&for_get).get(name))).collect(),
+                values: request
+                    .names
+                    .iter()
+                    .map(|name| value_msg(lock(&for_get).get(name).as_ref()))
+                    .collect(),
             }),
             serve(types, move |request| GetParameterTypes::Response {
-                types: request.names.iter().map(|name| type_of(lock(&for_types).get(name))).collect(),
+                types: request
+                    .names
+                    .iter()
+                    .map(|name| type_of(lock(&for_types).get(name).as_ref()))
+                    .collect(),
             }),
             serve(list, move |request| ListParameters::Response {
-                result: listed(lock(&for_list).names(), &request.prefixes, request.depth),
+                result: listed(&lock(&for_list).names(), &request.prefixes, request.depth),
             }),
             serve(describe, move |request| DescribeParameters::Response {
                 descriptors: request
@@ -133,8 +139,10 @@ pub fn parameter_msgs<'a>(
     parameters: &impl ParameterStore,
     names: impl IntoIterator<Item = &'a str>,
 ) -> Vec<msg::Parameter> {
-    let message =
-        |name: &str| msg::Parameter { name: name.to_owned(), value: value_msg(parameters.get(name)) };
+    let message = |name: &str| msg::Parameter {
+        name: name.to_owned(),
+        value: value_msg(parameters.get(name).as_ref()),
+    };
     names.into_iter().map(message).collect()
 }
 
@@ -194,34 +202,16 @@ fn value_from_msg(message: &msg::ParameterValue) -> ParameterValue {
 fn described(parameters: &impl ParameterStore, name: &str) -> ParameterDescriptor {
     let mut descriptor = ParameterDescriptor {
         name: name.to_owned(),
-        type_: type_of(parameters.get(name)),
+        type_: type_of(parameters.get(name).as_ref()),
         ..Default::default()
     };
-    if name == USE_SIM_TIME {
-        descriptor.description = "Take the time from /clock.".to_owned();
-        descriptor.read_only = true;
-    } else if let Some(declared) = declaration(name) {
-        descriptor.description = declared.description.to_owned();
-        descriptor.additional_constraints = declared.bounds.words();
-        descriptor.read_only = declared.change == Change::StartUp;
-        match declared.bounds {
-            Bounds::Number { from, to, .. } => {
-                descriptor.floating_point_range =
-                    vec![FloatingPointRange { from_value: from, to_value: to, step: 0.0 }];
-            }
-            Bounds::Whole { from, to } => {
-                let [from_value, to_value] = [from, to].map(|end| i64::try_from(end).unwrap_or(i64::MAX));
-                descriptor.integer_range = vec![IntegerRange { from_value, to_value, step: 1 }];
-            }
-            Bounds::Free | Bounds::Choice(_) => {}
-        }
-    }
+    parameters.describe(name, &mut descriptor);
     descriptor
 }
 
 /// What `list_parameters` answers: names below one of the prefixes (all without any), not more than `depth` levels
 /// deep (0: however deep), and the groups that they stand in.
-fn listed<'a>(names: impl Iterator<Item = &'a str>, prefixes: &[String], depth: u64) -> ListParametersResult {
+fn listed(names: &[String], prefixes: &[String], depth: u64) -> ListParametersResult {
     let shallow = |rest: &str| depth == 0 || (rest.matches('.').count() as u64) < depth;
     let wanted = |name: &str| {
         if prefixes.is_empty() {
@@ -236,8 +226,8 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>, prefixes: &[String], depth: 
         })
     };
     let mut result = ListParametersResult::default();
-    for name in names.filter(|name| wanted(name)) {
-        result.names.push(name.to_owned());
+    for name in names.iter().filter(|name| wanted(name)) {
+        result.names.push(name.clone());
         if let Some((group, _)) = name.rsplit_once('.')
             && !result.prefixes.iter().any(|known| known == group)
         {
@@ -253,10 +243,10 @@ mod tests {
 
     #[test]
     fn parameters_are_listed_by_prefix_and_depth() {
-        let names = ["a", "b.c", "b.d.e", "bb.f"];
+        let names = ["a", "b.c", "b.d.e", "bb.f"].map(str::to_owned);
         let listed = |prefixes: &[&str], depth| {
             let prefixes: Vec<String> = prefixes.iter().map(|&prefix| prefix.to_owned()).collect();
-            let result = listed(names.into_iter(), &prefixes, depth);
+            let result = listed(&names, &prefixes, depth);
             (result.names.join(" "), result.prefixes.join(" "))
         };
         assert_eq!(listed(&[], 0), ("a b.c b.d.e bb.f".into(), "b b.d bb".into()));

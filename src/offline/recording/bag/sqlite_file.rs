@@ -101,7 +101,7 @@ impl Storage for SqliteFile {
         if let Err(error) = self.messages(&connection, &topics, file, index, &mut count) {
             let shown = self.shown.display();
             index.problems.push(format!(
-                "{shown}: the file is cut or damaged ({error}); the {count} messages before are used"
+                "{shown}: the file is truncated or damaged ({error}); the {count} messages before are used"
             ));
         }
         Ok(())
