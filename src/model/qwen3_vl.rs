@@ -42,6 +42,7 @@ mod resize;
 mod shard;
 pub mod text;
 pub mod vision;
+mod weight_files;
 mod weights;
 
 pub use episode::QwenEpisode;

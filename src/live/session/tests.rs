@@ -130,7 +130,7 @@ fn without_an_instruction_nothing_starts_until_there_is_one() {
     bench.session.set_instruction("push the drawer shut").unwrap();
     bench.settle();
     assert_eq!(bench.log, ["started"]);
-    assert_eq!(&*bench.session.running().unwrap().instruction, "push the drawer shut");
+    assert_eq!(&**bench.session.instruction(), "push the drawer shut");
     assert_eq!(bench.account(), "1 offered = 0 scored + 0 coalesced + 0 skipped + 1 dropped (no_episode 1)");
 }
 

@@ -8,7 +8,7 @@ use super::HubError;
 use super::digest::Hasher;
 use super::listing::RemoteFile;
 use super::progress::{Activity, Watch};
-use super::remote::{Patience, Remote};
+use super::remote::{Patience, Remote, Requested};
 use super::transfer::{self, Failure, Piece};
 
 const READ_BYTES: usize = 1 << 20;
@@ -52,7 +52,7 @@ fn is_unsatisfiable(error: &HubError) -> bool {
 fn stream(remote: &Remote, commit: &str, part: &mut PartFile, watch: &mut Watch) -> Result<(), HubError> {
     watch.now(Activity::Downloading, part.bytes)?;
     let name = part.file.name.clone();
-    let failed = |failure| remote.error(failure, &name);
+    let failed = |failure| remote.error(failure, Requested::File(&name));
     let (agent, from) = (remote.agent(), part.bytes);
     let (url, authorization) = (remote.model(commit).url(&name), remote.authorization());
     let receiver = transfer::in_background(move |sender| {

@@ -99,7 +99,7 @@ impl Animation {
 impl Footage for Animation {
     fn play(&self, show: &mut dyn FnMut(CameraFrame) -> ControlFlow<()>) -> Result<(), RecordingError> {
         truncation::check(&self.file)?;
-        let mut told = 0;
+        let mut shown = 0;
         let failed =
             |frames: usize| move |source| AnimationError::Decode { file: self.shown(), frames, source };
         let mut frames = self.frames().map_err(failed(0))?;
@@ -109,8 +109,8 @@ impl Footage for Animation {
         let mut waiting = Some(first.map_err(failed(0))?);
         while let Some(frame) = waiting.take() {
             waiting = match frames.next() {
-                Some(next) => Some(next.map_err(failed(told + 1))?),
-                None if told == 0 => return Err(AnimationError::Still(self.shown()).into()),
+                Some(next) => Some(next.map_err(failed(shown + 1))?),
+                None if shown == 0 => return Err(AnimationError::Still(self.shown()).into()),
                 None => None,
             };
             let next_ns = stamp_ns.saturating_add(delay_ns(&frame));
@@ -120,7 +120,7 @@ impl Footage for Animation {
             if show(CameraFrame::new(stamp_ns, Arc::from(""), size, decode)).is_break() {
                 break;
             }
-            (stamp_ns, told) = (next_ns, told + 1);
+            (stamp_ns, shown) = (next_ns, shown + 1);
         }
         Ok(())
     }

@@ -1,12 +1,14 @@
 //! The programs that decode: where they are, and whether they are good enough.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::VideoError;
+use super::ffmpeg_log::one_line;
 
 /// The environment variable that names ffmpeg where it is not on the path.
 pub const VARIABLE: &str = "TOPREWARD_FFMPEG";
@@ -69,12 +71,12 @@ impl Decoder {
         Ok(decoder)
     }
 
-    /// A command with nothing on it.
     /// The program itself.
     pub fn program(&self) -> &Path {
         &self.ffmpeg
     }
 
+    /// A command with nothing on it.
     pub(super) fn ffmpeg(&self) -> Command {
         Command::new(&self.ffmpeg)
     }
@@ -98,17 +100,17 @@ impl Decoder {
             .args(["-v", "error", "-protocol_whitelist", "file"])
             .args(arguments)
             .arg("-i")
-            .arg(super::ffmpeg_process::input(file));
+            .arg(input(file));
         let output = output(&mut command, &program)?;
         if !output.status.success() {
             let shown = file.display().to_string();
-            let said = String::from_utf8_lossy(&output.stderr);
+            let logged = String::from_utf8_lossy(&output.stderr);
             // It begins with the file's name, which the message has.
-            let said = super::ffmpeg_log::one_line(said.lines().map(|line| {
+            let message = one_line(logged.lines().map(|line| {
                 let line = line.trim();
                 line.strip_prefix(&format!("file:{shown}")).map_or(line, |rest| rest.trim_start_matches(": "))
             }));
-            return Err(VideoError::Program { file: shown, program: "ffprobe".to_owned(), said });
+            return Err(VideoError::Program { file: shown, program: "ffprobe".to_owned(), message });
         }
         Ok(output.stdout)
     }
@@ -124,6 +126,14 @@ pub fn refusal(program: &str, source: std::io::Error) -> VideoError {
         ErrorKind::NotFound => VideoError::NoProgram(program.to_owned()),
         _ => VideoError::Start { program: program.to_owned(), source },
     }
+}
+
+/// How a file is named to the programs, so that they open exactly it: no name is taken for a protocol, and no play list
+/// leads elsewhere.
+pub fn input(file: &Path) -> OsString {
+    let mut name = OsString::from("file:");
+    name.push(file);
+    name
 }
 
 fn probe_beside(ffmpeg: &Path) -> PathBuf {
