@@ -29,8 +29,8 @@ PARTS = ("vision_s_per_pair", "language_s", "question_s")
 PARAMETERS = {"2b": 2.13e9, "4b": 4.44e9}
 
 INTRODUCTION = """\
-Written by `./dev bench` (tools/bench/): random weights in the shapes of the models, the same frames and the same numbers of
-tokens for every engine, in {rounds} rounds of all engines; the fastest run counts.
+Written by `./dev bench` (tools/bench/): random weights in the shapes of the models, the same frames and the same
+numbers of tokens for every engine, in {rounds} rounds of all engines; the fastest run counts.
 
 - A step is a pair of frames through the vision tower, then the pair and the question through the language model.
 - *× transformers*: transformers' time divided by the engine's, for vision, pair and question, and question alone.
