@@ -14,7 +14,8 @@ use serde_json::Value;
 const WIDEST: usize = 120;
 
 /// Pictures that examples make, and which of the docs' pictures they are.
-const PICTURES: [(&str, &str); 1] = [("score_plot.png", "docs/score_plot.png")];
+const PICTURES: [(&str, &str); 2] =
+    [("score_plot.png", "docs/score_plot.png"), ("score_overlay.png", "docs/score_overlay.png")];
 
 fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -77,10 +78,11 @@ fn laid_out(line: &str) -> String {
             '}' | ']' if !quoted => depth -= 1,
             ':' if !quoted => text.push(' '),
             ',' if !quoted => {
-                let next = line[place + 1..].find(",\"").unwrap_or(0).min(WIDEST);
+                let rest = &line[place + 1..];
+                let next = rest.find(",\"").unwrap_or(rest.len()).min(80);
                 let width = text.chars().rev().take_while(|letter| *letter != '\n').count();
-                let broken = format!("\n{}", " ".repeat(depth));
-                text.push_str(if width + next.min(80) > WIDEST - 4 { &broken } else { " " });
+                let full = width + next > WIDEST - 4 || (depth == 1 && text.ends_with("],"));
+                text.push_str(&if full { format!("\n{}", " ".repeat(depth)) } else { " ".to_owned() });
             }
             _ => {}
         }
