@@ -22,5 +22,5 @@ pub use shard::{NoShard, Shard};
 pub use store::Store;
 pub use summary::{EpisodeSummary, RunSummary};
 
-/// The layout of all these files; docs/offline.md has every field.
+/// The layout of all these files; docs/outputs.md has every field.
 pub const SCHEMA: u32 = 1;

@@ -22,7 +22,7 @@ use super::{services, signals};
 use crate::config::Config;
 use crate::episode::{CameraFrame, DropReason, Recorder, Signal};
 use crate::live::engine::EngineEvent;
-use crate::live::session::{Effect, EpisodeReport, Phase, Session};
+use crate::live::session::{Effect, EpisodeReport, Phase, ResetFailed, Session};
 use crate::reward::Calibration;
 
 mod model;
