@@ -19,7 +19,7 @@ use super::rcl::graph::Seen;
 use super::rcl::lifecycle_services::{self, ChangeRequest};
 use super::rcl::parameter_services::{self, lock, parameter_msgs};
 use super::reset::{ResetError, RobotReset};
-use super::services::{Call, answer};
+use super::services::{Call, answer, explain};
 use super::transitions::Asked;
 use crate::config::Config;
 use crate::episode::image::ImageError;
@@ -214,7 +214,7 @@ impl Driver {
             (true, Some(_)) | (false, None) => return,
         };
         if let Err(refusal) = done {
-            log::error!("the episode signal is refused: {refusal}");
+            log::error!("the episode signal is refused: {}", explain(&refusal));
         }
     }
 
