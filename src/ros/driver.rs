@@ -17,7 +17,7 @@ use super::publish::Outputs;
 use super::rcl::graph::{self, Listening};
 use super::rcl::lifecycle_services;
 use super::rcl::parameter_services::{self, lock, parameter_msgs};
-use super::services::answer;
+use super::services::{answer, explain};
 use super::{services, signals};
 use crate::config::Config;
 use crate::episode::{CameraFrame, DropReason, Recorder, Signal};
@@ -212,7 +212,7 @@ impl Driver {
             (true, Some(_)) | (false, None) => return,
         };
         if let Err(refusal) = done {
-            log::error!("the episode signal is refused: {refusal}");
+            log::error!("the episode signal is refused: {}", explain(&refusal));
         }
     }
 

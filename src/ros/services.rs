@@ -69,6 +69,22 @@ fn trigger_response(done: Result<String, Refusal>) -> Trigger::Response {
 fn parts(done: Result<String, Refusal>) -> (bool, String) {
     match done {
         Ok(message) => (true, message),
-        Err(refusal) => (false, refusal.to_string()),
+        Err(refusal) => (false, explain(&refusal)),
+    }
+}
+
+/// A refusal, with what to do about it at this node.
+pub fn explain(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Inactive => {
+            "the node is not active: see its lifecycle state (it may still be loading the model)".to_owned()
+        }
+        Refusal::NoInstruction => {
+            format!("{refusal}: set the parameter \"instruction\" or call ~/set_instruction")
+        }
+        Refusal::Running(_) => {
+            format!("{refusal}: end it with ~/end_episode or begin anew with ~/reset_episode")
+        }
+        _ => refusal.to_string(),
     }
 }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
-use crate::data_set::{DataSet, ended, stderr, tree};
+use crate::common::{ended, stderr, tree};
+use crate::data_set::DataSet;
 
 const EPISODES: usize = 50;
 

@@ -66,16 +66,16 @@ impl Phase {
     }
 }
 
-/// Why a request was refused.
+/// Why a request was refused. What to do about it, whoever offers the request says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("the node is not active: see its lifecycle state (it may still be loading the model)")]
+    #[error("the session is not active")]
     Inactive,
-    #[error("there is no instruction: set the parameter \"instruction\" or call ~/set_instruction")]
+    #[error("there is no instruction")]
     NoInstruction,
     #[error(transparent)]
     Instruction(#[from] InstructionError),
-    #[error("episode {0} is running: end it with ~/end_episode or begin anew with ~/reset_episode")]
+    #[error("episode {0} is running")]
     Running(u64),
     #[error("no episode is running")]
     NotRunning,

@@ -19,7 +19,7 @@ pub enum Increments {
 }
 
 /// What is taken from the gains before they become weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Baseline {
     /// The mean gain of all frames of the dataset.
     Mean,

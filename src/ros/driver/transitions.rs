@@ -23,6 +23,8 @@ use crate::live::engine::{Engine, EngineSettings};
 use crate::model::hub::{HubSettings, ModelSource, Progress};
 use crate::model::instruction::InstructionRule;
 use crate::model::qwen3_vl::{LoadOptions, Qwen3Vl};
+#[cfg(feature = "scripted-model")]
+use crate::model::scripted::{self, ScriptedVlm};
 use crate::model::{Cause, InstructionCheck, ModelInfo, VlmError};
 use crate::reward::Calibration;
 
@@ -318,7 +320,13 @@ fn spawn_engine(config: &Config, inputs: Inputs, leaving: Arc<AtomicBool>) -> Re
     };
     let settings =
         EngineSettings { capacity: ENGINE_QUEUE, static_control: config.bias.control == BiasControl::Static };
-    Ok(Engine::spawn(load, settings, move |event| inputs.send(Input::Engine(event)))?)
+    let sink = move |event| inputs.send(Input::Engine(event));
+    #[cfg(feature = "scripted-model")]
+    if scripted::is_in(Path::new(&config.model.path)) {
+        let folder = PathBuf::from(&config.model.path);
+        return Ok(Engine::spawn(move || ScriptedVlm::load(&folder), settings, sink)?);
+    }
+    Ok(Engine::spawn(load, settings, sink)?)
 }
 
 fn folder(model: &str, loading: &LoadProgress, leaving: &AtomicBool) -> Result<PathBuf, VlmError> {
