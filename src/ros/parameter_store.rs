@@ -4,13 +4,13 @@ use r2r::ParameterValue;
 use r2r::rcl_interfaces::msg::{FloatingPointRange, IntegerRange, ParameterDescriptor};
 use serde_yaml::Value;
 
-use super::params::{Parameters, USE_SIM_TIME};
+use super::params::{ChangeError, Parameters, USE_SIM_TIME};
 use super::rcl::parameter_services::ParameterStore;
 use crate::config::{Bounds, Change, Config, declaration};
 
 impl ParameterStore for Parameters {
     type Config = Config;
-    type Refusal = String;
+    type Refusal = ChangeError;
 
     fn names(&self) -> Vec<String> {
         self.names().map(str::to_owned).collect()
