@@ -132,7 +132,7 @@ impl Qwen3Vl {
         Self::load_reporting(options, &|_| {})
     }
 
-    /// As [`Qwen3Vl::load`]; `progress` is told the share of the weights that is loaded, after each tensor.
+    /// As [`Qwen3Vl::load`]; `progress` gets the share of the weights that is loaded, after each tensor.
     ///
     /// # Errors
     /// As [`Qwen3Vl::load`].

@@ -184,7 +184,7 @@ impl<'a> PartFile<'a> {
         }
     }
 
-    /// A connection that was given up, told with how far it came.
+    /// A connection that was given up, reported with how far it came.
     fn cut(&self, error: HubError) -> HubError {
         let reason = match error {
             HubError::Connection { reason, .. } => reason,

@@ -69,7 +69,7 @@ struct Lfs {
 }
 
 impl Sibling {
-    /// As far as the list itself says it.
+    /// Where the list itself has it.
     fn file(&self) -> Option<RemoteFile> {
         let name = self.rfilename.clone();
         match &self.lfs {

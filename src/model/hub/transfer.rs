@@ -30,7 +30,7 @@ pub enum Failure {
 
 /// What comes of a file, in this order.
 pub enum Piece {
-    /// The bytes that follow begin here; `total` is the whole file's size, where the answer says it.
+    /// The bytes that follow begin here; `total` is the whole file's size, where the answer has it.
     Start {
         from: u64,
         total: Option<u64>,
@@ -78,7 +78,7 @@ pub fn send_file(
     from: u64,
     sender: &SyncSender<Result<Piece, Failure>>,
 ) {
-    // A send fails when nobody waits any more: then there is nobody to tell.
+    // A send fails when nobody waits any more: then nobody misses it.
     let send = |message| sender.send(message).is_ok();
     // A compressed answer would have other byte positions than the file.
     let mut request = agent.get(url).header("Accept-Encoding", "identity");

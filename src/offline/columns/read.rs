@@ -27,7 +27,7 @@ pub(crate) struct Table {
     rows: usize,
 }
 
-/// What a column's reader gives: values of the records that have one, and the levels that tell which.
+/// What a column's reader gives: values of the records that have one, and the levels that show which.
 struct Leaf<T> {
     values: Vec<T>,
     definitions: Vec<i16>,

@@ -32,8 +32,8 @@ pub enum FilmError {
     Start { program: String, source: std::io::Error },
     #[error("{0} can encode neither H.264 nor MPEG-4: install a complete ffmpeg")]
     NoEncoder(String),
-    #[error("the video cannot be written: {program} says {said}")]
-    Program { program: String, said: String },
+    #[error("the video cannot be written: {program} says {message}")]
+    Program { program: String, message: String },
     #[error("cannot write {file}: {source}")]
     Write { file: String, source: std::io::Error },
     #[error("none of the recording's frames is a picture")]
@@ -123,7 +123,7 @@ impl Writer<'_> {
     }
 
     fn show(&mut self, frame: CameraFrame) -> Result<(), FilmError> {
-        // The clock starts with the first frame told, picture or not, as the scores' does.
+        // The clock starts with the first frame read, picture or not, as the scores' does.
         let place = self.clock.place(frame.stamp_ns);
         let Some((start_ns, frame)) = place.and_then(|start_ns| Some((start_ns, frame.decode().ok()?)))
         else {

@@ -1,4 +1,4 @@
-//! The same frames come out of whatever holds them; what is damaged is told, and the rest is used.
+//! The same frames come out of whatever holds them; what is damaged is reported, and the rest is used.
 
 use ::image::RgbImage;
 use mcap::{Compression, WriteOptions};
@@ -149,11 +149,11 @@ fn of_a_cut_file_what_is_before_is_used() {
             // What is compressed in one block can only be unpacked with its end.
             assert!(found.len() >= least || chunk > 20_000 && compression.is_some(), "{}", found.len());
             assert_eq!(problems.len(), 1, "{problems:?}");
-            let told = [
+            let expected = [
                 format!("truncated: it ends at byte {keep}"),
                 format!("the {} messages before", found.len() + 1),
             ];
-            assert!(told.iter().all(|part| problems[0].contains(part)), "{problems:?}");
+            assert!(expected.iter().all(|part| problems[0].contains(part)), "{problems:?}");
         }
     }
 }
