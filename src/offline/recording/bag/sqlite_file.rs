@@ -34,8 +34,8 @@ impl SqliteFile {
         let mut statement = connection
             .prepare("SELECT id, name, type, serialization_format FROM topics ORDER BY id")
             .map_err(|error| match error.to_string() {
-                said if said.contains("no such") => {
-                    let reason = format!("it is a database, but none of rosbag2 ({said})");
+                message if message.contains("no such") => {
+                    let reason = format!("it is a database, but none of rosbag2 ({message})");
                     BagError::NoBag { path: self.shown.display().to_string(), reason }
                 }
                 _ => self.failed(error),
