@@ -3,8 +3,8 @@
 //! The reward of a prefix of an episode is the log-probability that a frozen video VLM gives to the answer
 //! `True` (TOPReward, arXiv 2602.19313). The modules follow the data: [`episode`] decodes, samples and collects frames,
 //! [`model`] scores them, [`reward`] turns log-probabilities into progress and success. [`live`] does so while an
-//! episode happens, [`offline`] afterwards; both draw with [`picture`]. `ros` (feature `ros`) and [`cli`] are the two
-//! ways in.
+//! episode happens, [`offline`] afterwards; both draw with [`picture`]. [`files`] is how
+//! files come to their places. `ros` (feature `ros`) and [`cli`] are the two ways in.
 //!
 //! Scoring pictures with the model that comes with the source (`examples/score_video.rs` does so with a video):
 //!
@@ -39,10 +39,12 @@
 pub mod cli;
 pub mod config;
 pub mod episode;
+pub mod files;
 pub mod live;
 pub mod model;
 pub mod offline;
 pub mod picture;
+pub mod random;
 pub mod reward;
 #[cfg(feature = "ros")]
 pub mod ros;

@@ -1,26 +1,15 @@
 //! The program `topreward`, run as a person runs it.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use common::{TASK, copy_of, golden, golden_frames, json, refused, repository, tiny_model, trained_model};
 use serde_json::Value;
 
-const TASK: &str = "put the red cube in the bowl";
-
-fn repository() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn tiny_model() -> PathBuf {
-    repository().join("tests/golden/tied")
-}
-
-fn golden_frames() -> PathBuf {
-    repository().join("tests/golden/frames/aligned")
-}
-
 fn topreward(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_topreward")).arg("score").args(arguments).output().unwrap()
+    common::topreward(&[&["score"], arguments].concat())
 }
 
 /// Scores a folder of frames, all of them sampled.
@@ -31,37 +20,9 @@ fn score_frames(model: &Path, frames: &Path, more: &[&str]) -> Output {
     topreward(&arguments)
 }
 
-fn json(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// Asserts exit code 2, an empty stdout and one line on stderr that holds every one of `named`.
-fn refused(output: &Output, named: &[&str]) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert!(output.stdout.is_empty());
-    assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
-    for word in named {
-        assert!(stderr.contains(word), "\"{word}\" is not in: {stderr}");
-    }
-}
-
-/// A copy of the tiny model to spoil.
-fn copied_model() -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(tiny_model()).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
-    }
-    copy
-}
-
 #[test]
 fn the_json_agrees_with_hugging_face() {
-    let cases: Value =
-        serde_json::from_slice(&std::fs::read(repository().join("tests/golden/cases.json")).unwrap())
-            .unwrap();
+    let cases: Value = common::read_json(golden("cases.json"));
     for (template, flag) in [(false, None), (true, Some("--chat-template"))] {
         let mut compared = 0;
         for case in cases.as_array().unwrap() {
@@ -169,7 +130,7 @@ fn a_video_gives_the_scores_of_its_frames() {
 fn a_missing_model_file_is_named() {
     refused(&score_frames(Path::new("/no/such/model"), &golden_frames(), &[]), &["/no/such/model"]);
     for file in ["config.json", "model.safetensors", "tokenizer.json"] {
-        let copy = copied_model();
+        let copy = copy_of(&tiny_model());
         std::fs::remove_file(copy.path().join(file)).unwrap();
         refused(&score_frames(copy.path(), &golden_frames(), &[]), &[file]);
     }
@@ -177,7 +138,7 @@ fn a_missing_model_file_is_named() {
 
 #[test]
 fn cut_weights_are_named() {
-    let copy = copied_model();
+    let copy = copy_of(&tiny_model());
     let weights = copy.path().join("model.safetensors");
     let whole = std::fs::read(&weights).unwrap();
     for kept in [whole.len() - 1000, 4, 0] {
@@ -188,7 +149,7 @@ fn cut_weights_are_named() {
 
 #[test]
 fn a_tokenizer_that_splits_the_answer_is_refused() {
-    let copy = copied_model();
+    let copy = copy_of(&tiny_model());
     let file = copy.path().join("tokenizer.json");
     let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     // " True" in byte-level spelling; without the token and the merges that make it, it falls into pieces.
@@ -208,7 +169,7 @@ fn a_tokenizer_that_splits_the_answer_is_refused() {
 
 #[test]
 fn another_architecture_is_refused() {
-    let copy = copied_model();
+    let copy = copy_of(&tiny_model());
     let file = copy.path().join("config.json");
     let mut config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     config["model_type"] = "llama".into();
@@ -244,7 +205,7 @@ fn bad_episodes_and_instructions_are_named() {
 fn frames_of_two_sizes_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(golden_frames().join("0.png"), folder.path().join("0.png")).unwrap();
-    let other = repository().join("tests/golden/frames/camera/0.png");
+    let other = golden("frames/camera/0.png");
     std::fs::copy(other, folder.path().join("1.png")).unwrap();
     refused(&score_frames(&tiny_model(), folder.path(), &[]), &["150×90"]);
 }
@@ -254,7 +215,7 @@ fn frames_of_two_sizes_are_refused() {
 fn real_robot_videos_score_the_same_with_and_without_the_cache() {
     let folder = std::env::var_os("TOPREWARD_EPISODES")
         .map_or_else(|| repository().join("../shared/data/episodes"), PathBuf::from);
-    let model = repository().join("models/so101-sim");
+    let model = trained_model();
     if !folder.is_dir() || !model.join("model.safetensors").is_file() {
         println!("skipped: no real episodes at {} (set TOPREWARD_EPISODES)", folder.display());
         return;

@@ -1,40 +1,18 @@
 //! `topreward eval` and `topreward calibrate`, run as a person runs them, on a little data set.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod common;
 
+use std::path::Path;
+use std::process::Output;
+use std::sync::OnceLock;
+
+use common::{
+    TASK, ended, golden, golden_frames, json as json_of, read_json, stderr, stdout, text, tiny_model,
+    topreward,
+};
 use serde_json::{Value, json};
 
-const TASKS: [&str; 3] = ["put the red cube in the bowl", "lift the cup", "open the drawer"];
-
-fn repository() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn tiny_model() -> String {
-    repository().join("tests/golden/tied").to_str().unwrap().to_owned()
-}
-
-fn topreward(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_topreward")).args(arguments).output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// Asserts the exit code, and that stderr holds every one of `named`.
-fn ended(output: &Output, code: i32, named: &[&str]) {
-    let text = stderr(output);
-    assert_eq!(output.status.code(), Some(code), "{text}");
-    for word in named {
-        assert!(text.contains(word), "\"{word}\" is not in: {text}");
-    }
-}
+const TASKS: [&str; 3] = [TASK, "lift the cup", "open the drawer"];
 
 /// Seven frames forwards and seven backwards, and a manifest of what is given.
 struct DataSet {
@@ -47,7 +25,7 @@ impl DataSet {
         for (name, order) in [("forwards", [0, 1, 2, 3, 4, 5, 6]), ("backwards", [6, 5, 4, 3, 2, 1, 0])] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
             for (place, index) in order.into_iter().enumerate() {
-                let from = repository().join(format!("tests/golden/frames/aligned/{index}.png"));
+                let from = golden_frames().join(format!("{index}.png"));
                 std::fs::copy(from, folder.path().join(name).join(format!("{place}.png"))).unwrap();
             }
         }
@@ -65,7 +43,7 @@ impl DataSet {
 
     fn run(&self, command: &str, more: &[&str]) -> Output {
         let model = tiny_model();
-        let arguments = [command, self.path().to_str().unwrap(), "--model", &model];
+        let arguments = [command, text(self.path()), "--model", text(&model)];
         topreward(&[&arguments[..], more].concat())
     }
 }
@@ -77,16 +55,37 @@ fn line(episode: &str, instruction: &str, success: bool) -> String {
 
 /// Three successes and three failures, of which the tiny model thinks differently.
 fn labelled() -> Vec<String> {
+    let [good, bad] = good_and_bad();
     let of = |episode: &'static str, success| TASKS.map(|task| line(episode, task, success));
-    [of(GOOD, true), of(BAD, false)].concat()
+    [of(good, true), of(bad, false)].concat()
 }
 
-/// Which of the two the tiny model, which knows nothing, happens to score higher.
-const GOOD: &str = "forwards";
-const BAD: &str = "backwards";
+/// The two orders of the frames, first the one in which the tiny model sees the likelier success. It knows nothing, so
+/// which one that is has to be measured.
+fn good_and_bad() -> [&'static str; 2] {
+    static MEASURED: OnceLock<[&str; 2]> = OnceLock::new();
+    *MEASURED.get_or_init(|| {
+        let set = DataSet::new(&[]);
+        let [forwards, backwards] = ["forwards", "backwards"].map(|order| {
+            TASKS.map(|task| peak(&set.file(order), task)).into_iter().fold(f64::NEG_INFINITY, f64::max)
+        });
+        if forwards > backwards { ["forwards", "backwards"] } else { ["backwards", "forwards"] }
+    })
+}
 
-fn read_json(file: &str) -> Value {
-    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+/// What success goes by: the highest mean of three successive rewards, nats.
+fn peak(frames: &str, task: &str) -> f64 {
+    let model = tiny_model();
+    let arguments =
+        ["--model", text(&model), "--frames", frames, "--fps", "2", "--instruction", task, "--json"];
+    let scored = json_of(&topreward(&[&["score"], &arguments[..]].concat()));
+    let rewards: Vec<f64> = scored["prefixes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["log_prob_true"].as_f64().unwrap())
+        .collect();
+    rewards.windows(3).map(|three| three.iter().sum::<f64>() / 3.0).fold(f64::NEG_INFINITY, f64::max)
 }
 
 #[test]
@@ -131,8 +130,9 @@ fn an_evaluations_curve_is_that_of_score() {
     let json_file = set.file("out.json");
     ended(&set.run("eval", &["--json", &json_file, "--bias-control", "static"]), 0, &[]);
     let found = read_json(&json_file);
-    let (model, frames) = (tiny_model(), set.file(GOOD));
-    let score = ["score", "--model", &model, "--frames", &frames, "--fps", "2", "--instruction", TASKS[0]];
+    let (model, frames) = (tiny_model(), set.file(good_and_bad()[0]));
+    let score =
+        ["score", "--model", text(&model), "--frames", &frames, "--fps", "2", "--instruction", TASKS[0]];
     let scored = topreward(&[&score[..], &["--json", "--bias-control", "static"]].concat());
     let scored: Value = serde_json::from_slice(&scored.stdout).unwrap();
     let curve = found["episodes"][0]["curve"].as_array().unwrap();
@@ -174,14 +174,14 @@ fn bad_lines_are_told_and_the_rest_is_used() {
 fn what_cannot_be_used_at_all_ends_with_2() {
     let set = DataSet::new(&["{broken".to_owned()]);
     ended(&set.run("eval", &[]), 2, &["manifest.jsonl:1:", "no episode that can be used"]);
-    let missing = topreward(&["eval", "/no/such/set", "--model", &tiny_model()]);
+    let missing = topreward(&["eval", "/no/such/set", "--model", text(&tiny_model())]);
     ended(&missing, 2, &["/no/such/set"]);
     let set = DataSet::new(&[line("empty", TASKS[0], true)]);
     std::fs::create_dir(set.path().join("empty")).unwrap();
     ended(&set.run("eval", &[]), 2, &["manifest.jsonl:1:", "nothing to score", "none of the 1 episodes"]);
     let set = DataSet::new(&labelled());
     ended(&set.run("eval", &["--html", "/no/such/folder/out.html"]), 2, &["/no/such/folder"]);
-    ended(&set.run("eval", &["--model", &tiny_model()]), 2, &["--sweep"]);
+    ended(&set.run("eval", &["--model", text(&tiny_model())]), 2, &["--sweep"]);
 }
 
 #[test]
@@ -200,9 +200,9 @@ fn one_kind_of_label_leaves_auc_undefined() {
 #[test]
 fn a_sweep_has_a_row_for_each_model_and_rate() {
     let set = DataSet::new(&labelled());
-    let other = repository().join("tests/golden/untied");
+    let other = golden("untied");
     let json_file = set.file("sweep.json");
-    let more = ["--model", other.to_str().unwrap(), "--sweep", "rates=1,2", "--json", &json_file];
+    let more = ["--model", text(&other), "--sweep", "rates=1,2", "--json", &json_file];
     let output = set.run("eval", &more);
     ended(&output, 0, &[]);
     assert!(stdout(&output).contains("sample_fps") && stdout(&output).contains("static VOC"));
@@ -258,24 +258,24 @@ fn a_calibration_is_written_and_loaded() {
 fn a_calibration_for_something_else_is_refused() {
     let set = DataSet::new(&labelled());
     let file = calibrated(&set, &[]);
-    let (frames, model) = (set.file(GOOD), tiny_model());
-    let other = repository().join("tests/golden/untied");
+    let (frames, model) = (set.file(good_and_bad()[0]), tiny_model());
+    let other = golden("untied");
     let score = |model: &str, instruction: &str, more: &[&str]| {
         let arguments = ["score", "--model", model, "--frames", &frames, "--fps", "2"];
         let calibration = ["--instruction", instruction, "--calibration", &file];
         topreward(&[&arguments[..], &calibration[..], more].concat())
     };
-    ended(&score(&model, TASKS[0], &[]), 0, &[]);
-    ended(&score(other.to_str().unwrap(), TASKS[0], &[]), 2, &["fingerprint", "calibration.yaml"]);
-    ended(&score(&model, "dance", &[]), 2, &["instruction", "dance"]);
-    ended(&score(&model, TASKS[0], &["--sample-fps", "1"]), 2, &["sampling.rate_hz is 1"]);
-    ended(&score(&model, TASKS[0], &["--chat-template"]), 2, &["chat template"]);
-    ended(&score(&model, TASKS[0], &["--max-pixels", "4096"]), 2, &["max_pixels"]);
-    ended(&score(&model, TASKS[0], &["--bias-control", "static"]), 2, &["bias.control"]);
+    ended(&score(text(&model), TASKS[0], &[]), 0, &[]);
+    ended(&score(text(&other), TASKS[0], &[]), 2, &["fingerprint", "calibration.yaml"]);
+    ended(&score(text(&model), "dance", &[]), 2, &["instruction", "dance"]);
+    ended(&score(text(&model), TASKS[0], &["--sample-fps", "1"]), 2, &["sampling.rate_hz is 1"]);
+    ended(&score(text(&model), TASKS[0], &["--chat-template"]), 2, &["chat template"]);
+    ended(&score(text(&model), TASKS[0], &["--max-pixels", "4096"]), 2, &["max_pixels"]);
+    ended(&score(text(&model), TASKS[0], &["--bias-control", "static"]), 2, &["bias.control"]);
     ended(&set.run("eval", &["--calibration", &file, "--chat-template"]), 2, &["chat template"]);
     let any = calibrated(&set, &["--any-instruction"]);
     assert_eq!(any, file);
-    ended(&score(&model, "dance", &[]), 0, &[]);
+    ended(&score(text(&model), "dance", &[]), 0, &[]);
 }
 
 #[test]

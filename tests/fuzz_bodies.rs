@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use ::image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use candle_core::quantized::GgmlDType;
 use topreward::offline::labels::{EpisodeLabels, ProgressFile};
-use topreward::reward::Random;
+use topreward::random::SplitMix64;
 
 /// Mutated inputs for each seed.
 const MUTATIONS: u64 = 150;
@@ -152,7 +152,7 @@ fn progress_file() -> Vec<u8> {
 }
 
 /// A place in the bytes: half of the time near an end, where headers and footers are.
-fn place(random: &mut Random, length: usize) -> usize {
+fn place(random: &mut SplitMix64, length: usize) -> usize {
     match random.below(4) {
         0 => random.below(length.min(64)),
         1 => length - 1 - random.below(length.min(2048)),
@@ -161,7 +161,7 @@ fn place(random: &mut Random, length: usize) -> usize {
 }
 
 /// One to four changes of the seed.
-fn mutated(seed: &[u8], random: &mut Random) -> Vec<u8> {
+fn mutated(seed: &[u8], random: &mut SplitMix64) -> Vec<u8> {
     let mut bytes = seed.to_vec();
     for _ in 0..=random.below(4) {
         if bytes.is_empty() {
@@ -211,7 +211,7 @@ fn all_of(target: &str, body: bodies::Body) {
         // Large files take longer, and most of their bytes are numbers that no parser looks at.
         let count = if seed.len() > 100_000 { MUTATIONS / 3 } else { MUTATIONS };
         for mutation in 1..=count {
-            let bytes = mutated(seed, &mut Random(mutation << 8 | number as u64));
+            let bytes = mutated(seed, &mut SplitMix64::new(mutation << 8 | number as u64));
             run(target, body, number, mutation, &bytes);
         }
     }
@@ -243,7 +243,7 @@ fn the_seeds_are_what_their_parsers_take() {
     // A seed that is refused at its first byte would make every mutation of it worthless.
     let calibration = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(calibration.path(), &seeds("calibration")[0]).unwrap();
-    topreward::reward::Calibration::read(calibration.path()).unwrap();
+    topreward::config::calibration_file::read(calibration.path()).unwrap();
     for bytes in seeds("compressed_image") {
         topreward::episode::image::decode_compressed("jpeg", &bytes).unwrap();
     }

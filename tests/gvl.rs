@@ -1,25 +1,20 @@
 //! GVL from frames to values, on a tiny random checkpoint: what it answers means nothing, how it is asked does.
 
-use std::path::Path;
+mod common;
 
+use common::{golden_frames, tiny_model};
 use image::RgbImage;
 use topreward::model::VlmError;
 use topreward::model::gvl::{self, GvlSettings};
 use topreward::model::qwen3_vl::{LoadOptions, Qwen3Vl};
 
-fn golden() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
-}
-
 fn model(max_pixels: usize) -> Qwen3Vl {
-    let options = LoadOptions { max_pixels: Some(max_pixels), ..LoadOptions::new(golden().join("tied")) };
+    let options = LoadOptions { max_pixels: Some(max_pixels), ..LoadOptions::new(tiny_model()) };
     Qwen3Vl::load(&options).unwrap()
 }
 
 fn frames() -> Vec<RgbImage> {
-    (0..7)
-        .map(|index| image::open(golden().join(format!("frames/aligned/{index}.png"))).unwrap().to_rgb8())
-        .collect()
+    (0..7).map(|index| image::open(golden_frames().join(format!("{index}.png"))).unwrap().to_rgb8()).collect()
 }
 
 #[test]

@@ -1,52 +1,41 @@
 //! `topreward inspect`, run as a person runs it.
 
-use std::path::{Path, PathBuf};
+mod common;
+
+use std::path::Path;
 use std::process::{Command, Output};
 
+use common::{copy_of, golden_frames, tiny_model};
 use serde_json::{Value, json};
 
-fn repository() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
 fn inspect(path: &Path, more: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_topreward")).arg("inspect").arg(path).args(more).output().unwrap()
+    common::command().arg("inspect").arg(path).args(more).output().unwrap()
 }
 
 fn told(path: &Path, more: &[&str]) -> Value {
-    let output = inspect(path, &[more, &["--json"]].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    common::json(&inspect(path, &[more, &["--json"]].concat()))
 }
 
 fn text(path: &Path, more: &[&str]) -> String {
     let output = inspect(path, more);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    common::ended(&output, 0, &[]);
+    common::stdout(&output)
 }
 
 fn refused(path: &Path, words: &[&str]) {
-    let output = inspect(path, &[]);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!((output.status.code(), stderr.trim_end().lines().count()), (Some(2), 1), "{stderr}");
-    assert!(output.stdout.is_empty() && words.iter().all(|word| stderr.contains(word)), "{stderr}");
+    common::refused(&inspect(path, &[]), words);
 }
 
 #[test]
 fn a_model_folder_is_told_without_its_weights() {
-    let folder = tempfile::tempdir().unwrap();
-    let golden = repository().join("tests/golden/tied");
-    for entry in std::fs::read_dir(&golden).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
-    }
+    let folder = copy_of(&tiny_model());
     let whole = told(folder.path(), &[]);
     assert_eq!((&whole["kind"], &whole["model_type"]), (&json!("model"), &json!("qwen3_vl")));
     assert_eq!((&whole["can_score"], whole["fingerprint"].as_str().unwrap().len()), (&json!(true), 64));
     let by_type = whole["dtype"].as_object().unwrap();
     let numbers: u64 = by_type.values().map(|count| count.as_u64().unwrap()).sum();
     assert_eq!(whole["parameters"], numbers);
-    let weights = std::fs::metadata(golden.join("model.safetensors")).unwrap().len();
+    let weights = std::fs::metadata(tiny_model().join("model.safetensors")).unwrap().len();
     assert_eq!(whole["files"]["model.safetensors"], weights);
     assert!(text(folder.path(), &[]).contains("language model"));
     let config = folder.path().join("config.json");
@@ -62,7 +51,7 @@ fn a_model_folder_is_told_without_its_weights() {
 
 #[test]
 fn pictures_are_counted_and_sampled() {
-    let frames = repository().join("tests/golden/frames/aligned");
+    let frames = golden_frames();
     let found = told(&frames, &["--fps", "4"]);
     assert_eq!((&found["kind"], &found["frames"]), (&json!("pictures"), &json!(7)));
     assert_eq!(found["samples"], json!({ "rate_hz": 2.0, "frames": [0, 2, 4, 6] }));
@@ -134,8 +123,8 @@ fn a_video_is_told_without_decoding() {
     assert_eq!(found["frame_rate"]["fixed"], true);
     assert_eq!(found["samples"]["frames"], json!([0, 7, 15, 22, 30, 37]));
     let named = ["inspect", file.to_str().unwrap(), "--ffmpeg", "/no/such/ffmpeg"];
-    let missing = Command::new(env!("CARGO_BIN_EXE_topreward")).args(named).output().unwrap();
-    assert!(String::from_utf8_lossy(&missing.stderr).contains("/no/such/ffmpeg, which is not installed"));
+    let missing = common::topreward(&named);
+    assert!(common::stderr(&missing).contains("/no/such/ffmpeg, which is not installed"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! LeRobot datasets that the official library wrote (`tools/lerobot/make_datasets.py`): the same three episodes as v2.1
 //! and v3.0 with lossless videos, and as v3.0 with pictures in the data file.
 
+mod common;
 #[path = "lerobot/damage.rs"]
 mod damage;
 #[path = "lerobot/labels.rs"]
@@ -11,8 +12,9 @@ mod same;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use common::ffmpeg;
 use topreward::offline::recording::lerobot::Dataset;
-use topreward::offline::recording::{Episode, RecordingError};
+use topreward::offline::recording::{RecordedEpisode, RecordingError};
 
 const FRONT: &str = "observation.images.front";
 const WRIST: &str = "observation.images.wrist";
@@ -20,27 +22,15 @@ const WRIST: &str = "observation.images.wrist";
 const LENGTHS: [usize; 3] = [8, 7, 6];
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lerobot").join(name)
+    common::repository().join("tests/lerobot").join(name)
 }
 
 fn open(name: &str) -> Dataset {
     Dataset::open(&fixture(name)).unwrap()
 }
 
-/// Videos need the program; a test that cannot run says so.
-fn ffmpeg() -> bool {
-    let found = ["ffmpeg", "ffprobe"].iter().all(|program| {
-        let run = std::process::Command::new(program).arg("-version").output();
-        run.is_ok_and(|output| output.status.success())
-    });
-    if !found {
-        eprintln!("skipped: ffmpeg is not installed");
-    }
-    found
-}
-
 /// Stamps (nanoseconds) and pixels of every frame.
-fn play(episode: &Episode) -> Result<Vec<(i64, Vec<u8>)>, RecordingError> {
+fn play(episode: &RecordedEpisode) -> Result<Vec<(i64, Vec<u8>)>, RecordingError> {
     let mut frames = Vec::new();
     episode.footage.play(&mut |frame| {
         let frame = frame.decode().unwrap();
@@ -52,18 +42,5 @@ fn play(episode: &Episode) -> Result<Vec<(i64, Vec<u8>)>, RecordingError> {
 
 /// A copy of a fixture that may be damaged.
 fn copy(name: &str) -> tempfile::TempDir {
-    fn tree(from: &Path, to: &Path) {
-        std::fs::create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap() {
-            let (path, target) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
-            if path.is_dir() {
-                tree(&path, &target);
-            } else {
-                std::fs::copy(&path, &target).unwrap();
-            }
-        }
-    }
-    let folder = tempfile::tempdir().unwrap();
-    tree(&fixture(name), folder.path());
-    folder
+    common::copy_of(&fixture(name))
 }

@@ -1,9 +1,11 @@
 //! What a model folder may look like, and what is said of one that cannot be used.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use image::RgbImage;
+use common::{copy_of, golden, score_three_frames as score};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use topreward::model::qwen3_vl::{LoadOptions, Qwen3Vl};
@@ -11,21 +13,12 @@ use topreward::model::{Dtype, DtypeChoice, LogProbs, VideoVlm, VlmError};
 
 const WEIGHTS: &str = "model.safetensors";
 
-fn golden(checkpoint: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(checkpoint)
-}
-
 /// A model folder that a test may change.
 struct Folder(TempDir);
 
 impl Folder {
     fn copy_of(checkpoint: &str) -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
-        for entry in std::fs::read_dir(golden(checkpoint)).unwrap() {
-            let path = entry.unwrap().path();
-            std::fs::copy(&path, folder.file(path.file_name().unwrap().to_str().unwrap())).unwrap();
-        }
-        folder
+        Self(copy_of(&golden(checkpoint)))
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -72,9 +65,9 @@ impl Folder {
     /// The reason of the load error; it must also name the folder.
     fn reason(&self) -> String {
         match self.load().err().expect("this folder must not load") {
-            VlmError::Load { folder, reason } => {
+            VlmError::Load { folder, source } => {
                 assert_eq!(folder, self.0.path().display().to_string());
-                reason
+                source.to_string()
             }
             other => panic!("{other}"),
         }
@@ -86,16 +79,6 @@ impl Folder {
             assert!(reason.contains(part), "\"{part}\" is not in: {reason}");
         }
     }
-}
-
-/// One number that changes with anything in the folder that matters.
-fn score(model: &Qwen3Vl) -> LogProbs {
-    let mut episode = model.new_episode();
-    for step in 0..3u32 {
-        let frame = RgbImage::from_fn(96, 64, |x, y| image::Rgb([x * 2, y * 3, step * 80].map(|v| v as u8)));
-        model.append(&mut episode, &frame, f64::from(step) / 2.0).unwrap();
-    }
-    model.score(&mut episode, "put the red cube in the bowl").unwrap()
 }
 
 fn original(checkpoint: &str) -> LogProbs {

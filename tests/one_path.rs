@@ -1,10 +1,13 @@
 //! The same frames from every kind of recording: the same scores, to the last bit.
 
+mod common;
+
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Output;
 use std::sync::Arc;
 
+use common::{copy_of, ended, ffmpeg, repository, stderr, text, tiny_model, trained_model};
 use image::{ImageFormat, RgbImage};
 use serde_json::Value;
 use topreward::offline::labels::{EpisodeLabels, ProgressFile};
@@ -18,10 +21,6 @@ const START_NS: i64 = 1_700_000_000_000_000_000;
 /// Messages of the bags: (topic, type), in the order of their numbers.
 const TOPICS: [(&str, &str); 2] =
     [(IMAGES, "sensor_msgs/msg/CompressedImage"), (TASK, "std_msgs/msg/String")];
-
-fn repository() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
 
 /// A message in CDR, little endian.
 struct Cdr(Vec<u8>);
@@ -113,22 +112,22 @@ fn write_sqlite(file: &Path, messages: &[(usize, i64, Vec<u8>)]) {
 }
 
 fn run(arguments: &[&str]) -> Output {
-    let model = repository().join("tests/golden/tied");
+    let model = tiny_model();
     let common = ["score", "--model", model.to_str().unwrap(), "--sample-fps", "10", "--json"];
-    Command::new(env!("CARGO_BIN_EXE_topreward")).args(common).args(arguments).output().unwrap()
+    common::topreward(&[&common[..], arguments].concat())
 }
 
 fn score(arguments: &[&str]) -> Vec<Value> {
     let output = run(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    ended(&output, 0, &[]);
     results(&output)
 }
 
 /// Scores what can be, and asserts that the rest is one line which holds every one of `named`.
 fn score_the_rest(arguments: &[&str], named: &[&str]) -> Vec<Value> {
     let output = run(arguments);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stderr}");
+    ended(&output, 1, named);
+    let stderr = stderr(&output);
     let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
     assert_eq!(errors.len(), 1, "{stderr}");
     for word in named {
@@ -156,8 +155,7 @@ fn frames(footage: &dyn Footage) -> Vec<(i64, Arc<RgbImage>)> {
 
 #[test]
 fn datasets_and_bags_of_the_same_frames_have_the_same_scores() {
-    if Command::new("ffmpeg").arg("-version").output().is_err() {
-        println!("skipped: the program ffmpeg is not installed");
+    if !ffmpeg() {
         return;
     }
     let data = repository().join("tests/lerobot");
@@ -200,8 +198,7 @@ fn datasets_and_bags_of_the_same_frames_have_the_same_scores() {
 
 #[test]
 fn labels_carry_the_datasets_own_numbers() {
-    if Command::new("ffmpeg").arg("-version").output().is_err() {
-        println!("skipped: the program ffmpeg is not installed");
+    if !ffmpeg() {
         return;
     }
     let data = repository().join("tests/lerobot/v3.0");
@@ -222,8 +219,7 @@ fn labels_carry_the_datasets_own_numbers() {
 
 #[test]
 fn what_is_damaged_is_one_line_and_the_rest_is_scored() {
-    if Command::new("ffmpeg").arg("-version").output().is_err() {
-        println!("skipped: the program ffmpeg is not installed");
+    if !ffmpeg() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -237,7 +233,7 @@ fn what_is_damaged_is_one_line_and_the_rest_is_scored() {
     let arguments = ["--video", &cut, good.to_str().unwrap(), "--instruction", "lift it"];
     assert_eq!(score_the_rest(&arguments, &["cut.mp4"]).len(), 1);
 
-    let bags = repository().join("models/so101-sim/episodes");
+    let bags = trained_model().join("episodes");
     let (good, cut) = (bags.join("03_idle_green.mcap"), file("cut.mcap"));
     let bytes = std::fs::read(bags.join("01_success_red.mcap")).unwrap();
     std::fs::write(&cut, &bytes[..bytes.len() * 2 / 3]).unwrap();
@@ -248,15 +244,13 @@ fn what_is_damaged_is_one_line_and_the_rest_is_scored() {
     let frames = |episode: &Value| episode["recorded_s"].as_array().unwrap().len();
     assert!(frames(&found[0]) > 50 && frames(&found[0]) < 104, "{}", frames(&found[0]));
 
-    let copy = folder.path().join("dataset");
-    let copied = Command::new("cp").arg("-r").arg(&dataset).arg(&copy).status().unwrap();
-    assert!(copied.success());
+    let copy = copy_of(&dataset);
     // A parquet file of the very frames, but without their times.
     let index = Dataset::open(&dataset).unwrap().rows(1).unwrap().index;
     let progress = vec![0.0; index.len()];
     let rows = ProgressFile::new("none", vec![EpisodeLabels { episode: 1, index, progress }]).unwrap();
-    rows.write(&copy.join("data/chunk-000/episode_000001.parquet"), &[]).unwrap();
-    let arguments = [copy.to_str().unwrap(), "--camera", CAMERA];
+    rows.write(&copy.path().join("data/chunk-000/episode_000001.parquet"), &[]).unwrap();
+    let arguments = [text(copy.path()), "--camera", CAMERA];
     let found = score_the_rest(&arguments, &["episode_000001.parquet", "timestamp"]);
     let numbers: Vec<u64> = found.iter().map(|episode| episode["index"].as_u64().unwrap()).collect();
     assert_eq!(numbers, [0, 2]);
@@ -265,7 +259,7 @@ fn what_is_damaged_is_one_line_and_the_rest_is_scored() {
 #[test]
 fn bags_of_one_name_stay_apart() {
     let folder = tempfile::tempdir().unwrap();
-    let bag = repository().join("models/so101-sim/episodes/03_idle_green.mcap");
+    let bag = trained_model().join("episodes/03_idle_green.mcap");
     let copies = ["monday", "tuesday"].map(|day| folder.path().join(day).join("pick.mcap"));
     for copy in &copies {
         std::fs::create_dir(copy.parent().unwrap()).unwrap();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use topreward::config::Config;
+use topreward::config::calibration_file;
 use topreward::episode::image::{ImageView, check_raw, decode_compressed, decode_raw};
 use topreward::model::qwen3_vl::config::Qwen3VlConfig;
 use topreward::model::qwen3_vl::processor::Processor;
@@ -19,7 +20,6 @@ use topreward::offline::labels::{ProgressFile, WeightSettings, Weights};
 use topreward::offline::recording::bag::{Bag, Choice, Cut};
 use topreward::offline::recording::lerobot::Dataset;
 use topreward::offline::recording::sample;
-use topreward::reward::Calibration;
 
 /// A target's body.
 pub type Body = fn(&[u8]);
@@ -210,7 +210,7 @@ pub fn manifest(data: &[u8]) {
 /// A file of `topreward calibrate`.
 pub fn calibration(data: &[u8]) {
     let folder = folder_with("calibration.yaml", data);
-    let _ = Calibration::read(&folder.path().join("calibration.yaml"));
+    let _ = calibration_file::read(&folder.path().join("calibration.yaml"));
 }
 
 /// A ROS 2 parameter file.

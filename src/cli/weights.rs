@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::report::check_writable;
 use crate::offline::labels::{Baseline, Increments, ProgressFile, WEIGHTS_NAME, WeightSettings, Weights};
@@ -34,8 +34,26 @@ pub struct WeightsArgs {
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// What is taken from the gains first.
-    #[arg(long, value_enum, default_value_t = Baseline::Mean)]
-    baseline: Baseline,
+    #[arg(long, value_enum, default_value_t = BaselineArg::Mean)]
+    baseline: BaselineArg,
+}
+
+/// [`Baseline`] as it is typed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum BaselineArg {
+    /// The mean gain of all frames of the dataset.
+    Mean,
+    /// Nothing: the paper's equation 3 by itself.
+    None,
+}
+
+impl From<BaselineArg> for Baseline {
+    fn from(typed: BaselineArg) -> Self {
+        match typed {
+            BaselineArg::Mean => Self::Mean,
+            BaselineArg::None => Self::None,
+        }
+    }
 }
 
 pub fn run(args: &WeightsArgs) -> Result<()> {
@@ -76,7 +94,8 @@ impl WeightsArgs {
 
     fn settings(&self) -> WeightSettings {
         let increments = self.horizon.map_or(Increments::Anchors(self.anchors), Increments::Frames);
-        WeightSettings { tau: self.tau, delta_max: self.delta_max, increments, baseline: self.baseline }
+        let baseline = self.baseline.into();
+        WeightSettings { tau: self.tau, delta_max: self.delta_max, increments, baseline }
     }
 }
 

@@ -1,19 +1,10 @@
 use futures::{Stream, StreamExt};
 use r2r::std_srvs::srv::Trigger;
 use r2r::topreward::srv::SetInstruction;
-use r2r::{Node, QosProfile, ServiceRequest};
+use r2r::{Node, QosProfile};
 
-use super::driver::{Input, Inputs};
+use super::inbox::{Call, Input, Inputs};
 use crate::live::session::{Refusal, Session};
-
-/// A request to one of the node's services.
-pub enum Call {
-    StartEpisode(ServiceRequest<Trigger::Service>),
-    EndEpisode(ServiceRequest<Trigger::Service>),
-    ResetEpisode(ServiceRequest<Trigger::Service>),
-    ScoreNow(ServiceRequest<Trigger::Service>),
-    SetInstruction(ServiceRequest<SetInstruction::Service>),
-}
 
 /// Offers the services; the future passes their requests on for as long as the node lives.
 pub fn offer(node: &mut Node, inputs: Inputs) -> r2r::Result<impl Future<Output = ()> + Send + use<>> {
@@ -78,6 +69,22 @@ fn trigger_response(done: Result<String, Refusal>) -> Trigger::Response {
 fn parts(done: Result<String, Refusal>) -> (bool, String) {
     match done {
         Ok(message) => (true, message),
-        Err(refusal) => (false, refusal.to_string()),
+        Err(refusal) => (false, explain(&refusal)),
+    }
+}
+
+/// A refusal, with what to do about it at this node.
+pub fn explain(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Inactive => {
+            "the node is not active: see its lifecycle state (it may still be loading the model)".to_owned()
+        }
+        Refusal::NoInstruction => {
+            format!("{refusal}: set the parameter \"instruction\" or call ~/set_instruction")
+        }
+        Refusal::Running(_) => {
+            format!("{refusal}: end it with ~/end_episode or begin anew with ~/reset_episode")
+        }
+        _ => refusal.to_string(),
     }
 }

@@ -4,17 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use candle_core::quantized::GgmlDType;
-use image::RgbImage;
 use topreward::model::qwen3_vl::{LoadOptions, ModelFolder, Qwen3Vl, StoredWeights, fingerprint};
 use topreward::model::{DtypeChoice, LogProbs, VideoVlm};
 
+#[path = "../common/mod.rs"]
+mod common;
 mod writer;
 
+use common::{golden, score_three_frames, trained_model};
 use writer::{GgufFolder, LANGUAGE_MODEL, VISION_TOWER, converted};
-
-fn golden(checkpoint: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(checkpoint)
-}
 
 fn options(folder: &Path) -> LoadOptions {
     LoadOptions { dtype: DtypeChoice::F32, ..LoadOptions::new(folder) }
@@ -22,13 +20,7 @@ fn options(folder: &Path) -> LoadOptions {
 
 /// Numbers that change with anything in the weights.
 fn score(options: &LoadOptions) -> LogProbs {
-    let model = Qwen3Vl::load(options).unwrap();
-    let mut episode = model.new_episode();
-    for step in 0..3u32 {
-        let frame = RgbImage::from_fn(96, 64, |x, y| image::Rgb([x * 2, y * 3, step * 80].map(|v| v as u8)));
-        model.append(&mut episode, &frame, f64::from(step) / 2.0).unwrap();
-    }
-    model.score(&mut episode, "put the red cube in the bowl").unwrap()
+    score_three_frames(&Qwen3Vl::load(options).unwrap())
 }
 
 fn f32_alone(_: &str, _: &[usize]) -> GgmlDType {
@@ -150,7 +142,7 @@ fn off(original: &Path, choice: writer::Choice<'_>, dtype: DtypeChoice) -> f64 {
 /// Measured, in the order below: 0.0007, 0.07, 0.03, 0.005, 0.011, 0.002 of a log-probability.
 #[test]
 fn rounded_numbers_score_nearly_the_same() {
-    let trained = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/so101-sim");
+    let trained = trained_model();
     let cases: [(&str, PathBuf, writer::Choice<'_>, DtypeChoice, f64); 6] = [
         ("tied F16", golden("tied"), &f16, DtypeChoice::F32, 0.01),
         ("tied Q8_0", golden("tied"), &q8_0, DtypeChoice::F32, 0.2),

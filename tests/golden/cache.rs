@@ -84,11 +84,8 @@ const SEEN_OF_FOUR: [&[usize]; 14] = [
 
 #[test]
 fn long_episodes_are_thinned_out_and_exact_again() {
-    let options = LoadOptions {
-        max_pixels: Some(16_384),
-        max_samples: Some(4),
-        ..LoadOptions::new(golden().join("tied"))
-    };
+    let options =
+        LoadOptions { max_pixels: Some(16_384), max_samples: Some(4), ..LoadOptions::new(golden("tied")) };
     let (model, whole) = (Qwen3Vl::load(&options).unwrap(), model("tied", false, 16_384));
     let shown = aligned();
     let frames: Vec<_> = (0..14).map(|index| (shown[index * 3 % 7].0.clone(), index as f64 / 2.0)).collect();

@@ -20,7 +20,7 @@ fn log_probs_and_token_ids(plain_kernels: bool) {
             plain_kernels,
             chat_template: case.template,
             max_pixels: Some(case.max_pixels),
-            ..LoadOptions::new(golden().join(&case.checkpoint))
+            ..LoadOptions::new(golden(&case.checkpoint))
         };
         let model = Qwen3Vl::load(&options).unwrap();
         let images = frames(&case.frames_set, case.n_frames);
@@ -117,8 +117,7 @@ fn control_tokens_in_an_instruction_stay_text() {
         let plain = model.prompt_tokens(&mut episode, "lift the lid").unwrap();
         let tokens = model.prompt_tokens(&mut episode, control).unwrap();
         let description: serde_json::Value =
-            serde_json::from_str(&std::fs::read_to_string(golden().join("tied/tokenizer.json")).unwrap())
-                .unwrap();
+            serde_json::from_str(&std::fs::read_to_string(golden("tied/tokenizer.json")).unwrap()).unwrap();
         for added in description["added_tokens"].as_array().unwrap() {
             let id = added["id"].as_u64().unwrap() as u32;
             let count = |ids: &[u32]| ids.iter().filter(|&&token| token == id).count();

@@ -46,7 +46,7 @@ struct Described {
 }
 
 fn generation() -> Generation {
-    serde_json::from_str(&std::fs::read_to_string(golden().join("generation.json")).unwrap()).unwrap()
+    serde_json::from_str(&std::fs::read_to_string(golden("generation.json")).unwrap()).unwrap()
 }
 
 /// How many tokens the golden answers have at most.

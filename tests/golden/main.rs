@@ -1,7 +1,6 @@
 //! The engine against transformers 4.57, on the tiny checkpoints of this folder (see the README here).
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
@@ -10,10 +9,14 @@ use topreward::model::qwen3_vl::{LoadOptions, Qwen3Vl, QwenEpisode};
 use topreward::model::{DtypeChoice, LogProbs, VideoVlm};
 
 mod cache;
+#[path = "../common/mod.rs"]
+mod common;
 mod equality;
 mod generation;
+mod quantisation;
 mod refusals;
-mod rounding;
+
+use common::golden;
 
 const CHECKPOINTS: [&str; 2] = ["tied", "untied"];
 
@@ -35,20 +38,16 @@ struct Case {
     input_ids: Vec<u32>,
 }
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
-}
-
 fn cases() -> Vec<Case> {
-    serde_json::from_str(&std::fs::read_to_string(golden().join("cases.json")).unwrap()).unwrap()
+    serde_json::from_str(&std::fs::read_to_string(golden("cases.json")).unwrap()).unwrap()
 }
 
 fn tensors() -> HashMap<String, Tensor> {
-    candle_core::safetensors::load(golden().join("tensors.safetensors"), &Device::Cpu).unwrap()
+    candle_core::safetensors::load(golden("tensors.safetensors"), &Device::Cpu).unwrap()
 }
 
 fn frames(set: &str, count: usize) -> Vec<RgbImage> {
-    let folder = golden().join("frames").join(set);
+    let folder = golden("frames").join(set);
     (0..count).map(|index| image::open(folder.join(format!("{index}.png"))).unwrap().to_rgb8()).collect()
 }
 
@@ -61,7 +60,7 @@ fn model_as(dtype: DtypeChoice, checkpoint: &str, chat_template: bool, max_pixel
         dtype,
         chat_template,
         max_pixels: Some(max_pixels),
-        ..LoadOptions::new(golden().join(checkpoint))
+        ..LoadOptions::new(golden(checkpoint))
     };
     Qwen3Vl::load(&options).unwrap()
 }
@@ -90,10 +89,5 @@ fn max_difference(a: &Tensor, b: &Tensor) -> f32 {
 
 /// A copy of a checkpoint for tests that break or bend it.
 fn copy_of(checkpoint: &str) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(golden().join(checkpoint)).unwrap() {
-        let path = entry.unwrap().path();
-        std::fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
-    }
-    copy
+    common::copy_of(&golden(checkpoint))
 }

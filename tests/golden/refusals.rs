@@ -64,7 +64,7 @@ fn frames_that_no_model_can_use_are_refused() {
 
 #[test]
 fn instructions_are_checked() {
-    let options = LoadOptions { max_instruction_tokens: 20, ..LoadOptions::new(golden().join("tied")) };
+    let options = LoadOptions { max_instruction_tokens: 20, ..LoadOptions::new(golden("tied")) };
     let model = Qwen3Vl::load(&options).unwrap();
     let mut episode = episode_of(&model, &aligned()[..1]);
     for empty in ["", "  \n\t"] {

@@ -3,13 +3,12 @@
 use std::process::{Command, Output};
 use std::time::Instant;
 
-use serde_json::Value;
-
+use super::common::{json as report, refused};
 use super::*;
 
 /// The command with nothing of this machine's settings but what is given.
 fn command(lab: &Lab, model: &str, variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_topreward"));
+    let mut command = common::command();
     command.env_clear().env("HF_ENDPOINT", &lab.hub.endpoint).env("HF_HOME", lab.home.path());
     command.envs(variables.iter().copied());
     command.current_dir(lab.home.path());
@@ -26,21 +25,6 @@ fn with_frames(lab: &Lab, model: &str, variables: &[(&str, &str)]) -> Command {
 
 fn run(lab: &Lab, model: &str, variables: &[(&str, &str)]) -> Output {
     with_frames(lab, model, variables).output().unwrap()
-}
-
-fn report(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-fn refused(output: &Output, named: &[&str]) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert!(output.stdout.is_empty());
-    assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
-    for word in named {
-        assert!(stderr.contains(word), "\"{word}\" is not in: {stderr}");
-    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Models by their id, against a hub on this machine.
 
 mod command;
+#[path = "../common/mod.rs"]
+mod common;
 mod mishaps;
 mod refusals;
 mod server;
@@ -9,20 +11,16 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use image::RgbImage;
+use common::golden;
 use server::{COMMIT, Hub, ID, Mishaps, git_blob, sha256};
 use tempfile::TempDir;
+use topreward::model::LogProbs;
 use topreward::model::hub::{
     Activity, HubError, HubId, HubSettings, ModelSource, Progress, Retry, Token, fetch,
 };
 use topreward::model::qwen3_vl::{LoadOptions, Qwen3Vl};
-use topreward::model::{LogProbs, VideoVlm};
 
 const WEIGHTS: &str = "model.safetensors";
-
-fn golden(checkpoint: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(checkpoint)
-}
 
 /// A hub with the tiny model, and an empty cache.
 struct Lab {
@@ -93,11 +91,7 @@ impl Lab {
 }
 
 fn score(folder: &Path) -> LogProbs {
-    let model = Qwen3Vl::load(&LoadOptions::new(folder)).unwrap();
-    let mut episode = model.new_episode();
-    let frame = RgbImage::from_fn(96, 64, |x, y| image::Rgb([x * 2, y * 3, 80].map(|v| v as u8)));
-    model.append(&mut episode, &frame, 0.0).unwrap();
-    model.score(&mut episode, "put the red cube in the bowl").unwrap()
+    common::score_three_frames(&Qwen3Vl::load(&LoadOptions::new(folder)).unwrap())
 }
 
 #[test]

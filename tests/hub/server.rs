@@ -1,7 +1,7 @@
 //! A hub on 127.0.0.1 with one model: the paths, headers and refusals of huggingface.co, and its mishaps on demand.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -199,7 +199,8 @@ impl Hub {
         let body = &content[from..to];
         if mishaps.silent == Some(name) {
             stream.write_all(&body[..if from == 0 { body.len() / 2 } else { 0 }])?;
-            std::thread::sleep(Duration::from_secs(20));
+            // Until the other side hangs up.
+            let _ = stream.read(&mut [0])?;
             return Ok(());
         }
         stream.write_all(&body[..cut.unwrap_or(body.len()).min(body.len())])

@@ -1,7 +1,6 @@
 //! From a dataset's frames to the file that LeRobot reads. It is left in the target folder's `tmp`, for
 //! `tools/lerobot/check_labels.py`.
 
-use std::process::Command;
 use std::time::Duration;
 
 use topreward::model::LogProbs;
@@ -20,7 +19,7 @@ fn labels(name: &str, prefixes: Prefixes) -> ProgressFile {
         Ok(LogProbs { log_prob_true: frames as f64 - 5.0, log_prob_false: -1.0 })
     });
     let dataset = open(name);
-    let label = |episode: &Episode| {
+    let label = |episode: &RecordedEpisode| {
         let sampled = sample(&*episode.footage, &episode.name, 5.0).unwrap();
         let lengths = prefixes.lengths(sampled.frames.len());
         let instructions = [episode.instruction.as_deref().unwrap()];
@@ -28,7 +27,7 @@ fn labels(name: &str, prefixes: Prefixes) -> ProgressFile {
         let curve = score_prefixes(&model, &sampled.frames, scoring, &mut || {}).unwrap().remove(0);
         let anchors = anchors(&lengths, &sampled.numbers, &readings(&curve, None));
         let rows = dataset.rows(episode.index).unwrap();
-        let progress = frame_progress(&anchors, Normalisation::Episode, rows.len()).unwrap();
+        let progress = frame_progress(&anchors, Normalisation::RecordedEpisode, rows.len()).unwrap();
         EpisodeLabels { episode: episode.index, index: rows.index, progress }
     };
     let episodes = dataset.episodes(Some(FRONT), None).unwrap();
@@ -53,9 +52,9 @@ fn labels_are_the_same_from_every_version_and_become_weights() {
             assert_eq!(labels(version, Prefixes::All), written, "{version}");
         }
     }
-    let run = Command::new(env!("CARGO_BIN_EXE_topreward")).arg("weights").arg(&file).output().unwrap();
-    let (out, errors) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
-    assert!(run.status.success(), "{errors}");
+    let run = common::topreward(&[Path::new("weights"), &file]);
+    common::ended(&run, 0, &[]);
+    let out = common::stdout(&run);
     assert!(out.contains("21 frames of 3 episodes") && out.contains("baseline"), "{out}");
     assert!(folder.join(WEIGHTS_NAME).is_file());
 }
@@ -72,9 +71,5 @@ fn with_fewer_anchors_the_lines_are_longer() {
 
 #[test]
 fn labels_that_cannot_be_weighed_are_one_line() {
-    let run =
-        Command::new(env!("CARGO_BIN_EXE_topreward")).args(["weights", "/no/such.parquet"]).output().unwrap();
-    let errors = String::from_utf8_lossy(&run.stderr);
-    assert_eq!(run.status.code(), Some(2));
-    assert!(errors.lines().count() == 1 && errors.contains("/no/such.parquet"), "{errors}");
+    common::refused(&common::topreward(&["weights", "/no/such.parquet"]), &["/no/such.parquet"]);
 }

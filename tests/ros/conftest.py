@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import rclpy
+import scripted
 from node_process import NodeProcess
 from peer import Peer
 
@@ -50,7 +51,7 @@ def start_node(namespace, tmp_path):
         defaults = {
             "model.path": TINY_MODEL,
             "processor.max_pixels": 4096,
-            "instruction": "lift the cup",
+            "instruction": scripted.INSTRUCTION,
             "sampling.rate_hz": 2.0,
         }
         node = NodeProcess(namespace, tmp_path / f"node{len(started)}.log", defaults | undotted(parameters), arguments, environment)
@@ -62,6 +63,22 @@ def start_node(namespace, tmp_path):
     yield start
     for node in started:
         node.kill()
+
+
+@pytest.fixture
+def start_to_succeed(start_node, tmp_path):
+    """Starts nodes that see success at the seventh frame of `scripted.FILM`."""
+    model = scripted.write_model(tmp_path / "scripted")
+
+    def start(**parameters):
+        return start_node(**scripted.SUCCESS, **{"model.path": model}, **parameters)
+
+    return start
+
+
+def film_success(peer):
+    peer.film(scripted.FILM, until=lambda: peer.success)
+    return peer.wait_for("success")[0]
 
 
 def undotted(parameters):

@@ -39,25 +39,19 @@ class Peer:
             self.listen(topic, kind, qos)
         self.raw = self.node.create_publisher(Image, "image_raw", qos_profile_sensor_data)
         self.compressed = self.node.create_publisher(CompressedImage, "image_raw/compressed", qos_profile_sensor_data)
-        self.resets, self.reset_requests = 0, []
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._spin)
+        # The robot takes its time to answer and must not hold up what is heard, so it has a thread of its own.
+        self.robot = rclpy.create_node("robot", namespace=namespace)
+        self.resets, self.resets_answered, self.reset_requests = 0, 0, []
+        self._spinning = [Spinning(node) for node in (self.node, self.robot)]
 
     def __enter__(self):
-        self._thread.start()
+        for spinning in self._spinning:
+            spinning.start()
         return self
 
     def __exit__(self, *_):
-        self._executor.shutdown()
-        self._thread.join()
-        self.node.destroy_node()
-
-    def _spin(self):
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            pass
+        for spinning in self._spinning:
+            spinning.end()
 
     def listen(self, topic, kind, qos, name=None):
         heard = self.received[name or topic.rsplit("/", 1)[1]] = []
@@ -72,18 +66,23 @@ class Peer:
 
     # --- the robot ---
 
-    def offer_reset(self, success=True, message="", delay_s=0.0, kind=Trigger, refusals=0):
-        """A reset service that first refuses so many times; peer.resets counts its calls, peer.reset_requests keeps them."""
+    def offer_reset(self, success=True, message="", wait_for=None, kind=Trigger, refusals=0):
+        """A reset service that first refuses so many times and waits for an event before it answers.
+
+        peer.resets counts its calls, peer.resets_answered its answers, peer.reset_requests keeps the requests.
+        """
 
         def answer(request, response):
             self.resets += 1
             self.reset_requests.append(request)
-            time.sleep(delay_s)
+            if wait_for is not None:
+                wait_for.wait(PATIENCE_S)
             if kind is not Empty:
                 response.success, response.message = success and self.resets > refusals, message
+            self.resets_answered += 1
             return response
 
-        self.node.create_service(kind, "robot/reset", answer)
+        self.robot.create_service(kind, "robot/reset", answer)
         return f"{self.namespace}/robot/reset"
 
     # --- the camera ---
@@ -91,7 +90,8 @@ class Peer:
     def wait_for_subscriber(self, publisher):
         wait_until(lambda: publisher.get_subscription_count() > 0, "the node subscribes")
         # The node must know of the camera too: it asks for nothing to be sent again. Where its diagnostics arrive, it has
-        # heard of this peer's subscriptions, and of its publishers a moment later at most.
+        # heard of this peer's subscriptions, and of its publishers a moment later at most; it says so itself only seconds
+        # later.
         self.wait_for("diagnostics")
         time.sleep(0.3)
 
@@ -107,8 +107,7 @@ class Peer:
         message = Image(width=width, height=height, encoding=encoding, step=width * channels)
         message.header.frame_id = "wrist"
         stamp(message.header, time_s)
-        shades = np.linspace(0, value, width * height * channels).astype(np.uint8)
-        message.data = array("B", shades.tobytes())
+        message.data = array("B", shades(value, width * height * channels).tobytes())
         (camera or self.raw).publish(message)
         return message
 
@@ -179,11 +178,42 @@ class Peer:
                     return status.level[0], status.message, {pair.key: pair.value for pair in status.values}
         return None, "", {}
 
+    def let_the_node_go_on(self, seconds=1):
+        """Waits so long by the node's own clock, its diagnostics: what was to happen by now has happened."""
+        self.wait_for("diagnostics", len(self.diagnostics) + seconds + 1)
+
     def wait_for(self, topic, count=1):
         """The first messages on a topic, once there are so many."""
         heard = self.received[topic]
         wait_until(lambda: len(heard) >= count, f"{count} messages on {topic}, there are {len(heard)}")
         return heard[:count]
+
+
+class Spinning:
+    """A node that is spun on a thread of its own."""
+
+    def __init__(self, node):
+        self._node = node
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(node)
+        self._thread = threading.Thread(target=self._spin)
+        self.start = self._thread.start
+
+    def _spin(self):
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            pass
+
+    def end(self):
+        self._executor.shutdown()
+        self._thread.join()
+        self._node.destroy_node()
+
+
+def shades(value, count=64 * 48 * 3):
+    """The bytes of a frame: from black to this value."""
+    return np.linspace(0, value, count).astype(np.uint8)
 
 
 def stamp(header, time_s):

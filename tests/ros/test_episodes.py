@@ -1,53 +1,38 @@
 """Episodes: services, instruction, success, reset."""
 
-import statistics
-import time
+import threading
 
 import pytest
+from conftest import film_success
 from peer import LATCHED, PATIENCE_S, wait_until
+from scripted import BRIGHT, DARK, INSTRUCTION, SUCCESS_AT, THRESHOLD, reward
 from sensor_msgs.msg import Image
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Empty, SetBool
 from topreward.msg import SuccessDetection
 
-# Of a film of equal dark frames the tiny random model gives mean rewards (of three) of -5.2, -5.2, -5.2, -4.9, -4.6,
-# -4.3, -4.9, ...: above this from the seventh frame on, and for half a second at the eighth.
-FILM, THRESHOLD, SUCCESS_AT = [10] * 10, -4.75, 8
 
-
-def start_to_succeed(start_node, **parameters):
-    settings = {"success__threshold_nats": THRESHOLD, "success__hold_s": 0.5, "success__min_frames": 4, "success__min_change": 0.0}
-    return start_node(**settings, **parameters)
-
-
-def film_success(peer):
-    peer.film(FILM, until=lambda: peer.success)
-    return peer.wait_for("success")[0]
-
-
-def test_success_is_published_once_and_the_robot_is_reset_once(start_node, peer):
-    node = start_to_succeed(start_node, reset__service=peer.offer_reset(), reset__settle_s=0.3)
+def test_success_is_published_once_and_the_robot_is_reset_once(start_to_succeed, peer):
+    node = start_to_succeed(reset__service=peer.offer_reset(), reset__settle_s=0.3)
     success = film_success(peer)
     assert success.episode_id == 1
-    assert success.instruction == "lift the cup"
-    assert success.mean_log_prob_true >= success.threshold == THRESHOLD
-    assert success.frames == SUCCESS_AT
-    newest = [message.log_prob_true for message in peer.progress[-3:]]
-    assert success.mean_log_prob_true == pytest.approx(statistics.fmean(newest))
+    assert success.instruction == INSTRUCTION
+    assert (success.frames, success.threshold) == (SUCCESS_AT, THRESHOLD)
+    assert success.mean_log_prob_true == pytest.approx(reward(BRIGHT))
     (ended,) = peer.wait_for("episode")
     assert ended.success and ended.end_reason == ended.SUCCESS and ended.episode_id == 1
     assert ended.prefixes == len([m for m in peer.progress if m.episode_id == 1])
     assert -1 <= ended.voc <= 1
     wait_until(lambda: "episode 2 begins" in node.text(), "the next episode begins by itself")
     assert peer.resets == 1
-    peer.film([10] * 4, from_s=100)
+    peer.film([DARK] * 4, from_s=100)
     wait_until(lambda: peer.progress[-1].episode_id == 2, "the next episode is scored")
     assert peer.resets == 1 and len(peer.success) == 1
     assert [flag.data for flag in peer.success_flag] == [False, True, False]
 
 
-def test_who_joins_late_learns_of_the_success(start_node, peer):
-    start_to_succeed(start_node)
+def test_who_joins_late_learns_of_the_success(start_to_succeed, peer):
+    start_to_succeed()
     film_success(peer)
     late = []
     peer.node.create_subscription(SuccessDetection, "topreward/success", late.append, LATCHED)
@@ -57,16 +42,16 @@ def test_who_joins_late_learns_of_the_success(start_node, peer):
     assert late[0] == peer.success[0] and flags[0].data
 
 
-def test_without_a_reset_service_the_node_waits_after_success(start_node, peer):
-    start_to_succeed(start_node)
+def test_without_a_reset_service_the_node_waits_after_success(start_to_succeed, peer):
+    start_to_succeed()
     film_success(peer)
     wait_until(lambda: peer.status("episode")[1] == "idle", "the node is idle")
     answer = peer.call("start_episode")
     assert answer.success and answer.message == "episode 2 has begun"
 
 
-def test_a_reset_service_that_is_not_there_is_reported(start_node, peer):
-    node = start_to_succeed(start_node, reset__service="/nobody/reset", reset__timeout_s=0.5)
+def test_a_reset_service_that_is_not_there_is_reported(start_to_succeed, peer):
+    node = start_to_succeed(reset__service="/nobody/reset", reset__timeout_s=0.5)
     film_success(peer)
     wait_until(lambda: peer.status("episode")[0] == 2, "an error on diagnostics")
     assert "/nobody/reset did not appear within 0.5 s" in peer.status("episode")[1]
@@ -74,30 +59,33 @@ def test_a_reset_service_that_is_not_there_is_reported(start_node, peer):
     assert peer.call("start_episode").success
 
 
-def test_a_reset_that_is_refused_is_reported_and_not_repeated(start_node, peer):
+def test_a_reset_that_is_refused_is_reported_and_not_repeated(start_to_succeed, peer):
     service = peer.offer_reset(success=False, message="the gripper is stuck")
-    start_to_succeed(start_node, reset__service=service)
+    start_to_succeed(reset__service=service)
     film_success(peer)
     wait_until(lambda: peer.status("episode")[0] == 2, "an error on diagnostics")
     assert "the gripper is stuck" in peer.status("episode")[1]
-    peer.stream([10, 250] * 5, from_s=100, period_s=0.5)
+    peer.stream([DARK, BRIGHT] * 5, from_s=100, period_s=0.5)
+    peer.let_the_node_go_on()
     assert peer.resets == 1 and len(peer.success) == 1
 
 
-def test_a_reset_that_does_not_answer_is_given_up(start_node, peer):
-    service = peer.offer_reset(delay_s=1.5)
-    start_to_succeed(start_node, reset__service=service, reset__timeout_s=0.5)
+def test_a_reset_that_does_not_answer_is_given_up(start_to_succeed, peer):
+    late = threading.Event()
+    start_to_succeed(reset__service=peer.offer_reset(wait_for=late), reset__timeout_s=0.5)
     film_success(peer)
     wait_until(lambda: peer.status("episode")[0] == 2, "an error on diagnostics")
     assert "did not answer within 0.5 s" in peer.status("episode")[1]
-    time.sleep(1.5)  # the late answer changes nothing
+    late.set()
+    wait_until(lambda: peer.resets_answered == 1, "the robot answers")
+    peer.let_the_node_go_on()
     assert peer.resets == 1
     assert peer.status("episode")[0] == 2
 
 
 @pytest.mark.parametrize(("name", "kind"), [("empty", Empty), ("set_bool", SetBool)])
-def test_a_reset_of_another_type_is_called(start_node, peer, name, kind):
-    node = start_to_succeed(start_node, reset__service=peer.offer_reset(kind=kind), reset__type=name, reset__settle_s=0.1)
+def test_a_reset_of_another_type_is_called(start_to_succeed, peer, name, kind):
+    node = start_to_succeed(reset__service=peer.offer_reset(kind=kind), reset__type=name, reset__settle_s=0.1)
     film_success(peer)
     wait_until(lambda: "episode 2 begins" in node.text(), "the next episode begins by itself")
     assert peer.resets == 1
@@ -105,34 +93,35 @@ def test_a_reset_of_another_type_is_called(start_node, peer, name, kind):
         assert peer.reset_requests[0].data is True
 
 
-def test_a_reset_that_is_refused_is_tried_again_where_that_is_wanted(start_node, peer):
+def test_a_reset_that_is_refused_is_tried_again_where_that_is_wanted(start_to_succeed, peer):
     service = peer.offer_reset(refusals=2, message="homing")
-    node = start_to_succeed(start_node, reset__service=service, reset__retries=2, reset__settle_s=0.1)
+    node = start_to_succeed(reset__service=service, reset__retries=2, reset__settle_s=0.1)
     film_success(peer)
     wait_until(lambda: "episode 2 begins" in node.text(), "the next episode begins by itself")
     assert peer.resets == 3 and len(peer.success) == 1
     assert node.text().count("homing") == 2
 
 
-def test_an_episode_begun_by_hand_ends_the_attempts_to_reset(start_node, peer):
+def test_an_episode_begun_by_hand_ends_the_attempts_to_reset(start_to_succeed, peer):
     service = peer.offer_reset(success=False, message="busy")
-    node = start_to_succeed(start_node, reset__service=service, reset__retries=50)
+    node = start_to_succeed(reset__service=service, reset__retries=50)
     film_success(peer)
     node.wait_for_log("more attempts")
     assert peer.call("start_episode").success
     called = peer.resets
-    time.sleep(2.5)  # two more attempts would have been made
+    peer.let_the_node_go_on(2)  # two more attempts would have been made, one a second
     assert peer.resets == called
     assert peer.status("episode")[1] == "episode running"
     assert node.process.poll() is None
 
 
-def test_a_reset_that_does_not_answer_is_never_called_again(start_node, peer):
-    service = peer.offer_reset(delay_s=1.5)
-    start_to_succeed(start_node, reset__service=service, reset__timeout_s=0.5, reset__retries=5)
+def test_a_reset_that_does_not_answer_is_never_called_again(start_to_succeed, peer):
+    late = threading.Event()
+    start_to_succeed(reset__service=peer.offer_reset(wait_for=late), reset__timeout_s=0.5, reset__retries=5)
     film_success(peer)
     wait_until(lambda: peer.status("episode")[0] == 2, "an error on diagnostics")
-    time.sleep(1.5)
+    late.set()
+    peer.let_the_node_go_on(2)
     assert peer.resets == 1
 
 
@@ -264,7 +253,7 @@ def test_the_overlay_shows_the_scored_frame_to_whoever_looks(start_node, peer):
     peer.film([200], from_s=1.5)
     wait_until(lambda: len(overlays) > shown and overlays[-1].header == peer.progress[-1].header, "the next score is drawn")
     assert overlays[-1].data != first.data
-    time.sleep(2.5)
+    peer.let_the_node_go_on()
     still = len(overlays)
-    time.sleep(1.5)
+    peer.let_the_node_go_on()
     assert len(overlays) == still, "nothing new, nothing drawn"

@@ -2,10 +2,12 @@
 
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 
 import pytest
+from conftest import film_success
 from lifecycle_msgs.msg import State, Transition, TransitionEvent
 from lifecycle_msgs.srv import ChangeState, GetAvailableStates, GetAvailableTransitions, GetState
 from peer import wait_until
@@ -112,16 +114,15 @@ def test_a_model_that_is_not_in_the_cache_is_named_when_the_hub_is_off_limits(st
     assert "somebody/some-model" in line and "HF_HUB_OFFLINE" in line
 
 
-def test_deactivation_between_success_and_reset_begins_nothing(start_node, peer):
-    service = peer.offer_reset(delay_s=1.0)
-    node = start_node(
-        reset__service=service, reset__settle_s=0.1, success__threshold_nats=-4.75, success__hold_s=0.5, success__min_frames=4,
-        success__min_change=0.0,
-    )
-    peer.film([10] * 10, until=lambda: peer.success)
+def test_deactivation_between_success_and_reset_begins_nothing(start_to_succeed, peer):
+    deactivated = threading.Event()
+    node = start_to_succeed(reset__service=peer.offer_reset(wait_for=deactivated), reset__settle_s=0.1)
+    film_success(peer)
     wait_until(lambda: peer.resets == 1, "the robot is asked to reset")
     assert change(peer, "deactivate")
-    time.sleep(1.5)
+    deactivated.set()
+    wait_until(lambda: peer.resets_answered == 1, "the robot answers")
+    peer.let_the_node_go_on()
     assert "episode 2 begins" not in node.text() and peer.resets == 1
     assert change(peer, "activate")
     node.wait_for_log("episode 2 begins")

@@ -11,7 +11,7 @@ import zlib
 import pytest
 from conftest import ROOT, TINY_MODEL
 from node_process import program
-from peer import wait_until
+from peer import becomes_true, wait_until
 from rcl_interfaces.msg import Log, ParameterEvent, ParameterType
 from rclpy.parameter import Parameter, parameter_value_to_python
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -59,7 +59,7 @@ def test_a_signal_during_a_long_inference_ends_the_node_in_time(start_node, peer
 
 def test_a_signal_while_the_model_loads_ends_the_node(start_node):
     node = start_node(ready=False)
-    time.sleep(0.3)
+    node.wait_for_log("loading")
     assert node.stop(signal.SIGTERM) == 0
 
 
@@ -221,13 +221,13 @@ def test_diagnostics_come_every_second_and_go_by_simulated_time(start_node, peer
 
     def stamped():
         clock.publish(message)
-        time.sleep(0.1)
-        return any(report.header.stamp.sec == 4321 for report in peer.diagnostics)
+        return becomes_true(lambda: any(report.header.stamp.sec == 4321 for report in peer.diagnostics), 0.1)
 
     wait_until(stamped, "diagnostics carry the simulated time")
-    before = len(peer.diagnostics)
-    time.sleep(2.5)
-    assert 2 <= len(peer.diagnostics) - before <= 3
+    peer.wait_for("diagnostics", len(peer.diagnostics) + 1)
+    begun = time.monotonic()
+    peer.wait_for("diagnostics", len(peer.diagnostics) + 2)
+    assert 1.5 < time.monotonic() - begun < 2.5
     parts = {status.name.rsplit(": ", 1)[1] for status in peer.diagnostics[-1].status}
     assert parts == {"model", "episode", "frames", "latency", "camera camera"}
 

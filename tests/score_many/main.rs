@@ -1,11 +1,17 @@
 //! `topreward score --out` and `topreward merge`, run as a person runs them, and killed.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod data_set;
 mod interruptions;
 mod schema;
 mod shards;
 
-use data_set::{DataSet, TASK, ended, golden_frames, json, stderr, stdout, tiny_model, topreward, tree};
+use common::{
+    TASK, ended, golden, golden_frames, json, stderr, stdout, text, tiny_model, topreward, trained_model,
+    tree,
+};
+use data_set::DataSet;
 use serde_json::Value;
 
 #[test]
@@ -23,7 +29,7 @@ fn jobs_change_nothing() {
 
 #[test]
 fn jobs_change_nothing_of_a_model_that_uses_all_cores() {
-    let model = data_set::repository().join("models/so101-sim");
+    let model = trained_model();
     if !model.join("model.safetensors").is_file() {
         println!("skipped: no model in {}", model.display());
         return;
@@ -122,7 +128,7 @@ fn other_settings_and_folders_in_use_are_refused() {
     ended(&set.score(&out, &[]), 0, &[]);
     let before = tree(&out);
     ended(&set.score(&out, &[]), 2, &["--resume", out.to_str().unwrap()]);
-    let other = data_set::repository().join("tests/golden/untied");
+    let other = golden("untied");
     ended(&set.score_by(other.to_str().unwrap(), &out, &["--resume"]), 2, &["fingerprint is"]);
     let more = ["--resume", "--sample-fps", "1", "--prefixes", "2", "--instruction", "dance", "--no-cache"];
     let named =

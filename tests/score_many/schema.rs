@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::data_set::{DataSet, ended, json, repository};
+use crate::common::{ended, json, repository};
+use crate::data_set::DataSet;
 
 /// The first column of the table below a heading.
 fn documented(heading: &str) -> BTreeSet<String> {

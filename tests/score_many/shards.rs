@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::data_set::{DataSet, ended, json, stdout, topreward, tree};
+use crate::common::{ended, json, stdout, topreward, tree};
+use crate::data_set::DataSet;
 
 fn merge(outs: &[PathBuf], out: &std::path::Path, more: &[&str]) -> std::process::Output {
     let outs: Vec<&str> = outs.iter().map(|out| out.to_str().unwrap()).collect();

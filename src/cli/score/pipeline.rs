@@ -79,6 +79,9 @@ fn receive<T>(waiting: &Mutex<Receiver<T>>) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Condvar;
+    use std::time::Duration;
+
     use super::*;
     use anyhow::bail;
 
@@ -109,19 +112,33 @@ mod tests {
 
     #[test]
     fn only_so_many_are_in_memory() {
-        let (alive, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        const JOBS: usize = 2;
+        const MOST: usize = 2 * JOBS;
+        // How many are in memory now, and how many were at most.
+        let (counts, changed) = (Mutex::new((0, 0)), Condvar::new());
         let read = |_: usize| {
-            most.fetch_max(alive.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            let mut counts = counts.lock().unwrap();
+            counts.0 += 1;
+            counts.1 = counts.1.max(counts.0);
+            changed.notify_all();
             Ok(())
         };
         let score = |_: usize, _: usize, ()| {
-            std::thread::sleep(std::time::Duration::from_millis(2));
-            alive.fetch_sub(1, Ordering::SeqCst);
+            // While the first episodes are scored the next ones are read, as many as there may be.
+            let (guard, waited) = changed
+                .wait_timeout_while(counts.lock().unwrap(), Duration::from_secs(20), |counts| counts.1 < MOST)
+                .unwrap();
+            assert!(!waited.timed_out(), "only {} were in memory", guard.1);
+            // A moment for one too many to be read.
+            let moment = Duration::from_millis(2);
+            let (mut guard, _) =
+                changed.wait_timeout_while(guard, moment, |counts| counts.0 <= MOST).unwrap();
+            guard.0 -= 1;
             Ok(())
         };
         let work: Vec<usize> = (0..50).collect();
-        run(&work, 2, read, score, || false, |_, _: Result<()>| Ok(())).unwrap();
-        assert!(most.into_inner() <= 4);
+        run(&work, JOBS, read, score, || false, |_, _: Result<()>| Ok(())).unwrap();
+        assert_eq!(counts.into_inner().unwrap().1, MOST);
     }
 
     #[test]
