@@ -24,6 +24,18 @@
 //! # Ok::<(), topreward::model::VlmError>(())
 //! ```
 
+// Nothing that comes from outside may end the node with a panic: errors are returned.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::unwrap_in_result,
+        clippy::unwrap_used
+    )
+)]
+
 pub mod cli;
 pub mod config;
 pub mod episode;
