@@ -193,10 +193,8 @@ fn files_of_a_room_form_no_new_circles() {
     let found = circles::circles(&sources());
     let known: BTreeSet<Vec<String>> =
         KNOWN_CIRCLES.iter().map(|circle| circle.iter().map(|name| (*name).to_owned()).collect()).collect();
-    for circle in found.difference(&known) {
-        panic!("a circle of files: {}", circle.join(", "));
-    }
-    for circle in known.difference(&found) {
-        panic!("this circle is no more, take it from the list: {}", circle.join(", "));
-    }
+    let new: Vec<String> = found.difference(&known).map(|circle| circle.join(", ")).collect();
+    assert!(new.is_empty(), "circles of files:\n{}", new.join("\n"));
+    let gone: Vec<String> = known.difference(&found).map(|circle| circle.join(", ")).collect();
+    assert!(gone.is_empty(), "these circles are no more, take them from the list:\n{}", gone.join("\n"));
 }

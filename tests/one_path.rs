@@ -4,7 +4,7 @@ mod common;
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::Arc;
 
 use common::{copy_of, ended, ffmpeg, repository, stderr, text, tiny_model, trained_model};

@@ -61,7 +61,7 @@ fn quantised_weights_change_scores_as_much_as_their_steps_let_expect() {
         })
         .collect();
     let sensitivity = added.iter().sum::<f64>() / MODELS as f64 / ADDED;
-    println!("errors of {ADDED} of a group's largest weight change scores by {added:.1e?} nats");
+    println!("errors of {ADDED} of a group's largest weight change scores by {added:.2?} nats");
     for format in FORMATS {
         let quantised = load(format.choice, &folder);
         assert_eq!((exact.info().dtype, quantised.info().dtype), (Dtype::F32, format.dtype));
