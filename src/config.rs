@@ -12,6 +12,7 @@ use crate::reward::{
     CalibratedSuccess, Calibration, FailureSettings, Fusion, InUse, ProgressSettings, SuccessSettings,
 };
 
+pub mod calibration_file;
 mod cameras;
 mod declarations;
 

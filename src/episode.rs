@@ -10,7 +10,7 @@ mod sampler;
 mod signal;
 
 pub use account::{DropReason, FrameAccount};
-pub use buffer::{Applied, EndReason, EpisodeBuffer, EpisodeEvent, EpisodeLimits, PrefixRequest};
+pub use buffer::{Applied, EndReason, EpisodeBuffer, EpisodeLimits, PrefixRequest};
 pub use change::{Change, ChangeMeter};
 pub use frame::{CameraFrame, Frame};
 pub use sampler::{Admission, Sampler, SamplerError, TIME_JUMP_NS};

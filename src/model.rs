@@ -44,22 +44,25 @@ pub struct ModelInfo {
     pub fingerprint: String,
 }
 
+/// What lies behind an error: of this or that model, of this or that library.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Everything that can go wrong between a model folder and a score; each message names what and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum VlmError {
-    #[error("model folder {folder}: {reason}")]
-    Load { folder: String, reason: String },
+    #[error("model folder {folder}: {source}")]
+    Load { folder: String, source: Cause },
     /// The model could not be brought from where it is.
-    #[error("{0}")]
-    Fetch(String),
+    #[error("model {model}: {source}")]
+    Fetch { model: String, source: Cause },
     #[error("the instruction is empty: say what the robot is to do, e.g. \"put the red cube in the bowl\"")]
     EmptyInstruction,
     #[error("the instruction has {tokens} tokens, more than the {limit} allowed: shorten it")]
     InstructionTooLong { tokens: usize, limit: usize },
     #[error("no frame has been appended: there is nothing to score")]
     NoFrames,
-    #[error("a frame of {width}×{height} pixels cannot be used: {reason}")]
-    FrameSize { width: u32, height: u32, reason: String },
+    #[error("a frame of {width}×{height} pixels cannot be used: {source}")]
+    FrameSize { width: u32, height: u32, source: SizeError },
     #[error(
         "the episode has grown to {tokens} tokens, more than the model's {limit}: end it earlier, sample slower (sampling.rate_hz) or shrink the frames (processor.max_pixels)"
     )]
@@ -69,8 +72,29 @@ pub enum VlmError {
     )]
     PromptTooLong { tokens: usize, limit: usize },
     #[error("inference failed: {0}")]
-    Inference(String),
+    Inference(#[source] Cause),
+    /// Whoever asked for it has asked for its end. Nothing is wrong.
+    #[error("the scoring was stopped")]
+    Cancelled,
 }
+
+/// Why frames of some size cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SizeError {
+    #[error("each side must have at least {least} pixels")]
+    Small { least: usize },
+    #[error("one side must not be more than {most} times the other")]
+    Thin { most: u32 },
+    #[error("it cannot be resized to {width}×{height}")]
+    Resize { width: u32, height: u32 },
+    #[error("the episode began with {width}×{height}; start a new one to change the size")]
+    Changed { width: u32, height: u32 },
+}
+
+/// A name that is none of those that can be chosen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("give one of {}", .0.join(", "))]
+pub struct NoSuchChoice(pub &'static [&'static str]);
 
 /// Tells whether an instruction could be scored, without the model: cheap to clone, callable from any thread.
 #[derive(Clone)]

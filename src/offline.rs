@@ -14,6 +14,6 @@ mod scoring;
 #[cfg(test)]
 pub(crate) use scoring::half_second_curve;
 pub use scoring::{
-    Control, CurvePoint, OfflineError, Prefixes, SampledFrame, Scoring, changes, first_success,
+    Control, CurvePoint, NoPrefixes, OfflineError, Prefixes, SampledFrame, Scoring, changes, first_success,
     first_success_of, judged, readings, score_control, score_prefixes,
 };

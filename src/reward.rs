@@ -10,8 +10,8 @@ mod success;
 mod voc;
 
 pub use calibration::{
-    BiasControl, CalibratedModel, CalibratedSuccess, Calibration, CalibrationError, CalibrationMismatch,
-    Difference, EpisodeCounts, InUse, VERSION as CALIBRATION_VERSION,
+    BiasControl, CalibratedModel, CalibratedSuccess, Calibration, CalibrationMismatch, Difference,
+    EpisodeCounts, InUse, NoBiasControl, VERSION as CALIBRATION_VERSION,
 };
 pub use failure::{Failure, FailureDetector, FailureSettings};
 pub use fusion::Fusion;
@@ -20,8 +20,6 @@ pub use progress::{
     ProgressMode, ProgressReading, ProgressScale, ProgressSettings, ProgressTracker, TypicalRewards,
     episode_progress,
 };
-pub use roc::{
-    Bootstrap, Estimate, NoThreshold, Random, RocPoint, Threshold, auc, quantile, roc, threshold_for,
-};
+pub use roc::{Bootstrap, Estimate, NoThreshold, RocPoint, Threshold, auc, quantile, roc, threshold_for};
 pub use success::{Staleness, SuccessDetector, SuccessReading, SuccessSettings, Verdict};
 pub use voc::{spearman, voc};

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use common::ffmpeg;
 use topreward::offline::recording::lerobot::Dataset;
-use topreward::offline::recording::{Episode, RecordingError};
+use topreward::offline::recording::{RecordedEpisode, RecordingError};
 
 const FRONT: &str = "observation.images.front";
 const WRIST: &str = "observation.images.wrist";
@@ -30,7 +30,7 @@ fn open(name: &str) -> Dataset {
 }
 
 /// Stamps (nanoseconds) and pixels of every frame.
-fn play(episode: &Episode) -> Result<Vec<(i64, Vec<u8>)>, RecordingError> {
+fn play(episode: &RecordedEpisode) -> Result<Vec<(i64, Vec<u8>)>, RecordingError> {
     let mut frames = Vec::new();
     episode.footage.play(&mut |frame| {
         let frame = frame.decode().unwrap();

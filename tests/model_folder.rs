@@ -65,9 +65,9 @@ impl Folder {
     /// The reason of the load error; it must also name the folder.
     fn reason(&self) -> String {
         match self.load().err().expect("this folder must not load") {
-            VlmError::Load { folder, reason } => {
+            VlmError::Load { folder, source } => {
                 assert_eq!(folder, self.0.path().display().to_string());
-                reason
+                source.to_string()
             }
             other => panic!("{other}"),
         }

@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::Outcome;
 use super::dataset::{self, Examination};
 use super::report::{check_writable, print};
 use super::settings::ScoringArgs;
+use crate::config::calibration_file;
 use crate::model::VideoVlm;
 use crate::offline::evaluation::{Entry, Manifest, end_score, peak_score};
 use crate::offline::judged;
@@ -87,7 +89,7 @@ pub fn run(args: &CalibrateArgs) -> Result<Outcome> {
         sampling_rate_hz: config.sampling.rate_hz,
         bias_control: config.bias.control,
         success: CalibratedSuccess::of(&config.success),
-        date: utc_date(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+        date: utc_date(Timestamp::now()),
         episodes: EpisodeCounts { successes: successes.len(), failures: failures.len() },
         auc,
         wanted_false_positive_rate: args.false_positive_rate,
@@ -95,7 +97,7 @@ pub fn run(args: &CalibrateArgs) -> Result<Outcome> {
         first_nats: median(|scored| scored.first_nats)?,
         final_nats: median(|scored| scored.end_nats)?,
     };
-    calibration.write(&args.out)?;
+    calibration_file::write(&args.out, &calibration)?;
     print(|out| write_report(out, args, &calibration, &scores, threshold))?;
     Ok(Outcome::of(&errors))
 }
@@ -203,18 +205,9 @@ fn plot(points: &[RocPoint]) -> String {
     text + &format!("      └{}\n       0 %{:>37}\n", "─".repeat(WIDTH), "failures called 100 %")
 }
 
-/// YYYY-MM-DD of a time since 1970, UTC.
-fn utc_date(since_epoch: Duration) -> String {
-    // Counted from the 1st of March of the year 0, so that a leap day ends its year.
-    let days = since_epoch.as_secs() / 86_400 + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
+/// YYYY-MM-DD, UTC.
+fn utc_date(at: Timestamp) -> String {
+    TimeZone::UTC.to_datetime(at).date().to_string()
 }
 
 #[cfg(test)]
@@ -223,14 +216,9 @@ mod tests {
 
     #[test]
     fn dates_are_the_calendars() {
-        let date = |days: u64| utc_date(Duration::from_secs(days * 86_400 + 86_399));
+        let date = |seconds: i64| utc_date(Timestamp::from_second(seconds).unwrap());
         // date -u -d @SECONDS
-        assert_eq!(date(0), "1970-01-01");
-        assert_eq!(date(11_016), "2000-02-29");
-        assert_eq!(date(11_017), "2000-03-01");
-        assert_eq!(date(20_453), "2025-12-31");
-        assert_eq!(date(47_540), "2100-02-28");
-        assert_eq!(date(47_541), "2100-03-01");
+        assert_eq!([date(0), date(951_868_799)], ["1970-01-01", "2000-02-29"]);
     }
 
     #[test]

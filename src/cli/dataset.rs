@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use super::{bar, one_line};
 use crate::model::VideoVlm;
 use crate::model::instruction::InstructionRule;
-use crate::offline::evaluation::{Curves, Entry, LineError, Manifest};
+use crate::offline::evaluation::{Curves, Entry, LineError, LineFault, Manifest};
 use crate::offline::recording::{Footage, Pictures, RecordingError, Sampled, open_file, sample};
 use crate::offline::{Control, Prefixes, SampledFrame, Scoring, score_control, score_prefixes};
 
@@ -54,7 +54,7 @@ pub fn for_each<T>(
         match examine(entry) {
             Ok(result) => done.push(result),
             Err(error) => {
-                let error = manifest.error(entry.line, one_line(&error));
+                let error = manifest.error(entry.line, LineFault::Episode(one_line(&error)));
                 tell(&bar, &error);
                 errors.push(error);
             }

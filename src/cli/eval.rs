@@ -21,6 +21,7 @@ use super::dataset::{self, Examination};
 use super::report::{check_writable, print};
 use super::settings::{ScoringArgs, calibrate};
 use crate::config::Config;
+use crate::files;
 use crate::model::qwen3_vl::Qwen3Vl;
 use crate::model::{Dtype, VideoVlm};
 use crate::offline::evaluation::{
@@ -78,14 +79,23 @@ enum Method {
 #[derive(Debug, Clone, PartialEq)]
 struct Rates(Vec<f64>);
 
-impl FromStr for Rates {
-    type Err = String;
+/// Why a text is no list of sampling rates.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum NoRates {
+    #[error("give rates=, then frames a second: rates=1,2,4")]
+    Prefix,
+    #[error("\"{0}\" is no sampling rate above 0 and at most 1000")]
+    Rate(String),
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let list = text.strip_prefix("rates=").ok_or("give rates=, then frames a second: rates=1,2,4")?;
+impl FromStr for Rates {
+    type Err = NoRates;
+
+    fn from_str(text: &str) -> Result<Self, NoRates> {
+        let list = text.strip_prefix("rates=").ok_or(NoRates::Prefix)?;
         let rate = |text: &str| match text.trim().parse::<f64>() {
             Ok(rate) if rate > 0.0 && rate <= 1000.0 => Ok(rate),
-            _ => Err(format!("\"{text}\" is no sampling rate above 0 and at most 1000")),
+            _ => Err(NoRates::Rate(text.to_owned())),
         };
         list.split(',').map(rate).collect::<Result<_, _>>().map(Self)
     }
@@ -198,14 +208,14 @@ pub fn run(args: &EvalArgs) -> Result<Outcome> {
         write(file, &text)?;
     }
     if let Some(file) = &args.html {
-        write(file, &page::page(&evaluation))?;
+        write(file, &page::page(&evaluation)?)?;
     }
     print(|out| table::write(out, &evaluation))?;
     Ok(Outcome::of(&errors))
 }
 
 fn write(file: &Path, text: &str) -> Result<()> {
-    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+    files::write(file, text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> Result<Examined> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 
-use crate::offline::recording::Episode;
+use crate::offline::recording::RecordedEpisode;
 use crate::offline::recording::lerobot::{Dataset, Episodes, LeRobotError};
 
 #[derive(Debug, Clone, Default, Args)]
@@ -27,7 +27,7 @@ impl DatasetArgs {
     ///
     /// # Errors
     /// No dataset that is read, no such camera or episode.
-    pub fn open(&self, folder: &Path) -> Result<(Dataset, Vec<Episode>), LeRobotError> {
+    pub fn open(&self, folder: &Path) -> Result<(Dataset, Vec<RecordedEpisode>), LeRobotError> {
         let dataset = Dataset::open(folder)?;
         let episodes = dataset.episodes(self.camera.as_deref(), self.episodes.as_ref())?;
         Ok((dataset, episodes))

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
+use crate::files;
 use crate::offline::results::{EpisodeResult, EpisodeSummary, PrefixResult, RunSummary};
 
 /// One episode's curve as a table.
@@ -84,11 +85,15 @@ pub fn print(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Resul
     }
 }
 
-/// Hours of scoring must not end at a folder that is not there.
+/// Hours of scoring must not end at a folder that is not there. What killed runs have left there is removed.
 pub fn check_writable(file: &Path) -> Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     ensure!(folder.is_dir(), "there is no folder {} to write {} in", folder.display(), file.display());
     ensure!(!file.is_dir(), "{} is a folder, not a file to write", file.display());
+    if let Err(error) = files::sweep(folder) {
+        // Another user's, perhaps. They are in nobody's way.
+        log::info!("unfinished files of an earlier run are left in {}: {error}", folder.display());
+    }
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::model;
-use crate::config::Config;
+use crate::config::{Config, calibration_file};
 use crate::model::qwen3_vl::{LoadOptions, Qwen3Vl};
 use crate::model::{DeviceChoice, DtypeChoice, VideoVlm};
 use crate::offline::Prefixes;
@@ -105,7 +105,7 @@ pub fn calibrate(
 ) -> Result<Option<Calibration>> {
     let of_config = (!config.calibration.file.is_empty()).then(|| PathBuf::from(&config.calibration.file));
     let Some(file) = given.clone().or(of_config) else { return Ok(None) };
-    let calibration = Calibration::read(&file)?;
+    let calibration = calibration_file::read(&file)?;
     calibration
         .check(&config.in_use(model.info(), instruction))
         .with_context(|| file.display().to_string())?;

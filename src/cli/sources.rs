@@ -12,7 +12,7 @@ use super::lerobot_args::DatasetArgs;
 use crate::offline::evaluation::Manifest;
 use crate::offline::recording::bag::BagEpisodes;
 use crate::offline::recording::lerobot::Dataset;
-use crate::offline::recording::{Episode, Footage, Pictures, RecordingError, open_file};
+use crate::offline::recording::{Footage, Pictures, RecordedEpisode, RecordingError, open_file};
 use crate::offline::results::EpisodeError;
 
 #[derive(Debug, Args)]
@@ -44,7 +44,7 @@ pub struct Listing {
     /// What was named on the command line.
     pub source: String,
     /// No two have the same name.
-    pub episodes: Vec<Episode>,
+    pub episodes: Vec<RecordedEpisode>,
     /// What could not be listed.
     pub errors: Vec<EpisodeError>,
     /// Whether they are of a LeRobot dataset, which numbers its frames.
@@ -102,7 +102,7 @@ impl Listing {
         footage: Result<Box<dyn Footage>, RecordingError>,
     ) {
         match footage {
-            Ok(footage) => self.episodes.push(Episode { name, index, instruction, footage }),
+            Ok(footage) => self.episodes.push(RecordedEpisode { name, index, instruction, footage }),
             Err(error) => {
                 self.errors.push(EpisodeError { position: None, name, reason: error.to_string() });
             }
@@ -180,7 +180,7 @@ fn short_names(paths: &[PathBuf]) -> Vec<String> {
 }
 
 /// Names that come again get `#2`, `#3`, ...
-fn name_apart(episodes: &mut [Episode]) {
+fn name_apart(episodes: &mut [RecordedEpisode]) {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for episode in episodes.iter_mut() {
         let own = episode.name.clone();
@@ -227,13 +227,13 @@ mod tests {
 
     #[test]
     fn no_two_episodes_keep_one_name() {
-        let episode = |name: &&str| Episode {
+        let episode = |name: &&str| RecordedEpisode {
             name: (*name).to_owned(),
             index: 0,
             instruction: None,
             footage: Box::new(Nothing),
         };
-        let mut episodes: Vec<Episode> = ["a", "a#2", "a", "b", "a"].iter().map(episode).collect();
+        let mut episodes: Vec<RecordedEpisode> = ["a", "a#2", "a", "b", "a"].iter().map(episode).collect();
         name_apart(&mut episodes);
         let names: Vec<&str> = episodes.iter().map(|episode| episode.name.as_str()).collect();
         assert_eq!(names, ["a", "a#2", "a#3", "b", "a#4"]);

@@ -3,21 +3,6 @@ use std::sync::Arc;
 use super::{Admission, CameraFrame, DropReason, Frame, Sampler};
 use crate::episode::image::ImageError;
 
-/// What happens to an episode from outside.
-#[derive(Debug)]
-pub enum EpisodeEvent {
-    /// Begins a new episode, ending the one that runs; its first frame is the next one that comes.
-    Start,
-    /// A camera frame.
-    Frame(CameraFrame),
-    /// A new instruction. It stands behind the video, so the frames stay; the newest prefix is asked again.
-    Instruction(Arc<str>),
-    /// Score the frames that are there, whatever the schedule.
-    ScoreNow,
-    /// Ends the episode.
-    End,
-}
-
 /// Why an episode ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
@@ -70,7 +55,7 @@ pub struct PrefixRequest {
     pub frame_id: Arc<str>,
 }
 
-/// What became of an event.
+/// What became of a frame.
 #[derive(Debug)]
 pub enum Applied {
     /// A prefix to score.
@@ -84,8 +69,6 @@ pub enum Applied {
     TooLong,
     /// The camera's clock was set back, to this frame; the episode has ended.
     TimeJump(CameraFrame),
-    /// The event changed the state and asks for nothing.
-    Done,
 }
 
 /// Bounds on one episode, and which of its prefixes are scored.
@@ -98,12 +81,14 @@ pub struct EpisodeLimits {
 }
 
 /// One camera's episode as a state machine: idle, or running with an id and a growing prefix.
+///
+/// The instruction is not kept here: whoever owns it gives it with each question. It stands behind the video, so that one
+/// prefix can be asked about with several.
 #[derive(Debug)]
 pub struct EpisodeBuffer {
     camera: usize,
     sampler: Sampler,
     limits: EpisodeLimits,
-    instruction: Arc<str>,
     episodes_started: u64,
     running: Option<Running>,
 }
@@ -123,8 +108,8 @@ struct First {
 
 impl EpisodeBuffer {
     /// Starts idle.
-    pub fn new(camera: usize, sampler: Sampler, limits: EpisodeLimits, instruction: Arc<str>) -> Self {
-        Self { camera, sampler, limits, instruction, episodes_started: 0, running: None }
+    pub fn new(camera: usize, sampler: Sampler, limits: EpisodeLimits) -> Self {
+        Self { camera, sampler, limits, episodes_started: 0, running: None }
     }
 
     /// Bounds from now on, on the running episode too.
@@ -142,10 +127,6 @@ impl EpisodeBuffer {
         self.episodes_started
     }
 
-    pub fn instruction(&self) -> &Arc<str> {
-        &self.instruction
-    }
-
     /// Frames in the running episode's prefix.
     pub fn frames(&self) -> usize {
         self.running.as_ref().map_or(0, |running| running.frames)
@@ -156,49 +137,37 @@ impl EpisodeBuffer {
         self.running.as_ref().is_some_and(|running| running.first.is_none())
     }
 
-    pub fn apply(&mut self, event: EpisodeEvent) -> Applied {
-        match event {
-            EpisodeEvent::Start => {
-                self.sampler.reset();
-                self.episodes_started += 1;
-                self.running = Some(Running::default());
-                Applied::Done
-            }
-            EpisodeEvent::End => {
-                self.running = None;
-                Applied::Done
-            }
-            EpisodeEvent::Instruction(instruction) => {
-                self.instruction = instruction;
-                self.ask_again()
-            }
-            EpisodeEvent::ScoreNow => self.ask_again(),
-            EpisodeEvent::Frame(frame) => self.frame(frame),
-        }
+    /// Begins a new episode, ending the one that runs; its first frame is the next one that comes.
+    pub fn start(&mut self) {
+        self.sampler.reset();
+        self.episodes_started += 1;
+        self.running = Some(Running::default());
     }
 
-    fn ask_again(&self) -> Applied {
-        let newest = self.running.as_ref().and_then(|running| {
-            let (stamp_ns, frame_id) = running.newest.clone()?;
-            Some((running.first.as_ref()?.stamp_ns, stamp_ns, frame_id, running.frames))
-        });
-        match newest {
-            None => Applied::Done,
-            Some((first_ns, stamp_ns, frame_id, frames)) => Applied::Request(PrefixRequest {
-                camera: self.camera,
-                episode_id: self.episodes_started,
-                instruction: self.instruction.clone(),
-                score: true,
-                new_frame: None,
-                time_s: seconds_between(first_ns, stamp_ns),
-                frames,
-                stamp_ns,
-                frame_id,
-            }),
-        }
+    /// Ends the episode.
+    pub fn end(&mut self) {
+        self.running = None;
     }
 
-    fn frame(&mut self, frame: CameraFrame) -> Applied {
+    /// Asks for a score of the frames that are there, whatever the schedule; `None` where there are none.
+    pub fn ask_again(&self, instruction: &Arc<str>) -> Option<PrefixRequest> {
+        let Running { frames, first, newest } = self.running.as_ref()?;
+        let (first, (stamp_ns, frame_id)) = (first.as_ref()?, newest.clone()?);
+        Some(PrefixRequest {
+            camera: self.camera,
+            episode_id: self.episodes_started,
+            instruction: instruction.clone(),
+            score: true,
+            new_frame: None,
+            time_s: seconds_between(first.stamp_ns, stamp_ns),
+            frames: *frames,
+            stamp_ns,
+            frame_id,
+        })
+    }
+
+    /// Takes a camera frame into the prefix, if it is due; the prefix is asked about with `instruction`.
+    pub fn frame(&mut self, frame: CameraFrame, instruction: &Arc<str>) -> Applied {
         let Some(running) = &mut self.running else {
             return Applied::Dropped(DropReason::NoEpisode);
         };
@@ -241,7 +210,7 @@ impl EpisodeBuffer {
         Applied::Request(PrefixRequest {
             camera: self.camera,
             episode_id: self.episodes_started,
-            instruction: self.instruction.clone(),
+            instruction: instruction.clone(),
             score: running.frames.checked_rem(self.limits.score_every) == Some(0),
             time_s,
             frames: running.frames,
@@ -267,16 +236,20 @@ mod tests {
 
     fn scoring_every(score_every: usize) -> EpisodeBuffer {
         let limits = EpisodeLimits { max_duration_s: 10.0, score_every };
-        EpisodeBuffer::new(0, Sampler::new(2.0).unwrap(), limits, "lift the cup".into())
+        EpisodeBuffer::new(0, Sampler::new(2.0).unwrap(), limits)
     }
 
-    fn frame(time_s: f64, width: u32) -> EpisodeEvent {
+    fn frame(time_s: f64, width: u32) -> CameraFrame {
         let frame = Frame {
             stamp_ns: 5_000_000_000 + (time_s * 1e9) as i64,
             frame_id: "camera".into(),
             rgb: Arc::new(RgbImage::new(width, 4)),
         };
-        EpisodeEvent::Frame(frame.into())
+        frame.into()
+    }
+
+    fn offer(buffer: &mut EpisodeBuffer, frame: CameraFrame) -> Applied {
+        buffer.frame(frame, &"lift the cup".into())
     }
 
     fn request(applied: Applied) -> PrefixRequest {
@@ -288,20 +261,20 @@ mod tests {
 
     #[test]
     fn frames_without_an_episode_are_dropped_by_name() {
-        assert!(matches!(buffer().apply(frame(0.0, 8)), Applied::Dropped(DropReason::NoEpisode)));
+        assert!(matches!(offer(&mut buffer(), frame(0.0, 8)), Applied::Dropped(DropReason::NoEpisode)));
     }
 
     #[test]
     fn a_prefix_grows_by_the_sampled_frames() {
         let mut buffer = buffer();
-        buffer.apply(EpisodeEvent::Start);
+        buffer.start();
         assert!(buffer.waiting_for_first_frame());
-        let first = request(buffer.apply(frame(0.0, 8)));
+        let first = request(offer(&mut buffer, frame(0.0, 8)));
         assert_eq!((first.episode_id, first.frames, first.time_s), (1, 1, 0.0));
-        assert!(matches!(buffer.apply(frame(0.1, 8)), Applied::Skipped));
-        assert!(matches!(buffer.apply(frame(0.1, 8)), Applied::Dropped(DropReason::Duplicate)));
-        assert!(matches!(buffer.apply(frame(0.05, 8)), Applied::Dropped(DropReason::OutOfOrder)));
-        let second = request(buffer.apply(frame(0.5, 8)));
+        assert!(matches!(offer(&mut buffer, frame(0.1, 8)), Applied::Skipped));
+        assert!(matches!(offer(&mut buffer, frame(0.1, 8)), Applied::Dropped(DropReason::Duplicate)));
+        assert!(matches!(offer(&mut buffer, frame(0.05, 8)), Applied::Dropped(DropReason::OutOfOrder)));
+        let second = request(offer(&mut buffer, frame(0.5, 8)));
         assert_eq!((second.frames, second.time_s, second.stamp_ns), (2, 0.5, 5_500_000_000));
         assert_eq!(buffer.frames(), 2);
     }
@@ -310,62 +283,69 @@ mod tests {
     fn every_frame_is_handed_on_and_every_kth_prefix_scored() {
         let scored = |every| -> Vec<bool> {
             let mut buffer = scoring_every(every);
-            buffer.apply(EpisodeEvent::Start);
-            let mut one = |i: i32| request(buffer.apply(frame(f64::from(i) * 0.5, 8))).score;
+            buffer.start();
+            let mut one = |i: i32| request(offer(&mut buffer, frame(f64::from(i) * 0.5, 8))).score;
             (0..6).map(&mut one).collect()
         };
         assert_eq!(scored(1), [true; 6]);
         assert_eq!(scored(3), [false, false, true, false, false, true]);
         assert_eq!(scored(0), [false; 6]);
         let mut buffer = scoring_every(0);
-        buffer.apply(EpisodeEvent::Start);
-        assert!(matches!(buffer.apply(EpisodeEvent::ScoreNow), Applied::Done), "there is no frame yet");
-        request(buffer.apply(frame(0.0, 8)));
-        let asked = request(buffer.apply(EpisodeEvent::ScoreNow));
+        buffer.start();
+        let instruction = "lift the cup".into();
+        assert!(buffer.ask_again(&instruction).is_none(), "there is no frame yet");
+        request(offer(&mut buffer, frame(0.0, 8)));
+        let asked = buffer.ask_again(&instruction).unwrap();
         assert!(asked.score && asked.new_frame.is_none());
     }
 
     #[test]
     fn another_size_is_dropped_and_does_not_disturb_the_schedule() {
         let mut buffer = buffer();
-        buffer.apply(EpisodeEvent::Start);
-        request(buffer.apply(frame(0.0, 8)));
-        assert!(matches!(buffer.apply(frame(0.5, 16)), Applied::Dropped(DropReason::SizeChanged)));
-        assert_eq!(request(buffer.apply(frame(0.5, 8))).frames, 2);
+        buffer.start();
+        request(offer(&mut buffer, frame(0.0, 8)));
+        assert!(matches!(offer(&mut buffer, frame(0.5, 16)), Applied::Dropped(DropReason::SizeChanged)));
+        assert_eq!(request(offer(&mut buffer, frame(0.5, 8))).frames, 2);
     }
 
     /// A frame whose size shows only when it is decoded.
     fn undecoded(
         time_s: f64,
         decode: impl FnOnce() -> Result<RgbImage, ImageError> + Send + 'static,
-    ) -> EpisodeEvent {
+    ) -> CameraFrame {
         let stamp_ns = 5_000_000_000 + (time_s * 1e9) as i64;
-        EpisodeEvent::Frame(CameraFrame::new(stamp_ns, "camera".into(), None, decode))
+        CameraFrame::new(stamp_ns, "camera".into(), None, decode)
     }
 
     #[test]
     fn only_samples_are_decoded_and_one_that_cannot_be_leaves_its_place_to_the_next() {
         let mut buffer = buffer();
-        buffer.apply(EpisodeEvent::Start);
+        buffer.start();
         let broken = || Err(ImageError::Empty { width: 0, height: 0 });
-        assert!(matches!(buffer.apply(undecoded(0.0, broken)), Applied::Undecodable(_)));
-        assert_eq!(request(buffer.apply(undecoded(0.1, || Ok(RgbImage::new(8, 4))))).time_s, 0.0);
-        assert!(matches!(buffer.apply(undecoded(0.2, || panic!("not to be decoded"))), Applied::Skipped));
-        assert!(matches!(buffer.apply(undecoded(0.6, broken)), Applied::Undecodable(_)));
+        assert!(matches!(offer(&mut buffer, undecoded(0.0, broken)), Applied::Undecodable(_)));
+        assert_eq!(request(offer(&mut buffer, undecoded(0.1, || Ok(RgbImage::new(8, 4))))).time_s, 0.0);
+        assert!(matches!(
+            offer(&mut buffer, undecoded(0.2, || panic!("not to be decoded"))),
+            Applied::Skipped
+        ));
+        assert!(matches!(offer(&mut buffer, undecoded(0.6, broken)), Applied::Undecodable(_)));
         let small = || Ok(RgbImage::new(4, 4));
-        assert!(matches!(buffer.apply(undecoded(0.65, small)), Applied::Dropped(DropReason::SizeChanged)));
-        assert_eq!(request(buffer.apply(frame(0.7, 8))).frames, 2);
+        assert!(matches!(
+            offer(&mut buffer, undecoded(0.65, small)),
+            Applied::Dropped(DropReason::SizeChanged)
+        ));
+        assert_eq!(request(offer(&mut buffer, frame(0.7, 8))).frames, 2);
     }
 
     #[test]
     fn a_new_instruction_keeps_the_frames_and_asks_again() {
         let mut buffer = buffer();
-        assert!(matches!(buffer.apply(EpisodeEvent::Instruction("a".into())), Applied::Done));
-        buffer.apply(EpisodeEvent::Start);
-        assert!(matches!(buffer.apply(EpisodeEvent::Instruction("b".into())), Applied::Done));
-        request(buffer.apply(frame(0.0, 8)));
-        request(buffer.apply(frame(0.5, 8)));
-        let again = request(buffer.apply(EpisodeEvent::Instruction("c".into())));
+        assert!(buffer.ask_again(&"a".into()).is_none(), "no episode runs");
+        buffer.start();
+        assert!(buffer.ask_again(&"b".into()).is_none(), "there is no frame yet");
+        request(offer(&mut buffer, frame(0.0, 8)));
+        request(offer(&mut buffer, frame(0.5, 8)));
+        let again = buffer.ask_again(&"c".into()).unwrap();
         assert_eq!((&*again.instruction, again.frames, again.time_s), ("c", 2, 0.5));
         assert!(again.new_frame.is_none());
     }
@@ -373,28 +353,28 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_back_ends_the_episode_and_the_frame_begins_the_next() {
         let mut buffer = buffer();
-        buffer.apply(EpisodeEvent::Start);
-        request(buffer.apply(frame(5.0, 8)));
-        assert!(matches!(buffer.apply(frame(3.0, 8)), Applied::Dropped(DropReason::OutOfOrder)));
-        let Applied::TimeJump(jumped) = buffer.apply(frame(2.9, 8)) else { panic!("no jump") };
+        buffer.start();
+        request(offer(&mut buffer, frame(5.0, 8)));
+        assert!(matches!(offer(&mut buffer, frame(3.0, 8)), Applied::Dropped(DropReason::OutOfOrder)));
+        let Applied::TimeJump(jumped) = offer(&mut buffer, frame(2.9, 8)) else { panic!("no jump") };
         assert_eq!(buffer.episode_id(), None);
-        buffer.apply(EpisodeEvent::Start);
-        let first = request(buffer.apply(EpisodeEvent::Frame(jumped)));
+        buffer.start();
+        let first = request(offer(&mut buffer, jumped));
         assert_eq!((first.episode_id, first.frames, first.time_s), (2, 1, 0.0));
     }
 
     #[test]
     fn an_episode_ends_at_its_longest_and_a_new_one_counts_on() {
         let mut buffer = buffer();
-        buffer.apply(EpisodeEvent::Start);
-        request(buffer.apply(frame(0.0, 8)));
-        request(buffer.apply(frame(10.0, 8)));
-        assert!(matches!(buffer.apply(frame(10.5, 8)), Applied::TooLong));
+        buffer.start();
+        request(offer(&mut buffer, frame(0.0, 8)));
+        request(offer(&mut buffer, frame(10.0, 8)));
+        assert!(matches!(offer(&mut buffer, frame(10.5, 8)), Applied::TooLong));
         assert_eq!(buffer.episode_id(), None);
-        buffer.apply(EpisodeEvent::Start);
-        let first = request(buffer.apply(frame(20.0, 16)));
+        buffer.start();
+        let first = request(offer(&mut buffer, frame(20.0, 16)));
         assert_eq!((first.episode_id, first.frames, first.time_s), (2, 1, 0.0));
-        buffer.apply(EpisodeEvent::End);
-        assert!(matches!(buffer.apply(frame(20.5, 16)), Applied::Dropped(DropReason::NoEpisode)));
+        buffer.end();
+        assert!(matches!(offer(&mut buffer, frame(20.5, 16)), Applied::Dropped(DropReason::NoEpisode)));
     }
 }

@@ -14,7 +14,7 @@ pub struct Change {
     pub largest: f64,
 }
 
-/// Tells how much the video of one camera has changed since the episode's first frame.
+/// Measures how much the video of one camera has changed since the episode's first frame.
 ///
 /// Frames are compared as 32×24 grey thumbnails, each cell the mean of its pixels, in which sensor noise and the
 /// blocks of JPEG vanish. The change is the mean absolute difference of the cells after the median difference is

@@ -20,7 +20,7 @@ impl Signal {
     }
 }
 
-/// What a recorder's words mean, one after the other: it says "record" at the start and at the end, so this follows
+/// What a recorder's words mean, one after the other: "record" comes at the start and at the end, so this follows
 /// whether it is recording. An episode that ends by itself in between does not turn the next "record" into a start.
 #[derive(Debug, Default)]
 pub struct Recorder {
@@ -28,8 +28,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Whether the recorder is recording after this.
-    pub fn hear(&mut self, signal: Signal) -> bool {
+    /// Takes its next signal; whether it is recording after that.
+    pub fn follow(&mut self, signal: Signal) -> bool {
         self.recording = signal == Signal::Record && !self.recording;
         self.recording
     }
@@ -44,7 +44,7 @@ mod tests {
         let mut recorder = Recorder::default();
         let words =
             [Signal::Record, Signal::Record, Signal::Record, Signal::End, Signal::End, Signal::Record];
-        assert_eq!(words.map(|word| recorder.hear(word)), [true, false, true, false, false, true]);
+        assert_eq!(words.map(|word| recorder.follow(word)), [true, false, true, false, false, true]);
     }
 
     #[test]

@@ -1,16 +1,14 @@
 //! The session: episodes begin, are scored, succeed, reset and begin again.
 //!
-//! A state machine without clock, channel, thread or ROS: whoever drives it tells what happened and then carries out
-//! the [`Effect`]s. It is the one owner of the episode, its progress, the success detector and the frame account. Each
-//! camera has a prefix of its own in the episode; progress and success are of what all cameras say together.
+//! A state machine without clock, channel, thread or ROS: whoever drives it passes in what happened and then carries out
+//! the [`Effect`]s. It is the one owner of the instruction, the episode, its progress, the success detector and the frame
+//! account. Each camera has a prefix of its own in the episode; progress and success are of all cameras' scores together.
 
 use std::sync::Arc;
 
 use crate::config::{Config, ConfigError};
 use crate::episode::image::ImageError;
-use crate::episode::{
-    Applied, CameraFrame, DropReason, EndReason, EpisodeEvent, FrameAccount, PrefixRequest,
-};
+use crate::episode::{Applied, CameraFrame, DropReason, EndReason, FrameAccount, PrefixRequest};
 use crate::live::engine::{EngineEvent, PrefixScore};
 use crate::model::instruction::InstructionRule;
 use crate::reward::{FailureDetector, Fusion, ProgressTracker, SuccessDetector, Verdict};
@@ -22,7 +20,7 @@ mod latency;
 mod report;
 
 pub use cameras::Camera;
-pub use effects::{Effect, Phase, Refusal, ResetTicket};
+pub use effects::{Effect, Phase, Refusal, ResetFailed, ResetTicket};
 pub use latency::Latencies;
 pub use report::{EpisodeReport, ProgressReport, ScorePoint, SuccessReport};
 
@@ -52,11 +50,10 @@ pub struct Session {
 impl Session {
     /// Begins in [`Phase::Inactive`]; [`Session::activate`] moves it on.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
-        let instruction: Arc<str> = config.instruction.trim().into();
         Ok(Self {
-            cameras: Camera::all(config, &instruction)?,
+            cameras: Camera::all(config)?,
             fusion: config.fusion,
-            instruction,
+            instruction: config.instruction.trim().into(),
             rule: InstructionRule::default(),
             episodes_started: 0,
             tracker: ProgressTracker::new(config.progress),
@@ -86,6 +83,7 @@ impl Session {
         self.running.as_ref()
     }
 
+    /// The present instruction, which the running episode's rewards answer; empty where none is set.
     pub fn instruction(&self) -> &Arc<str> {
         &self.instruction
     }
@@ -134,7 +132,7 @@ impl Session {
 
     fn take(&mut self, index: usize, frame: CameraFrame) -> Result<(), ImageError> {
         let camera = &mut self.cameras[index];
-        match camera.buffer.apply(EpisodeEvent::Frame(frame)) {
+        match camera.buffer.frame(frame, &self.instruction) {
             Applied::Request(request) => {
                 if let Some(running) = &mut self.running {
                     running.frames += 1;
@@ -160,7 +158,6 @@ impl Session {
                 self.start();
                 return self.take(index, frame);
             }
-            Applied::Done => {}
         }
         Ok(())
     }
@@ -264,10 +261,9 @@ impl Session {
     pub fn score_now(&mut self) -> Result<u64, Refusal> {
         let episode_id = self.running.as_ref().ok_or(Refusal::NotRunning)?.episode_id;
         let before = self.effects.len();
-        for camera in &mut self.cameras {
-            if let Applied::Request(request) = camera.buffer.apply(EpisodeEvent::ScoreNow) {
-                self.effects.push(Effect::Submit(request));
-            }
+        for camera in &self.cameras {
+            let asked = camera.buffer.ask_again(&self.instruction);
+            self.effects.extend(asked.map(Effect::Submit));
         }
         if self.effects.len() == before { Err(Refusal::NoFrames) } else { Ok(episode_id) }
     }
@@ -278,18 +274,16 @@ impl Session {
         if self.instruction == instruction {
             return Ok(());
         }
-        self.instruction = instruction.clone();
+        self.instruction = instruction;
         // Rewards of two instructions cannot be compared.
         self.forget_rewards();
         if let Some(running) = &mut self.running {
-            running.ask(instruction.clone());
+            running.forget_scores();
             self.detector.instruction_changed();
         }
-        for camera in &mut self.cameras {
-            let asked = camera.buffer.apply(EpisodeEvent::Instruction(instruction.clone()));
-            if let Applied::Request(request) = asked {
-                self.effects.push(Effect::Submit(request));
-            }
+        for camera in &self.cameras {
+            let asked = camera.buffer.ask_again(&self.instruction);
+            self.effects.extend(asked.map(Effect::Submit));
         }
         if self.phase == Phase::NoInstruction {
             self.begin_if_wanted();
@@ -318,7 +312,7 @@ impl Session {
     }
 
     /// The robot's reset was answered, or was not.
-    pub fn reset_answered(&mut self, ticket: ResetTicket, answer: Result<(), String>) {
+    pub fn reset_answered(&mut self, ticket: ResetTicket, answer: Result<(), ResetFailed>) {
         if self.phase != Phase::Resetting || ticket != self.ticket() {
             return;
         }
@@ -327,7 +321,7 @@ impl Session {
                 self.phase = Phase::Settling;
                 self.effects.push(Effect::Settle(ticket));
             }
-            Err(reason) => self.phase = Phase::ResetFailed(reason),
+            Err(ResetFailed(reason)) => self.phase = Phase::ResetFailed(reason),
         }
     }
 
@@ -374,7 +368,7 @@ impl Session {
         self.last_error = None;
         self.episodes_started += 1;
         let episode_id = self.episodes_started;
-        self.running = Some(EpisodeReport::new(episode_id, self.instruction.clone()));
+        self.running = Some(EpisodeReport::new(episode_id));
         self.phase = Phase::Running;
         self.effects.push(Effect::EpisodeStarted(episode_id));
         episode_id
@@ -382,11 +376,11 @@ impl Session {
 
     fn end(&mut self, reason: EndReason) {
         for camera in &mut self.cameras {
-            camera.buffer.apply(EpisodeEvent::End);
+            camera.buffer.end();
         }
         if let Some(mut report) = self.running.take() {
             report.end_reason = Some(reason);
-            self.effects.push(Effect::EpisodeEnded(report));
+            self.effects.push(Effect::EpisodeEnded(report, self.instruction.clone()));
         }
     }
 

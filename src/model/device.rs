@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::NoSuchChoice;
+
 /// What `model.device` asks for. Only the processor has been measured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -36,12 +38,12 @@ impl fmt::Display for DeviceChoice {
 }
 
 impl std::str::FromStr for DeviceChoice {
-    type Err = String;
+    type Err = NoSuchChoice;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, NoSuchChoice> {
         let known = [Self::Cpu, Self::Cuda, Self::Metal];
         let found = known.into_iter().find(|device| device.as_str() == text);
-        found.ok_or_else(|| format!("give one of {}", Self::NAMES.join(", ")))
+        found.ok_or(NoSuchChoice(&Self::NAMES))
     }
 }
 
@@ -55,6 +57,6 @@ mod tests {
             let device: DeviceChoice = name.parse().unwrap();
             assert_eq!((device.as_str(), serde_json::to_value(device).unwrap()), (name, name.into()));
         }
-        assert!("gpu".parse::<DeviceChoice>().unwrap_err().contains("cpu, cuda, metal"));
+        assert!("gpu".parse::<DeviceChoice>().unwrap_err().to_string().contains("cpu, cuda, metal"));
     }
 }

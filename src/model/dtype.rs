@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::NoSuchChoice;
+
 /// What weights are rounded to when a model is loaded. The arithmetic between them stays f32.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,16 +55,16 @@ impl DtypeChoice {
 }
 
 impl std::str::FromStr for DtypeChoice {
-    type Err = String;
+    type Err = NoSuchChoice;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, NoSuchChoice> {
         match text {
             "auto" => Ok(Self::Auto),
             "f32" => Ok(Self::F32),
             "q8" => Ok(Self::Q8),
             "q6" => Ok(Self::Q6),
             "q4" => Ok(Self::Q4),
-            _ => Err(format!("give one of {}", Self::NAMES.join(", "))),
+            _ => Err(NoSuchChoice(&Self::NAMES)),
         }
     }
 }
@@ -102,6 +104,6 @@ mod tests {
             assert!(DtypeChoice::NAMES.contains(&name));
             assert_eq!(serde_json::to_value(choice).unwrap(), name);
         }
-        assert!("int8".parse::<DtypeChoice>().unwrap_err().contains("auto, f32, q8, q6, q4"));
+        assert!("int8".parse::<DtypeChoice>().unwrap_err().to_string().contains("auto, f32, q8, q6, q4"));
     }
 }

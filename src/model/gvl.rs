@@ -36,7 +36,7 @@ impl Default for GvlSettings {
     }
 }
 
-/// What the model said of an episode.
+/// What the model answered about an episode.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GvlResult {
     /// The task's completion in each frame, 0..=1, in the order of time; `None` where the answer does not say it.
@@ -98,9 +98,9 @@ fn prompt<'a>(
     Ok(parts)
 }
 
-fn in_order_of_time(said: &[Option<f64>], order: &[usize]) -> Vec<Option<f64>> {
+fn in_order_of_time(answered: &[Option<f64>], order: &[usize]) -> Vec<Option<f64>> {
     let mut values = vec![None; order.len()];
-    for (&value, &frame) in said.iter().zip(order) {
+    for (&value, &frame) in answered.iter().zip(order) {
         values[frame] = value;
     }
     values
@@ -113,8 +113,8 @@ mod tests {
     #[test]
     fn values_return_to_the_order_of_time() {
         // Frames 0..4 shown as 2, 0, 3, 1.
-        let said = [Some(0.6), Some(0.0), None, Some(0.3)];
-        assert_eq!(in_order_of_time(&said, &[2, 0, 3, 1]), [Some(0.0), Some(0.3), Some(0.6), None]);
+        let answered = [Some(0.6), Some(0.0), None, Some(0.3)];
+        assert_eq!(in_order_of_time(&answered, &[2, 0, 3, 1]), [Some(0.0), Some(0.3), Some(0.6), None]);
     }
 
     #[test]

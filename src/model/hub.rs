@@ -24,7 +24,7 @@ mod settings;
 mod source;
 mod transfer;
 
-pub use error::HubError;
+pub use error::{HubError, Missing};
 pub use progress::{Activity, Progress};
 pub use settings::{HubSettings, Retry, Token};
 pub use source::{HubId, ModelSource, SourceError};

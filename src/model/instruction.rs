@@ -1,4 +1,4 @@
-//! What may be said to the robot: the rules for instructions, whichever way they come.
+//! The rules for instructions, whichever way they come.
 
 use std::sync::Arc;
 

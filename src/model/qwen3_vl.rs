@@ -42,6 +42,7 @@ mod resize;
 mod shard;
 pub mod text;
 pub mod vision;
+mod weight_files;
 mod weights;
 
 pub use episode::QwenEpisode;
@@ -131,14 +132,14 @@ impl Qwen3Vl {
         Self::load_reporting(options, &|_| {})
     }
 
-    /// As [`Qwen3Vl::load`]; `progress` is told the share of the weights that is loaded, after each tensor.
+    /// As [`Qwen3Vl::load`]; `progress` gets the share of the weights that is loaded, after each tensor.
     ///
     /// # Errors
     /// As [`Qwen3Vl::load`].
     pub fn load_reporting(options: &LoadOptions, progress: LoadProgress<'_>) -> Result<Self, VlmError> {
         Self::load_parts(options, progress).map_err(|error| VlmError::Load {
             folder: options.path.display().to_string(),
-            reason: error.to_string(),
+            source: error.into(),
         })
     }
 
@@ -317,13 +318,12 @@ fn check_time(time_s: f64, last_time_s: f64) -> Result<(), VlmError> {
     if time_s.is_finite() && time_s >= last_time_s {
         return Ok(());
     }
-    Err(VlmError::Inference(format!(
-        "a frame's time is {time_s} s, but frames have come up to {last_time_s} s"
-    )))
+    let reason = format!("a frame's time is {time_s} s, but frames have come up to {last_time_s} s");
+    Err(VlmError::Inference(reason.into()))
 }
 
 fn no_numbers() -> VlmError {
-    VlmError::Inference("the model's logits are not numbers: its weights may be damaged".to_owned())
+    VlmError::Inference("the model's logits are not numbers: its weights may be damaged".into())
 }
 
 fn mean(first: f64, second: f64) -> f64 {

@@ -4,6 +4,8 @@
 mod read;
 mod write;
 
+use parquet::errors::ParquetError;
+
 /// Bytes of a column; they share the file's page and are cheap to clone.
 pub(crate) use parquet::data_type::ByteArray as Bytes;
 pub(crate) use read::Table;
@@ -18,8 +20,8 @@ pub enum ColumnsError {
     Read { file: String, source: std::io::Error },
     #[error("cannot write {file}: {source}")]
     Write { file: String, source: std::io::Error },
-    #[error("{file} is no parquet file or is damaged: {reason}")]
-    Damaged { file: String, reason: String },
+    #[error("{file} is no parquet file or is damaged: {source}")]
+    Damaged { file: String, source: Damage },
     #[error("{file} says that it has {rows} rows; at most {most} are read", most = read::MOST_ROWS)]
     TooLong { file: String, rows: i64 },
     #[error("{file} has no column \"{column}\"; it has {has}")]
@@ -30,8 +32,22 @@ pub enum ColumnsError {
     Null { file: String, column: String, row: usize },
     #[error("the column \"{column}\" of {file} ends after {found} of {rows} rows")]
     Short { file: String, column: String, found: usize, rows: usize },
-    #[error("cannot write the parquet file {file}: {reason}")]
-    Encode { file: String, reason: String },
+    #[error("cannot write the parquet file {file}: {source}")]
+    Encode { file: String, source: ParquetError },
+}
+
+/// What is wrong with a file that should be parquet.
+#[derive(Debug, thiserror::Error)]
+pub enum Damage {
+    /// The library's reason, on one line.
+    #[error("{}", .0.to_string().split_whitespace().collect::<Vec<_>>().join(" "))]
+    Parquet(#[from] ParquetError),
+    #[error("its reader gave up")]
+    Panic,
+    #[error("it has {0} rows")]
+    Rows(i64),
+    #[error("its columns lie outside the file")]
+    Outside,
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Recorded episodes. What lies on disk is told as camera frames in order of time, and the node's own sampler chooses from
-//! them: the same frames, the same choice, the same pixels as live.
+//! Recorded episodes. What lies on disk is played as camera frames in order of time, and the node's own sampler chooses
+//! from them: the same frames, the same choice, the same pixels as live.
 
 mod animation;
 pub mod bag;
@@ -22,15 +22,15 @@ pub use video::{Decoder, Packets, Video, VideoError, VideoStream};
 
 /// Where the frames of one episode lie.
 pub trait Footage: Send + Sync {
-    /// Tells every frame, oldest first, until `show` breaks off. Pictures are decoded only where `show` asks for them.
+    /// Shows every frame, oldest first, until `show` breaks off. Pictures are decoded only where `show` asks for them.
     ///
     /// # Errors
-    /// What cannot be read, by name. Frames that were told before are good.
+    /// What cannot be read, by name. Frames that were shown before are good.
     fn play(&self, show: &mut dyn FnMut(CameraFrame) -> ControlFlow<()>) -> Result<(), RecordingError>;
 }
 
 /// One episode of a recording.
-pub struct Episode {
+pub struct RecordedEpisode {
     /// Its name, unlike that of any other in the same input.
     pub name: String,
     /// Its number in the input: the data set's own, else counted from 0.
@@ -69,7 +69,7 @@ pub enum RecordingError {
     LeRobot(#[from] lerobot::LeRobotError),
 }
 
-/// The footage in a single file, told by its first bytes: an animated picture, else a video.
+/// The footage in a single file, recognised by its first bytes: an animated picture, else a video.
 ///
 /// # Errors
 /// There is no such file, or it cannot be read.

@@ -2,7 +2,6 @@
 //! and what could not be scored. Every file is whole or absent, whenever the program ends, and holds nothing that differs
 //! between two runs: no clock, no latency.
 
-pub(crate) mod atomic;
 mod episode;
 mod error;
 mod merge;
@@ -16,10 +15,12 @@ pub use episode::{EpisodeResult, PrefixResult, ScoredEpisode};
 pub use error::ResultsError;
 pub use merge::{Merged, merge};
 pub use names::file_name;
-pub use run::{EpisodeError, Errors, Input, ListedEpisode, RunFile, RunSettings, SettingDifference};
-pub use shard::Shard;
+pub use run::{
+    EpisodeError, Errors, Input, InputDifference, ListedEpisode, RunFile, RunSettings, SettingDifference,
+};
+pub use shard::{NoShard, Shard};
 pub use store::Store;
 pub use summary::{EpisodeSummary, RunSummary};
 
-/// The layout of all these files; docs/offline.md has every field.
+/// The layout of all these files; docs/outputs.md has every field.
 pub const SCHEMA: u32 = 1;

@@ -53,16 +53,21 @@ pub enum Prefixes {
     Every(usize),
 }
 
-impl FromStr for Prefixes {
-    type Err = String;
+/// A text that names no [`Prefixes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("give \"all\", a number of at least 1, or \"every:K\"")]
+pub struct NoPrefixes;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl FromStr for Prefixes {
+    type Err = NoPrefixes;
+
+    fn from_str(text: &str) -> Result<Self, NoPrefixes> {
         let every = text.strip_prefix("every:");
         match (text, every.unwrap_or(text).parse::<usize>()) {
             ("all", _) => Ok(Self::All),
             (_, Ok(n)) if n > 0 && every.is_some() => Ok(Self::Every(n)),
             (_, Ok(n)) if n > 0 => Ok(Self::Evenly(n)),
-            _ => Err("give \"all\", a number of at least 1, or \"every:K\"".to_owned()),
+            _ => Err(NoPrefixes),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Meant for a glance from a step away at 640×480: one large figure, one curve, one line of state. Everything stands on
 //! translucent dark strips, so that it reads on any picture; the colours are blue and green that also colour-blind
-//! people tell apart (after Okabe and Ito), and success is said by a check mark and a frame as well.
+//! people can distinguish (after Okabe and Ito), and success shows as a check mark and a frame as well.
 
 mod backdrop;
 mod canvas;

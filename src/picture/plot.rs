@@ -2,7 +2,7 @@
 //! live overlay drawn on it.
 //!
 //! A [`Drawing`] is an SVG; its PNG is that very SVG, drawn with the embedded fonts. The colours are those of Okabe and
-//! Ito, and what they tell is told by dashes and words as well.
+//! Ito, and what they mean is shown by dashes and words as well.
 
 pub(crate) mod axes;
 mod drawing;

@@ -7,8 +7,8 @@ use ab_glyph::{Font, FontRef};
 type Face = LazyLock<Option<FontRef<'static>>>;
 
 /// The embedded fonts as files: DejaVu Sans, and its bold face with ASCII only.
-pub const REGULAR_FILE: &[u8] = include_bytes!("../../assets/fonts/DejaVuSans.ttf");
-pub const BOLD_FILE: &[u8] = include_bytes!("../../assets/fonts/DejaVuSans-Bold.ttf");
+pub const REGULAR_FILE: &[u8] = include_bytes!("fonts/DejaVuSans.ttf");
+pub const BOLD_FILE: &[u8] = include_bytes!("fonts/DejaVuSans-Bold.ttf");
 
 static REGULAR: Face = LazyLock::new(|| FontRef::try_from_slice(REGULAR_FILE).ok());
 static BOLD: Face = LazyLock::new(|| FontRef::try_from_slice(BOLD_FILE).ok());

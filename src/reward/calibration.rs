@@ -1,8 +1,6 @@
-//! What labelled episodes have taught about one model under one setting, as a file that node and command line read.
+//! What labelled episodes have taught about one model under one setting. [`crate::config::calibration_file`] is its file.
 
 use std::fmt;
-use std::io::Write;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,14 +25,16 @@ impl BiasControl {
     }
 }
 
-impl std::str::FromStr for BiasControl {
-    type Err = String;
+/// A text that names no [`BiasControl`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("give \"off\" or \"static\"")]
+pub struct NoBiasControl;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Off, Self::Static]
-            .into_iter()
-            .find(|control| control.as_str() == text)
-            .ok_or_else(|| "give \"off\" or \"static\"".to_owned())
+impl std::str::FromStr for BiasControl {
+    type Err = NoBiasControl;
+
+    fn from_str(text: &str) -> Result<Self, NoBiasControl> {
+        [Self::Off, Self::Static].into_iter().find(|control| control.as_str() == text).ok_or(NoBiasControl)
     }
 }
 
@@ -142,25 +142,6 @@ impl fmt::Display for CalibrationMismatch {
     }
 }
 
-/// Why a calibration file cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum CalibrationError {
-    #[error("cannot read the calibration {path}: {source}")]
-    Read { path: String, source: std::io::Error },
-    #[error("{path} is no calibration file: {source}")]
-    Yaml { path: String, source: serde_yaml::Error },
-    #[error(
-        "the calibration {path} has version {found}; this program reads version {VERSION}: calibrate again"
-    )]
-    Version { path: String, found: u32 },
-    #[error("the calibration {path}: {what} is {found}, which cannot be")]
-    Value { path: String, what: &'static str, found: f64 },
-    #[error("cannot write the calibration {path}: {source}")]
-    Write { path: String, source: std::io::Error },
-    #[error("cannot write the calibration {path}: {source}")]
-    Serialize { path: String, source: serde_yaml::Error },
-}
-
 impl Calibration {
     /// What [`super::ProgressMode::Calibrated`] runs between.
     pub fn typical(&self) -> TypicalRewards {
@@ -207,31 +188,8 @@ impl Calibration {
         if found.is_empty() { Ok(()) } else { Err(CalibrationMismatch(found)) }
     }
 
-    /// Reads a file of [`Calibration::write`]; JSON is YAML too.
-    ///
-    /// # Errors
-    /// No such file, no calibration, another version, or figures that cannot be.
-    pub fn read(path: &Path) -> Result<Self, CalibrationError> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            version: u32,
-        }
-        let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| CalibrationError::Read { path: shown.clone(), source })?;
-        let yaml = |source| CalibrationError::Yaml { path: shown.clone(), source };
-        let Versioned { version } = serde_yaml::from_str(&text).map_err(yaml)?;
-        if version != VERSION {
-            return Err(CalibrationError::Version { path: shown, found: version });
-        }
-        let calibration: Self = serde_yaml::from_str(&text).map_err(yaml)?;
-        match calibration.strange_value() {
-            Some((what, found)) => Err(CalibrationError::Value { path: shown, what, found }),
-            None => Ok(calibration),
-        }
-    }
-
-    fn strange_value(&self) -> Option<(&'static str, f64)> {
+    /// A figure that no calibration can have, with its name.
+    pub fn impossible_value(&self) -> Option<(&'static str, f64)> {
         let nats = |value: f64| value.is_finite() && value <= 0.0;
         let checks = [
             ("threshold_nats", self.threshold_nats, nats(self.threshold_nats)),
@@ -245,32 +203,6 @@ impl Calibration {
         ];
         checks.into_iter().find(|(_, _, fits)| !fits).map(|(what, value, _)| (what, value))
     }
-
-    /// Writes YAML. Whoever reads meanwhile finds the old file or the new one, never a part.
-    ///
-    /// # Errors
-    /// What the file system refuses.
-    pub fn write(&self, path: &Path) -> Result<(), CalibrationError> {
-        let shown = path.display().to_string();
-        let text = serde_yaml::to_string(self)
-            .map_err(|source| CalibrationError::Serialize { path: shown.clone(), source })?;
-        replace_file(path, text.as_bytes()).map_err(|source| CalibrationError::Write { path: shown, source })
-    }
-}
-
-/// Writes beside the file, then renames: a crash leaves what was there.
-fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let part = path.with_file_name(name);
-    let written = std::fs::File::create(&part).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    written.and_then(|()| std::fs::rename(&part, path)).inspect_err(|_| {
-        // Nothing to add to the error that is already told.
-        let _ = std::fs::remove_file(&part);
-    })
 }
 
 fn unrounded() -> String {
@@ -369,41 +301,5 @@ mod tests {
         let other = InUse { chat_template: true, max_pixels: 1, instruction: Some("dance"), ..in_use() };
         let mismatch = calibration().check(&other).unwrap_err();
         assert_eq!(mismatch.0.len(), 3, "{mismatch}");
-    }
-
-    #[test]
-    fn a_file_comes_back_and_leaves_nothing_beside_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("calibration.yaml");
-        std::fs::write(&path, "what was there").unwrap();
-        calibration().write(&path).unwrap();
-        assert_eq!(Calibration::read(&path).unwrap(), calibration());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        std::fs::write(&path, serde_json::to_string(&calibration()).unwrap()).unwrap();
-        assert_eq!(Calibration::read(&path).unwrap(), calibration());
-    }
-
-    #[test]
-    fn what_is_no_calibration_is_refused_by_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("c.yaml");
-        let refused = |text: &str| {
-            std::fs::write(&path, text).unwrap();
-            let message = Calibration::read(&path).unwrap_err().to_string();
-            assert!(message.contains("c.yaml"), "{message}");
-            message
-        };
-        let good = serde_yaml::to_string(&calibration()).unwrap();
-        assert!(refused("instruction: lift").contains("version"));
-        assert!(refused(&good.replace("version: 1", "version: 2")).contains("calibrate again"));
-        assert!(refused(&good.replace("threshold_nats: -0.25", "threshold_nats: 0.25")).contains("0.25"));
-        assert!(
-            refused(&good.replace("threshold_nats: -0.25", "treshold_nats: -0.25")).contains("treshold_nats")
-        );
-        assert!(refused(&good.replace("bias_control: static", "bias_control: none")).contains("none"));
-        let missing = Calibration::read(&folder.path().join("absent.yaml")).unwrap_err();
-        assert!(missing.to_string().contains("absent.yaml"));
-        let nowhere = calibration().write(&folder.path().join("no/such/c.yaml")).unwrap_err();
-        assert!(nowhere.to_string().contains("no/such"));
     }
 }

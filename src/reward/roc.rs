@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::random::SplitMix64;
+
 /// A figure with its interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -163,17 +165,17 @@ impl Bootstrap {
         if values.is_empty() || values.iter().any(|value| value.is_nan()) {
             return None;
         }
-        let mut random = Random(self.seed);
-        let figures = (0..self.rounds).map(|_| mean(&random.resample(values))).collect();
+        let mut random = SplitMix64::new(self.seed);
+        let figures = (0..self.rounds).map(|_| mean(&resample(&mut random, values))).collect();
         Some(self.estimate(mean(values), figures))
     }
 
     /// [`auc`]; successes and failures are drawn each for themselves, so that both always have their number.
     pub fn auc(self, successes: &[f64], failures: &[f64]) -> Option<Estimate> {
         let value = auc(successes, failures)?;
-        let mut random = Random(self.seed);
+        let mut random = SplitMix64::new(self.seed);
         let figures = (0..self.rounds)
-            .filter_map(|_| auc(&random.resample(successes), &random.resample(failures)))
+            .filter_map(|_| auc(&resample(&mut random, successes), &resample(&mut random, failures)))
             .collect();
         Some(self.estimate(value, figures))
     }
@@ -199,27 +201,9 @@ fn quantile_of_sorted(sorted: &[f64], share: f64) -> Option<f64> {
     Some(sorted[below] + (place - below as f64) * (sorted[above] - sorted[below]))
 }
 
-/// The same sequence for the same seed, on every machine (SplitMix64).
-#[derive(Debug, Clone)]
-pub struct Random(pub u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        bits ^ (bits >> 31)
-    }
-
-    /// From 0 to `count` − 1; 0 where there is nothing to choose.
-    pub fn below(&mut self, count: usize) -> usize {
-        ((u128::from(self.next()) * count as u128) >> 64) as usize
-    }
-
-    fn resample(&mut self, values: &[f64]) -> Vec<f64> {
-        values.iter().map(|_| values[self.below(values.len())]).collect()
-    }
+/// As many values, drawn with replacement.
+fn resample(random: &mut SplitMix64, values: &[f64]) -> Vec<f64> {
+    values.iter().map(|_| values[random.below(values.len())]).collect()
 }
 
 #[cfg(test)]
@@ -319,7 +303,7 @@ mod tests {
 
     #[test]
     fn no_wanted_rate_is_exceeded() {
-        let mut random = Random(7);
+        let mut random = SplitMix64::new(7);
         for _ in 0..200 {
             let mut draw =
                 |count: usize| -> Vec<f64> { (0..count).map(|_| -(random.below(30) as f64) / 4.0).collect() };
@@ -371,7 +355,7 @@ mod tests {
 
     #[test]
     fn every_place_is_drawn() {
-        let mut random = Random(3);
+        let mut random = SplitMix64::new(3);
         let mut counts = [0; 5];
         for _ in 0..5000 {
             counts[random.below(5)] += 1;

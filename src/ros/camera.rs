@@ -1,14 +1,13 @@
 //! From the subscription to frames: a task takes messages out of r2r's short queue and hands them on, undecoded.
 
-use std::sync::Arc;
-
 use futures::{Stream, StreamExt};
-use r2r::sensor_msgs::msg::{CompressedImage, Image};
 use r2r::{Node, QosProfile, WrappedTypesupport};
 use tokio::task::AbortHandle;
 
-use super::driver::{Input, Inputs, Tasks};
+use super::background::Background;
 use super::image_msg::CameraMessage;
+use super::inbox::{CameraMessages, Input, Inputs, Ticket};
+use super::rcl::graph::Listening;
 use crate::config::{CameraSource, Transport};
 use crate::episode::DropReason;
 
@@ -16,44 +15,47 @@ use crate::episode::DropReason;
 const CAPACITY: usize = 30;
 
 /// The message type of a transport, as the graph writes it.
-pub fn message_type(transport: Transport) -> &'static str {
+fn message_type(transport: Transport) -> &'static str {
     match transport {
         Transport::Raw => "sensor_msgs/msg/Image",
         Transport::Compressed => "sensor_msgs/msg/CompressedImage",
     }
 }
 
-/// A camera's messages; [`Subscription::open`] begins to take them.
-pub enum Subscription {
-    Raw(Box<dyn Stream<Item = Image> + Send + Unpin>),
-    Compressed(Box<dyn Stream<Item = CompressedImage> + Send + Unpin>),
+/// What the cameras' part of the graph is to be watched for.
+pub fn listening(sources: &[CameraSource], full_name: impl Fn(&str) -> String) -> Vec<Listening> {
+    let listening = |source: &CameraSource| Listening {
+        topic: full_name(&source.topic),
+        message_type: message_type(source.transport),
+        reliable: false,
+    };
+    sources.iter().map(listening).collect()
 }
 
-impl Subscription {
-    pub fn new(node: &mut Node, source: &CameraSource) -> r2r::Result<Self> {
-        // Deeper than sensor data usually is: on a busy machine the executor may have to catch up.
-        let qos = QosProfile::sensor_data().keep_last(CAPACITY);
-        Ok(match source.transport {
-            Transport::Raw => Self::Raw(Box::new(node.subscribe(&source.topic, qos)?)),
-            Transport::Compressed => Self::Compressed(Box::new(node.subscribe(&source.topic, qos)?)),
-        })
-    }
-
-    /// Starts the task that takes the messages of this camera, by its number.
-    pub fn open(self, camera: usize, inputs: &Inputs, tasks: &mut Tasks) -> OpenCamera {
-        match self {
-            Self::Raw(messages) => open(messages, camera, inputs, tasks),
-            Self::Compressed(messages) => open(messages, camera, inputs, tasks),
-        }
-    }
+/// Subscribes to a camera; its messages wait until [`OpenCamera::new`] begins to take them.
+pub fn subscribe(node: &mut Node, source: &CameraSource) -> r2r::Result<CameraMessages> {
+    // Deeper than sensor data usually is: on a busy machine the executor may have to catch up.
+    let qos = QosProfile::sensor_data().keep_last(CAPACITY);
+    Ok(match source.transport {
+        Transport::Raw => CameraMessages::Raw(Box::new(node.subscribe(&source.topic, qos)?)),
+        Transport::Compressed => CameraMessages::Compressed(Box::new(node.subscribe(&source.topic, qos)?)),
+    })
 }
 
-/// A camera that is listened to.
+/// A subscription whose messages are taken.
 pub struct OpenCamera {
     drain: AbortHandle,
 }
 
 impl OpenCamera {
+    /// Starts the task that takes the messages of a camera, by its number.
+    pub fn new(messages: CameraMessages, camera: usize, background: &mut Background) -> Self {
+        match messages {
+            CameraMessages::Raw(messages) => open(messages, camera, background),
+            CameraMessages::Compressed(messages) => open(messages, camera, background),
+        }
+    }
+
     /// Ends the subscription.
     pub fn close(self) {
         self.drain.abort();
@@ -63,33 +65,23 @@ impl OpenCamera {
 fn open<M: CameraMessage + WrappedTypesupport>(
     messages: Box<dyn Stream<Item = M> + Send + Unpin>,
     camera: usize,
-    inputs: &Inputs,
-    tasks: &mut Tasks,
+    background: &mut Background,
 ) -> OpenCamera {
-    let inputs = inputs.clone();
-    let drain = tasks.spawn(async move {
-        drain(messages, camera, inputs).await;
-        Some("a camera's subscription")
-    });
-    OpenCamera { drain }
+    let work = drain(messages, camera, background.inputs());
+    OpenCamera { drain: background.spawn_for_good("a camera's subscription", work) }
 }
 
 /// Takes messages out of the subscription as they come and hands them to the driver. When the driver has too many of
 /// them before it, which only happens where the machine is overloaded, a message is lost and counted.
 async fn drain<M: CameraMessage>(mut messages: impl Stream<Item = M> + Unpin, camera: usize, inputs: Inputs) {
-    let waiting = Arc::new(());
+    let ticket = Ticket::default();
     while let Some(message) = messages.next().await {
         inputs.send(match message.frame() {
-            _ if Arc::strong_count(&waiting) > CAPACITY => Input::FramesLost(camera, DropReason::Overrun, 1),
-            Ok(frame) => Input::Frame(camera, frame, Ticket { _waiting: waiting.clone() }),
+            _ if ticket.held() > CAPACITY => Input::FramesLost(camera, DropReason::Overrun, 1),
+            Ok(frame) => Input::Frame(camera, frame, ticket.clone()),
             Err(error) => Input::Undecodable(camera, error),
         });
     }
-}
-
-/// Held for as long as a frame waits for the driver.
-pub struct Ticket {
-    _waiting: Arc<()>,
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -5,6 +6,7 @@ use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
 use r2r::std_msgs::msg::Header;
 use r2r::{Clock, builtin_interfaces::msg::Time};
 
+use super::rcl::graph::Seen;
 use super::rcl::lifecycle::State;
 use super::rcl::time::stamp_to_ns;
 use crate::config::CameraSource;
@@ -24,16 +26,16 @@ pub enum ModelState {
     Failed(String),
 }
 
-/// What the driver sees of one camera, beside the session.
+/// What is known of one camera, beside what the session counts.
 pub struct CameraHealth {
     pub source: CameraSource,
     /// Its full name.
     pub topic: String,
-    /// When the last image came, and its stamp if it had one.
+    /// When the last image came, and its stamp in nanoseconds if it had one.
     pub last_image: Option<(Instant, Option<i64>)>,
     /// Why the last image could not be used.
     pub error: Option<ImageError>,
-    /// Publishers on the topic, and why they cannot be heard.
+    /// Publishers on the topic, and why their messages do not arrive.
     pub publishers: usize,
     pub obstacles: Vec<String>,
     offered_before: u64,
@@ -50,10 +52,12 @@ impl CameraHealth {
 pub struct Diagnostics {
     /// The node's full name, e.g. `/arm/topreward`.
     pub name: String,
-    pub clock: Arc<Mutex<Clock>>,
+    clock: Arc<Mutex<Clock>>,
     pub model: ModelState,
     pub cameras: Vec<CameraHealth>,
     last_report: Option<Instant>,
+    /// What was warned about in the graph.
+    warned: BTreeSet<String>,
 }
 
 /// An image that is late by this much is missed. Slow cameras send one a second.
@@ -66,7 +70,14 @@ const ERROR: Level = DiagnosticStatus::ERROR as Level;
 
 impl Diagnostics {
     pub fn new(name: String, clock: Arc<Mutex<Clock>>, cameras: Vec<CameraHealth>) -> Self {
-        Self { name, clock, model: ModelState::NotLoaded, cameras, last_report: None }
+        Self {
+            name,
+            clock,
+            model: ModelState::NotLoaded,
+            cameras,
+            last_report: None,
+            warned: BTreeSet::new(),
+        }
     }
 
     /// `queued` requests wait for the model.
@@ -89,6 +100,48 @@ impl Diagnostics {
             health.offered_before = camera.account().offered;
         }
         DiagnosticArray { header: Header { stamp: self.now(), frame_id: String::new() }, status }
+    }
+
+    /// A camera has sent an image. `well`: nothing is wrong with it as far as anyone looks.
+    pub fn image_arrived(&mut self, camera: usize, stamp_ns: i64, well: bool) {
+        let health = &mut self.cameras[camera];
+        health.last_image = Some((Instant::now(), Some(stamp_ns)));
+        if well {
+            health.error = None;
+        }
+    }
+
+    /// An image was decoded, which alone shows that a camera whose images could not be used is well again.
+    pub fn decoded(&mut self, camera: usize) {
+        self.cameras[camera].error = None;
+    }
+
+    /// An image cannot be used. A broken camera is logged once and not 30 times a second.
+    pub fn undecodable(&mut self, camera: usize, error: ImageError) {
+        let health = &mut self.cameras[camera];
+        health.last_image = Some((Instant::now(), None));
+        if health.error.as_ref() != Some(&error) {
+            log::error!(
+                "{}: an image cannot be used, and is counted as undecodable like all that follow: {error}",
+                health.topic
+            );
+            health.error = Some(error);
+        }
+    }
+
+    /// What the graph says of the topics; each obstacle is logged once.
+    pub fn graph(&mut self, seen: Vec<Seen>) {
+        for seen in seen {
+            for obstacle in &seen.obstacles {
+                if self.warned.insert(obstacle.clone()) {
+                    log::warn!("{obstacle}");
+                }
+            }
+            if let Some(health) = self.cameras.iter_mut().find(|camera| camera.topic == seen.topic) {
+                health.publishers = seen.publishers;
+                health.obstacles = seen.obstacles;
+            }
+        }
     }
 
     /// ROS time.

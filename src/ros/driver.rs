@@ -1,111 +1,110 @@
-//! The one task that owns the session: it is told what happened, and carries out what is to be done.
+//! The one task that owns the session: everything that happens reaches it as an [`Input`], and it carries out what the
+//! session answers.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
 
+use r2r::Node;
 use r2r::rcl_interfaces::msg::ParameterEvent;
-use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::{AbortHandle, JoinSet};
 
-use super::camera::{OpenCamera, Subscription, Ticket};
-use super::diagnostics::{Diagnostics, ModelState};
+use super::background::Background;
+use super::camera::OpenCamera;
+use super::diagnostics::{CameraHealth, Diagnostics, ModelState};
 use super::error::NodeError;
+use super::inbox::Input;
 use super::overlay::OverlayOutput;
+use super::params::Parameters;
 use super::publish::Outputs;
-use super::rcl::executor::Executor;
-use super::rcl::graph::Seen;
-use super::rcl::lifecycle_services::{self, ChangeRequest};
+use super::rcl::graph::{self, Listening};
+use super::rcl::lifecycle_services;
 use super::rcl::parameter_services::{self, lock, parameter_msgs};
-use super::reset::{ResetError, RobotReset};
-use super::services::{Call, answer, explain};
-use super::transitions::Asked;
+use super::services::{answer, explain};
+use super::{services, signals};
 use crate::config::Config;
-use crate::episode::image::ImageError;
 use crate::episode::{CameraFrame, DropReason, Recorder, Signal};
-use crate::live::engine::{Engine, EngineEvent};
-use crate::live::session::{Effect, EpisodeReport, Phase, ResetTicket, Session};
+use crate::live::engine::EngineEvent;
+use crate::live::session::{Effect, EpisodeReport, Phase, ResetFailed, Session};
 use crate::reward::Calibration;
 
-/// What can happen.
-pub enum Input {
-    /// A camera, by its number, has sent a frame.
-    Frame(usize, CameraFrame, Ticket),
-    Undecodable(usize, ImageError),
-    FramesLost(usize, DropReason, u64),
-    Engine(EngineEvent),
-    /// How far the loading of the model has come, in words.
-    Loading(String),
-    /// Someone asks for a transition.
-    ChangeState(ChangeRequest),
-    /// The cameras are subscribed to, or not.
-    Subscribed(r2r::Result<Vec<Subscription>>),
-    /// What the graph says of the topics that the node listens to.
-    Graph(Vec<Seen>),
-    Call(Call),
-    /// These parameters were set.
-    Configured(Box<Config>, Vec<String>),
-    /// Something came on ~/instruction.
-    InstructionTopic(String),
-    /// A recorder's word.
-    Signal(Signal),
-    ResetAnswered(ResetTicket, Result<(), ResetError>),
-    Settled(ResetTicket),
-}
+mod model;
+mod resets;
+mod transitions;
 
-/// Tells the driver. Cheap to clone, never waits.
-#[derive(Clone)]
-pub struct Inputs(pub UnboundedSender<Input>);
-
-impl Inputs {
-    pub fn send(&self, input: Input) {
-        // Nobody listens any more when the node is ending.
-        let _ = self.0.send(input);
-    }
-}
-
-/// A task of the node; one that ends on its own, as it should not, says what it was.
-pub type Tasks = JoinSet<Option<&'static str>>;
+use model::{Model, NotTaken};
+use resets::Resets;
+use transitions::Transitions;
 
 pub struct Driver {
     /// As the node was started.
-    pub config: Config,
-    pub session: Session,
-    pub lifecycle: lifecycle_services::Shared,
-    /// Who asked for the transition under way.
-    pub asked: Asked,
-    /// Why the transition under way is going to fail.
-    pub refusal: Option<String>,
-    /// `None` while no model is loaded.
-    pub engine: Option<Engine>,
+    config: Config,
+    session: Session,
+    transitions: Transitions,
+    model: Model,
     /// The cameras that are listened to; none while the node is not active.
-    pub cameras: Vec<OpenCamera>,
-    pub executor: Executor,
-    pub outputs: Outputs,
-    pub overlay: OverlayOutput,
-    pub diagnostics: Diagnostics,
-    pub reset: Option<Arc<RobotReset>>,
-    /// The reset that is under way.
-    pub resetting: Option<AbortHandle>,
-    pub settle: Duration,
-    pub parameters: parameter_services::Shared,
-    /// The instruction as last published on /parameter_events.
-    pub instruction: Arc<str>,
-    pub inputs: Inputs,
-    pub tasks: Tasks,
-    pub recorder: Recorder,
-    /// The calibration in use.
-    pub calibration: Option<Calibration>,
-    /// The process is about to end.
-    pub leaving: Arc<AtomicBool>,
-    /// What was warned about the graph; each thing is said once.
-    pub warned: BTreeSet<String>,
+    cameras: Vec<OpenCamera>,
+    resets: Resets,
+    recorder: Recorder,
+    parameters: parameter_services::Shared<Parameters>,
+    outputs: Outputs,
+    overlay: OverlayOutput,
+    diagnostics: Diagnostics,
+    background: Background,
 }
 
 impl Driver {
+    /// Makes what the driver owns, publishers included; nothing runs yet.
+    pub fn new(
+        node: &mut Node,
+        config: &Config,
+        use_sim_time: bool,
+        cameras: Vec<CameraHealth>,
+        background: Background,
+    ) -> Result<Self, NodeError> {
+        Ok(Self {
+            config: config.clone(),
+            session: Session::new(config)?,
+            transitions: Transitions::default(),
+            model: Model::default(),
+            cameras: Vec::new(),
+            resets: Resets::new(node, &config.reset)?,
+            recorder: Recorder::default(),
+            parameters: Arc::new(Mutex::new(Parameters::new(config, use_sim_time)?)),
+            outputs: Outputs::new(node, &config.cameras)?,
+            overlay: OverlayOutput::new(node, config.cameras.len())?,
+            diagnostics: Diagnostics::new(node.fully_qualified_name()?, node.get_ros_clock(), cameras),
+            background,
+        })
+    }
+
+    /// Offers all services and subscribes to the topics that are always listened to.
+    pub fn offer(&mut self, node: &mut Node) -> Result<(), NodeError> {
+        let background = &mut self.background;
+        let inputs = background.inputs();
+        let changed = move |config, names| inputs.send(Input::Configured(Box::new(config), names));
+        let offered = parameter_services::offer(node, self.parameters.clone(), changed)?;
+        background.spawn_for_good("the parameter services", offered);
+        let inputs = background.inputs();
+        let asked = move |request| inputs.send(Input::ChangeState(request));
+        let offered = lifecycle_services::offer(node, self.transitions.lifecycle(), asked)?;
+        background.spawn_for_good("the lifecycle services", offered);
+        background.spawn_for_good("the services", services::offer(node, background.inputs())?);
+        let instructions = signals::instructions(node, background.inputs())?;
+        background.spawn_for_good("the instruction topic", instructions);
+        let topic = &self.config.episode.signal_topic;
+        if !topic.is_empty() {
+            let episodes = signals::episodes(node, topic, background.inputs())?;
+            background.spawn_for_good("the episode signals", episodes);
+        }
+        Ok(())
+    }
+
+    /// What runs beside the driver.
+    pub fn background(&mut self) -> &mut Background {
+        &mut self.background
+    }
+
     /// Deals with one input; an error ends the node.
     pub fn handle(&mut self, input: Input) -> Result<(), NodeError> {
+        let instruction = self.session.instruction().clone();
         match input {
             Input::Frame(camera, frame, ticket) => {
                 drop(ticket);
@@ -113,14 +112,14 @@ impl Driver {
             }
             Input::Undecodable(camera, error) => {
                 self.session.frames_lost(camera, DropReason::Undecodable, 1);
-                self.undecodable(camera, error);
+                self.diagnostics.undecodable(camera, error);
             }
             Input::FramesLost(camera, reason, frames) => self.session.frames_lost(camera, reason, frames),
             Input::Engine(event) => self.engine_event(event)?,
             Input::Loading(how_far) => self.diagnostics.model = ModelState::Loading(how_far),
             Input::ChangeState(request) => self.change_state(request)?,
             Input::Subscribed(subscriptions) => self.subscribed(subscriptions)?,
-            Input::Graph(seen) => self.graph(seen),
+            Input::Graph(seen) => self.diagnostics.graph(seen),
             Input::Call(call) => answer(&mut self.session, call),
             Input::Configured(config, names) => self.configured(*config, &names),
             Input::InstructionTopic(text) => {
@@ -134,17 +133,19 @@ impl Driver {
                     Ok(()) => log::info!("the robot was reset"),
                     Err(error) => log::error!("the robot was not reset: {error}"),
                 }
-                self.session.reset_answered(ticket, outcome.map_err(|error| error.to_string()));
+                self.session.reset_answered(ticket, outcome.map_err(|error| ResetFailed(error.to_string())));
             }
             Input::Settled(ticket) => self.session.settled(ticket),
         }
         self.carry_out();
+        if *self.session.instruction() != instruction {
+            self.instruction_changed();
+        }
         Ok(())
     }
 
     pub fn publish_diagnostics(&mut self) {
-        let queued = self.engine.as_ref().map_or(0, Engine::queued);
-        let report = self.diagnostics.report(&self.session, self.state(), queued);
+        let report = self.diagnostics.report(&self.session, self.state(), self.model.queued());
         self.outputs.diagnostics(&report);
         self.publish_overlay();
     }
@@ -154,6 +155,22 @@ impl Driver {
         if let Err(error) = self.overlay.publish(&self.session, threshold_nats) {
             log::error!("cannot publish the overlay: {error}");
         }
+    }
+
+    /// Asks the graph who publishes what the node listens to.
+    pub fn look_at_graph(&self, listening: Vec<Listening>) {
+        self.background.on_node(move |node| Input::Graph(graph::look(node, &listening)));
+    }
+
+    /// The process is about to end: no frame comes in any more, and the model's thread stops as soon as it can.
+    pub fn leave(&mut self) {
+        self.close_cameras();
+        self.model.leave();
+    }
+
+    /// Whether the model's thread still runs.
+    pub fn has_model_thread(&self) -> bool {
+        self.model.has_thread()
     }
 
     /// Ends the running episode and closes the frame account.
@@ -168,37 +185,18 @@ impl Driver {
     }
 
     fn frame(&mut self, camera: usize, frame: CameraFrame) {
-        let health = &mut self.diagnostics.cameras[camera];
-        health.last_image = Some((Instant::now(), Some(frame.stamp_ns)));
-        if self.session.running().is_none() {
-            health.error = None; // it was checked when it came, and nobody decodes it
-        }
+        // While no episode runs nobody decodes it: what was checked when it came has to do.
+        let well = self.session.running().is_none();
+        self.diagnostics.image_arrived(camera, frame.stamp_ns, well);
         let before = self.session.cameras()[camera].samples();
         if let Err(error) = self.session.frame(camera, frame) {
-            self.undecodable(camera, error);
+            self.diagnostics.undecodable(camera, error);
         } else if self.session.cameras()[camera].samples() > before {
-            // Only an image that was decoded shows that they are well again.
-            self.diagnostics.cameras[camera].error = None;
+            self.diagnostics.decoded(camera);
         }
     }
 
-    fn graph(&mut self, seen: Vec<Seen>) {
-        for seen in seen {
-            for obstacle in &seen.obstacles {
-                if self.warned.insert(obstacle.clone()) {
-                    log::warn!("{obstacle}");
-                }
-            }
-            if let Some(health) =
-                self.diagnostics.cameras.iter_mut().find(|camera| camera.topic == seen.topic)
-            {
-                health.publishers = seen.publishers;
-                health.obstacles = seen.obstacles;
-            }
-        }
-    }
-
-    pub fn warn_without_instruction(&self) {
+    fn warn_without_instruction(&self) {
         if *self.session.phase() == Phase::NoInstruction {
             log::warn!(
                 "there is no instruction: nothing is scored until the parameter \"instruction\" or ~/set_instruction sets one"
@@ -207,7 +205,7 @@ impl Driver {
     }
 
     fn signal(&mut self, signal: Signal) {
-        let done = match (self.recorder.hear(signal), self.session.running()) {
+        let done = match (self.recorder.follow(signal), self.session.running()) {
             (true, None) => self.session.start_episode(),
             (false, Some(_)) => self.session.end_episode(),
             // The episode runs or has ended already.
@@ -218,23 +216,10 @@ impl Driver {
         }
     }
 
-    fn undecodable(&mut self, camera: usize, error: ImageError) {
-        let health = &mut self.diagnostics.cameras[camera];
-        health.last_image = Some((Instant::now(), None));
-        // A broken camera is reported once and not 30 times a second.
-        if health.error.as_ref() != Some(&error) {
-            log::error!(
-                "{}: an image cannot be used, and is counted as undecodable like all that follow: {error}",
-                health.topic
-            );
-            health.error = Some(error);
-        }
-    }
-
     fn engine_event(&mut self, event: EngineEvent) -> Result<(), NodeError> {
         match event {
             EngineEvent::LoadFailed(error) => {
-                self.engine = None; // its thread has ended
+                self.model.ended();
                 return self.not_configured(NodeError::Model(error));
             }
             EngineEvent::Died(message) => {
@@ -267,76 +252,19 @@ impl Driver {
             }
             self.publish_overlay();
         }
-        self.note_instruction();
-    }
-
-    /// The instruction is a parameter too, by whatever way it was set.
-    fn note_instruction(&mut self) {
-        let instruction = self.session.instruction();
-        if *instruction == self.instruction {
-            return;
-        }
-        self.instruction = instruction.clone();
-        self.overlay.forget_scores();
-        lock(&self.parameters).set_instruction(instruction);
-        self.publish_changed(&["instruction"]);
-    }
-
-    fn configured(&mut self, mut config: Config, names: &[String]) {
-        config.progress.typical = self.calibration.as_ref().map(Calibration::typical);
-        if let (Some(calibration), ModelState::Ready(info)) = (&self.calibration, &self.diagnostics.model)
-            && let Err(mismatch) = calibration.check(&config.in_use(info, None))
-        {
-            log::warn!("{mismatch}: its threshold does not hold for this");
-        }
-        self.session.configure(&config);
-        self.settle = Duration::from_secs_f64(config.reset.settle_s);
-        if names.iter().any(|name| name == "instruction")
-            && let Err(refusal) = self.session.set_instruction(&config.instruction)
-        {
-            log::error!("instruction: {refusal}");
-        }
-        let others: Vec<&str> =
-            names.iter().map(String::as_str).filter(|&name| name != "instruction").collect();
-        if !others.is_empty() {
-            self.publish_changed(&others);
-        }
-    }
-
-    pub fn publish_changed(&self, names: &[&str]) {
-        let changed_parameters = parameter_msgs(&lock(&self.parameters), names.iter().copied());
-        self.publish_parameters(ParameterEvent { changed_parameters, ..Default::default() });
-    }
-
-    /// Says on /parameter_events which parameters there are.
-    pub fn publish_declared(&self) {
-        let parameters = lock(&self.parameters);
-        let new_parameters = parameter_msgs(&parameters, parameters.names());
-        drop(parameters);
-        self.publish_parameters(ParameterEvent { new_parameters, ..Default::default() });
-    }
-
-    fn publish_parameters(&self, event: ParameterEvent) {
-        let (stamp, node) = (self.diagnostics.now(), self.diagnostics.name.clone());
-        self.outputs.parameters(&ParameterEvent { stamp, node, ..event });
     }
 
     fn carry_out_one(&mut self, effect: Effect) {
         match effect {
-            Effect::Submit(request) => {
-                let Some(engine) = &self.engine else {
-                    return self.session.not_scored(&request, DropReason::Deactivated);
-                };
-                if engine.submit(request.clone()).is_err() {
-                    self.session.queue_full(&request);
-                }
-            }
+            Effect::Submit(request) => match self.model.submit(request.clone()) {
+                Ok(()) => {}
+                Err(NotTaken::NoModel) => self.session.not_scored(&request, DropReason::Deactivated),
+                Err(NotTaken::QueueFull) => self.session.queue_full(&request),
+            },
             Effect::EpisodeStarted(id) => {
                 log::info!("episode {id} begins: \"{}\"", self.session.instruction());
                 // Whoever began it by hand does not want the robot to be reset in the middle of it.
-                if let Some(reset) = self.resetting.take() {
-                    reset.abort();
-                }
+                self.resets.abort();
                 self.outputs.episode_started();
             }
             Effect::CameraProgress(report) => self.outputs.camera_progress(&report),
@@ -351,29 +279,62 @@ impl Driver {
                 );
                 self.outputs.success(&report);
             }
-            Effect::EpisodeEnded(report) => {
+            Effect::EpisodeEnded(report, instruction) => {
                 log_end(&report);
-                self.outputs.episode_ended(&report);
+                self.outputs.episode_ended(&report, &instruction);
             }
-            Effect::CallReset(ticket) => self.call_reset(ticket),
-            Effect::Settle(ticket) => {
-                let (settle, inputs) = (self.settle, self.inputs.clone());
-                self.tasks.spawn(async move {
-                    tokio::time::sleep(settle).await;
-                    inputs.send(Input::Settled(ticket));
-                    None
-                });
-            }
+            Effect::CallReset(ticket) => self.resets.call(ticket, &mut self.background),
+            Effect::Settle(ticket) => self.resets.settle(ticket, &mut self.background),
         }
     }
 
-    fn call_reset(&mut self, ticket: ResetTicket) {
-        let Some(reset) = self.reset.clone() else { return };
-        let inputs = self.inputs.clone();
-        self.resetting = Some(self.tasks.spawn(async move {
-            inputs.send(Input::ResetAnswered(ticket, reset.call().await));
-            None
-        }));
+    /// The parameter of the instruction follows the session's, by whatever way that was set.
+    fn instruction_changed(&mut self) {
+        self.overlay.forget_scores();
+        lock(&self.parameters).set_instruction(self.session.instruction());
+        self.publish_changed(&["instruction"]);
+    }
+
+    fn configured(&mut self, mut config: Config, names: &[String]) {
+        config.progress.typical = self.model.calibration().map(Calibration::typical);
+        if let (Some(calibration), ModelState::Ready(info)) =
+            (self.model.calibration(), &self.diagnostics.model)
+            && let Err(mismatch) = calibration.check(&config.in_use(info, None))
+        {
+            log::warn!("{mismatch}: its threshold does not hold for this");
+        }
+        self.session.configure(&config);
+        self.resets.configure(&config.reset);
+        if names.iter().any(|name| name == "instruction")
+            && let Err(refusal) = self.session.set_instruction(&config.instruction)
+        {
+            // The model was loaded in between, and it takes less than the rule by which the parameter was set.
+            log::error!("instruction: {refusal}; it stays \"{}\"", self.session.instruction());
+            lock(&self.parameters).set_instruction(self.session.instruction());
+        }
+        let others: Vec<&str> =
+            names.iter().map(String::as_str).filter(|&name| name != "instruction").collect();
+        if !others.is_empty() {
+            self.publish_changed(&others);
+        }
+    }
+
+    fn publish_changed(&self, names: &[&str]) {
+        let changed_parameters = parameter_msgs(&*lock(&self.parameters), names.iter().copied());
+        self.publish_parameters(ParameterEvent { changed_parameters, ..Default::default() });
+    }
+
+    /// Publishes on /parameter_events which parameters there are.
+    pub fn publish_declared(&self) {
+        let parameters = lock(&self.parameters);
+        let new_parameters = parameter_msgs(&*parameters, parameters.names());
+        drop(parameters);
+        self.publish_parameters(ParameterEvent { new_parameters, ..Default::default() });
+    }
+
+    fn publish_parameters(&self, event: ParameterEvent) {
+        let (stamp, node) = (self.diagnostics.now(), self.diagnostics.name.clone());
+        self.outputs.parameters(&ParameterEvent { stamp, node, ..event });
     }
 }
 

@@ -1,8 +1,9 @@
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
+use crate::config::calibration_file::CalibrationError;
 use crate::model::VlmError;
-use crate::reward::{CalibrationError, CalibrationMismatch};
+use crate::reward::CalibrationMismatch;
 
 /// Why the node cannot start or go on.
 #[derive(Debug, thiserror::Error)]

@@ -1,34 +1,30 @@
 //! Starts the node's parts, runs them, and ends them in order.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use r2r::{Node, ParameterValue};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
-use super::diagnostics::{CameraHealth, Diagnostics};
-use super::driver::{Driver, Input, Inputs, Tasks};
-use super::overlay::OverlayOutput;
-use super::params::{Parameters, USE_SIM_TIME, configure};
-use super::publish::Outputs;
+use super::background::Background;
+use super::camera;
+use super::diagnostics::CameraHealth;
+use super::driver::Driver;
+use super::inbox::{Input, Inputs};
+use super::params::{USE_SIM_TIME, configure};
 use super::rcl::arguments::{context, own_arguments};
 use super::rcl::executor::{Executor, Job, SPIN, spin};
 use super::rcl::graph::Listening;
-use super::rcl::lifecycle::Lifecycle;
+use super::rcl::logging;
 use super::rcl::names::Names;
-use super::rcl::{lifecycle_services, logging, parameter_services};
-use super::reset::RobotReset;
-use super::transitions::{Asked, listening, watch_graph};
-use super::{NodeError, services, signals};
+use super::{NodeError, signals};
 use crate::config::{Config, ConfigError, NODE_NAME};
-use crate::live::session::Session;
 
 r2r::assert_compiled_with_use_sim_time_support!();
 
@@ -95,46 +91,18 @@ impl Parts {
     fn build(node: &mut Node, config: &Config, runtime: &Runtime) -> Result<Self, NodeError> {
         let _in_runtime = runtime.enter();
         let (sender, received) = unbounded_channel();
-        let inputs = Inputs(sender);
+        let (executor, jobs) = Executor::new();
         let use_sim_time = simulated_time(node)?;
-        let parameters = Arc::new(Mutex::new(Parameters::new(config, use_sim_time)?));
-        let lifecycle = Arc::new(Mutex::new(Lifecycle::new()));
-        let mut tasks = Tasks::new();
-        offer(node, config, &parameters, &lifecycle, &inputs, &mut tasks)?;
-
         let names = Names::new(&node.namespace()?, &node.name()?, std::env::args());
         let sources = config.camera_sources();
-        let mut listening = listening(&sources, |topic| names.resolve(topic));
+        let mut listening = camera::listening(&sources, |topic| names.resolve(topic));
         let cameras = sources.into_iter().zip(&listening);
-        let cameras = cameras.map(|(source, listening)| CameraHealth::new(source, listening.topic.clone()));
-        let diagnostics =
-            Diagnostics::new(node.fully_qualified_name()?, node.get_ros_clock(), cameras.collect());
+        let cameras =
+            cameras.map(|(source, listening)| CameraHealth::new(source, listening.topic.clone())).collect();
         listening.extend(signals::listening(&config.episode.signal_topic, &names));
-        let (executor, jobs) = Executor::new();
-        let driver = Driver {
-            config: config.clone(),
-            session: Session::new(config)?,
-            lifecycle,
-            asked: Asked::default(),
-            refusal: None,
-            engine: None,
-            cameras: Vec::new(),
-            executor,
-            outputs: Outputs::new(node, &config.cameras)?,
-            overlay: OverlayOutput::new(node, config.cameras.len())?,
-            diagnostics,
-            reset: robot_reset(node, config)?,
-            resetting: None,
-            settle: Duration::from_secs_f64(config.reset.settle_s),
-            instruction: config.instruction.trim().into(),
-            parameters,
-            inputs,
-            tasks,
-            recorder: Default::default(),
-            calibration: None,
-            leaving: Default::default(),
-            warned: Default::default(),
-        };
+        let background = Background::new(Inputs(sender), executor);
+        let mut driver = Driver::new(node, config, use_sim_time, cameras, background)?;
+        driver.offer(node)?;
         driver.publish_declared();
         Ok(Self { driver, received, jobs, listening })
     }
@@ -146,10 +114,9 @@ impl Parts {
         let _in_runtime = runtime.enter();
         let spinning = runtime.spawn_blocking(move || spin(node, &jobs, &stopped));
         runtime.block_on(async {
-            let spinning = self.driver.tasks.spawn(async move {
+            let spinning = self.driver.background().spawn_for_good("the ROS executor", async move {
                 // A panic in there ends this task too.
                 let _ = spinning.await;
-                Some("the ROS executor")
             });
             let result = self.serve().await;
             self.end().await;
@@ -169,20 +136,15 @@ impl Parts {
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut look = interval(GRAPH_PERIOD);
         look.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        if self.driver.config.autostart {
-            self.driver.autostart()?;
-        }
+        self.driver.autostart()?;
         loop {
             tokio::select! {
                 biased;
                 _ = interrupt.recv() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
-                Some(ended) = self.driver.tasks.join_next() => check(ended)?,
+                ended = self.driver.background().ended() => ended?,
                 _ = tick.tick() => self.driver.publish_diagnostics(),
-                _ = look.tick() => {
-                    let Driver { executor, inputs, .. } = &self.driver;
-                    watch_graph(executor, self.listening.clone(), inputs.clone());
-                }
+                _ = look.tick() => self.driver.look_at_graph(self.listening.clone()),
                 Some(input) = self.received.recv() => self.driver.handle(input)?,
             }
         }
@@ -190,13 +152,9 @@ impl Parts {
 
     /// No frame comes in any more; what the engine still reports is counted.
     async fn end(&mut self) {
-        self.driver.leaving.store(true, Ordering::Relaxed);
-        self.driver.close_cameras();
-        if let Some(engine) = &self.driver.engine {
-            engine.request_stop();
-        }
+        self.driver.leave();
         let deadline = Instant::now() + PATIENCE;
-        while self.driver.engine.is_some() {
+        while self.driver.has_model_thread() {
             match timeout_at(deadline, self.received.recv()).await {
                 Ok(Some(input)) => {
                     if self.driver.handle(input).is_err() {
@@ -210,52 +168,7 @@ impl Parts {
     }
 }
 
-/// A task has ended. One that says what it was should not have, and one that panicked neither: the node ends rather
-/// than go on without it.
-fn check(ended: Result<Option<&'static str>, JoinError>) -> Result<(), NodeError> {
-    match ended {
-        Ok(None) => Ok(()),
-        Ok(Some(task)) => Err(NodeError::Internal(format!("{task} ended"))),
-        // A reset or a camera that is not wanted any more.
-        Err(error) if error.is_cancelled() => Ok(()),
-        Err(error) => Err(NodeError::Internal(format!("a task failed: {error}"))),
-    }
-}
-
-/// Offers all services and listens to the topics that are always listened to.
-fn offer(
-    node: &mut Node,
-    config: &Config,
-    parameters: &parameter_services::Shared,
-    lifecycle: &lifecycle_services::Shared,
-    inputs: &Inputs,
-    tasks: &mut Tasks,
-) -> Result<(), NodeError> {
-    let offered = parameter_services::offer(node, parameters.clone(), inputs.clone())?;
-    for_good(tasks, "the parameter services", offered);
-    for_good(
-        tasks,
-        "the lifecycle services",
-        lifecycle_services::offer(node, lifecycle.clone(), inputs.clone())?,
-    );
-    for_good(tasks, "the services", services::offer(node, inputs.clone())?);
-    for_good(tasks, "the instruction topic", signals::instructions(node, inputs.clone())?);
-    if !config.episode.signal_topic.is_empty() {
-        let episodes = signals::episodes(node, &config.episode.signal_topic, inputs.clone())?;
-        for_good(tasks, "the episode signals", episodes);
-    }
-    Ok(())
-}
-
-/// A task that is not to end before the node does.
-fn for_good(tasks: &mut Tasks, what: &'static str, work: impl Future<Output = ()> + Send + 'static) {
-    tasks.spawn(async move {
-        work.await;
-        Some(what)
-    });
-}
-
-/// Whether the node was told to go by /clock; if so, it does from here on.
+/// Whether `use_sim_time` is set; if so, the node goes by /clock from here on.
 fn simulated_time(node: &mut Node) -> Result<bool, NodeError> {
     let given =
         node.params.lock().ok().and_then(|given| given.get(USE_SIM_TIME).map(|one| one.value.clone()));
@@ -270,40 +183,5 @@ fn simulated_time(node: &mut Node) -> Result<bool, NodeError> {
             let reason = "it is not true or false".to_owned();
             Err(NodeError::Config(ConfigError::Parameter { name: USE_SIM_TIME.to_owned(), reason }))
         }
-    }
-}
-
-fn robot_reset(node: &mut Node, config: &Config) -> Result<Option<Arc<RobotReset>>, NodeError> {
-    if config.reset.service.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(Arc::new(RobotReset::new(node, &config.reset)?)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_task_that_ends_or_panics_ends_the_node_with_an_error() {
-        let mut tasks = Tasks::new();
-        tasks.spawn(async { panic!("on purpose") });
-        let error = check(tasks.join_next().await.unwrap()).unwrap_err();
-        assert!(error.to_string().contains("panicked"), "{error}");
-        tasks.spawn_blocking(|| panic!("on purpose, in a thread"));
-        assert!(check(tasks.join_next().await.unwrap()).is_err());
-        for_good(&mut tasks, "the drum", async {});
-        let error = check(tasks.join_next().await.unwrap()).unwrap_err();
-        assert!(error.to_string().contains("the drum ended"), "{error}");
-        assert_eq!(format!("{:?}", error.exit_code()), format!("{:?}", ExitCode::from(70)));
-    }
-
-    #[tokio::test]
-    async fn a_task_that_is_done_or_not_wanted_any_more_does_not() {
-        let mut tasks = Tasks::new();
-        tasks.spawn(async { None });
-        assert!(check(tasks.join_next().await.unwrap()).is_ok());
-        tasks.spawn(std::future::pending()).abort();
-        assert!(check(tasks.join_next().await.unwrap()).is_ok());
     }
 }

@@ -66,7 +66,7 @@ impl OverlayOutput {
                 self.log_prob_true = Some(report.score.log_probs.log_prob_true);
             }
             Effect::Success(_) => self.success = true,
-            Effect::EpisodeEnded(_) | Effect::CallReset(_) | Effect::Settle(_) => {}
+            Effect::EpisodeEnded(..) | Effect::CallReset(_) | Effect::Settle(_) => {}
         }
         self.changed = true;
     }
@@ -78,7 +78,7 @@ impl OverlayOutput {
         self.changed = true;
     }
 
-    /// Draws and publishes, if someone looks and there is something new for them. Tells what could not be published.
+    /// Draws and publishes, if someone looks and there is something new for them. An error is what could not be published.
     pub fn publish(&mut self, session: &Session, threshold_nats: f64) -> r2r::Result<()> {
         let viewers = self.publisher.get_inter_process_subscription_count()?;
         let newcomer = viewers > std::mem::replace(&mut self.viewers, viewers);

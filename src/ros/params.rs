@@ -7,7 +7,7 @@ use r2r::{Parameter, ParameterValue};
 use serde_yaml::Value;
 
 use crate::config::{Change, Config, ConfigError, DECLARATIONS, declaration};
-use crate::model::instruction::InstructionRule;
+use crate::model::instruction::{InstructionError, InstructionRule};
 
 pub const USE_SIM_TIME: &str = "use_sim_time";
 const INSTRUCTION: &str = "instruction";
@@ -29,7 +29,10 @@ pub fn configure(overrides: &Overrides) -> Result<Config, ConfigError> {
         match defaults.iter().find(|(known, _)| known == name) {
             Some((_, default)) => given.push((name.clone(), coerce(name, &parameter.value, default)?)),
             None if belongs_to_ros(name) => {}
-            None => log::warn!("{}", unknown(name, defaults.iter().map(|(known, _)| known.as_str()))),
+            None => {
+                let unknown = Unknown::new(name, defaults.iter().map(|(known, _)| known.as_str()));
+                log::warn!("{unknown}");
+            }
         }
     }
     let mut config = Config::from_parameters(given)?;
@@ -47,17 +50,39 @@ fn defaults(overrides: &Overrides) -> Result<Vec<(String, Value)>, ConfigError> 
     config.to_parameters()
 }
 
-fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let nearest = known
-        .map(|known| (strsim::osa_distance(name, known), known))
-        .min_by_key(|&(distance, _)| distance)
-        .filter(|&(distance, known)| distance <= known.len() / 3);
-    match nearest {
-        Some((_, known)) => {
-            format!("there is no parameter \"{name}\": it is ignored; did you mean \"{known}\"?")
-        }
-        None => format!("there is no parameter \"{name}\": it is ignored"),
+/// A name that is no parameter's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no parameter \"{name}\": it is ignored{}", meant(.nearest.as_deref()))]
+pub struct Unknown {
+    name: String,
+    nearest: Option<String>,
+}
+
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map(|known| format!("; did you mean \"{known}\"?")).unwrap_or_default()
+}
+
+impl Unknown {
+    fn new<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        let nearest = known
+            .map(|known| (strsim::osa_distance(name, known), known))
+            .min_by_key(|&(distance, _)| distance)
+            .filter(|&(distance, known)| distance <= known.len() / 3);
+        Self { name: name.to_owned(), nearest: nearest.map(|(_, known)| known.to_owned()) }
     }
+}
+
+/// Why a parameter is not set.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    #[error("{0} is read at start-up only and needs a restart of the node")]
+    StartUp(String),
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Instruction(#[from] InstructionError),
 }
 
 /// The value as the default's type. ROS tells 20 from 20.0; for a number with a fraction both will do.
@@ -163,30 +188,31 @@ impl Parameters {
         Config::from_parameters(self.values.iter().filter(|(name, _)| name != USE_SIM_TIME).cloned())
     }
 
-    /// All of these changes or none; the configuration with them, or why they are refused.
-    pub fn set(&mut self, changes: &[(String, ParameterValue)]) -> Result<Config, String> {
+    /// Makes all of these changes or none, and gives the configuration with them.
+    ///
+    /// # Errors
+    /// Why the first change that cannot be made is refused.
+    pub fn set(&mut self, changes: &[(String, ParameterValue)]) -> Result<Config, ChangeError> {
         let mut changed = self.clone();
         for (name, value) in changes {
             changed.change(name, value)?;
         }
-        let config = changed.config().map_err(|error| error.to_string())?;
+        let config = changed.config()?;
         *self = changed;
         Ok(config)
     }
 
-    fn change(&mut self, name: &str, value: &ParameterValue) -> Result<(), String> {
-        let fixed = || Err(format!("{name} is read at start-up only and needs a restart of the node"));
+    fn change(&mut self, name: &str, value: &ParameterValue) -> Result<(), ChangeError> {
+        let fixed = || Err(ChangeError::StartUp(name.to_owned()));
         if name == USE_SIM_TIME {
             return if *value == ParameterValue::Bool(self.use_sim_time) { Ok(()) } else { fixed() };
         }
         let Some((declared, current)) = declaration(name).zip(self.get(name)) else {
-            return Err(unknown(name, DECLARATIONS.iter().map(|declared| declared.name)));
+            return Err(Unknown::new(name, DECLARATIONS.iter().map(|declared| declared.name)).into());
         };
-        let mut value = coerce(name, value, current).map_err(|error| error.to_string())?;
+        let mut value = coerce(name, value, current)?;
         if name == INSTRUCTION {
-            let text =
-                self.rule.accept(value.as_str().unwrap_or_default()).map_err(|error| error.to_string())?;
-            value = Value::from(&*text);
+            value = Value::from(&*self.rule.accept(value.as_str().unwrap_or_default())?);
         }
         if declared.change == Change::StartUp && value != *current {
             return fixed();
@@ -245,8 +271,9 @@ mod tests {
     #[test]
     fn a_slip_of_the_pen_is_answered_with_the_nearest_name() {
         let known = || DECLARATIONS.iter().map(|declared| declared.name);
-        assert!(unknown("succes.hold_s", known()).ends_with("did you mean \"success.hold_s\"?"));
-        assert!(unknown("quux", known()).ends_with("it is ignored"));
+        let unknown = |name: &str| Unknown::new(name, known()).to_string();
+        assert!(unknown("succes.hold_s").ends_with("did you mean \"success.hold_s\"?"));
+        assert!(unknown("quux").ends_with("it is ignored"));
     }
 
     #[test]
@@ -276,7 +303,7 @@ mod tests {
             ("use_sim_time", ParameterValue::Bool(true), "needs a restart"),
             ("succes.hold_s", ParameterValue::Double(1.0), "did you mean \"success.hold_s\"?"),
         ] {
-            let refusal = set(name, value).unwrap_err();
+            let refusal = set(name, value).unwrap_err().to_string();
             assert!(refusal.contains(reason), "{name}: {refusal}");
         }
         // What does not change anything is not refused.

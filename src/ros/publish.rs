@@ -47,46 +47,46 @@ impl Outputs {
     }
 
     pub fn progress(&self, report: &ProgressReport) {
-        said(self.progress.publish(&progress_msg(report)));
-        said(self.progress_value.publish(&Float32 { data: report.progress as f32 }));
+        log_failure(self.progress.publish(&progress_msg(report)));
+        log_failure(self.progress_value.publish(&Float32 { data: report.progress as f32 }));
     }
 
     /// One of several cameras was scored.
     pub fn camera_progress(&self, report: &ProgressReport) {
         if let Some(publisher) = self.camera_progress.get(report.score.camera) {
-            said(publisher.publish(&progress_msg(report)));
+            log_failure(publisher.publish(&progress_msg(report)));
         }
     }
 
     pub fn transition(&self, event: &TransitionEvent) {
-        said(self.transition_event.publish(event));
+        log_failure(self.transition_event.publish(event));
     }
 
     pub fn success(&self, report: &SuccessReport) {
-        said(self.success.publish(&success_msg(report)));
-        said(self.success_flag.publish(&Bool { data: true }));
+        log_failure(self.success.publish(&success_msg(report)));
+        log_failure(self.success_flag.publish(&Bool { data: true }));
     }
 
     /// A new episode has not succeeded.
     pub fn episode_started(&self) {
-        said(self.success_flag.publish(&Bool { data: false }));
+        log_failure(self.success_flag.publish(&Bool { data: false }));
     }
 
-    pub fn episode_ended(&self, report: &EpisodeReport) {
-        said(self.episode.publish(&summary_msg(report)));
+    pub fn episode_ended(&self, report: &EpisodeReport, instruction: &str) {
+        log_failure(self.episode.publish(&summary_msg(report, instruction)));
     }
 
     pub fn parameters(&self, event: &ParameterEvent) {
-        said(self.parameter_events.publish(event));
+        log_failure(self.parameter_events.publish(event));
     }
 
     pub fn diagnostics(&self, report: &DiagnosticArray) {
-        said(self.diagnostics.publish(report));
+        log_failure(self.diagnostics.publish(report));
     }
 }
 
 /// The one place where a failure to publish is handled: there is nobody to hand it to.
-fn said(result: r2r::Result<()>) {
+fn log_failure(result: r2r::Result<()>) {
     if let Err(error) = result {
         log::error!("cannot publish: {error}");
     }
@@ -131,13 +131,13 @@ fn success_msg(report: &SuccessReport) -> msg::SuccessDetection {
     }
 }
 
-fn summary_msg(report: &EpisodeReport) -> msg::EpisodeSummary {
+fn summary_msg(report: &EpisodeReport, instruction: &str) -> msg::EpisodeSummary {
     let newest = report.newest.as_ref();
     let score = newest.map(|newest| &newest.score);
     msg::EpisodeSummary {
         header: score.map(header).unwrap_or_default(),
         episode_id: report.episode_id,
-        instruction: report.instruction.to_string(),
+        instruction: instruction.to_owned(),
         success: report.end_reason == Some(EndReason::Success),
         end_reason: report.end_reason.map_or("", EndReason::as_str).to_owned(),
         frames: count(report.frames),

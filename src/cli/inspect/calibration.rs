@@ -5,10 +5,11 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::findings::Findings;
+use crate::config::calibration_file;
 use crate::reward::Calibration;
 
 pub fn findings(file: &Path) -> Result<Findings> {
-    let calibration = Calibration::read(file)?;
+    let calibration = calibration_file::read(file)?;
     let Calibration { model, episodes, auc, success, .. } = &calibration;
     let mut found = Findings::new("calibration", "a calibration of the success threshold");
     found.plain("version", calibration.version);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -12,7 +12,7 @@ use super::{Finished, Kept, ScoreArgs, finish, pipeline};
 use crate::cli::sources::Listing;
 use crate::cli::{Outcome, bar, interrupt, one_line};
 use crate::config::Config;
-use crate::offline::recording::Episode;
+use crate::offline::recording::RecordedEpisode;
 use crate::offline::results::{EpisodeError, EpisodeResult, Input, ListedEpisode, RunFile, Store};
 
 pub fn run(args: &ScoreArgs, config: Config, listing: &Listing) -> Result<Outcome> {
@@ -50,7 +50,7 @@ pub fn run(args: &ScoreArgs, config: Config, listing: &Listing) -> Result<Outcom
 }
 
 fn input(listing: &Listing) -> Input {
-    let listed = |episode: &Episode| ListedEpisode {
+    let listed = |episode: &RecordedEpisode| ListedEpisode {
         name: episode.name.clone(),
         index: episode.index,
         instruction: episode.instruction.clone(),
@@ -72,7 +72,7 @@ impl Keeper {
             return Ok(Self::Memory(vec![None; run.input.episodes.len()]));
         };
         // From here on there is something to finish.
-        interrupt::watch();
+        interrupt::watch().context("watching for Ctrl-C")?;
         let store = if args.resume { Store::resume(folder, run) } else { Store::create(folder, run) };
         Ok(Self::Folder(Box::new(store?)))
     }

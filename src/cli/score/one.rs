@@ -6,10 +6,15 @@ use super::scorer::{Scorer, read};
 use super::{Finished, ScoreArgs, finish};
 use crate::cli::{Outcome, bar};
 use crate::config::Config;
-use crate::offline::recording::Episode;
+use crate::offline::recording::RecordedEpisode;
 use crate::offline::results::EpisodeError;
 
-pub fn run(args: &ScoreArgs, config: Config, episode: &Episode, errors: &[EpisodeError]) -> Result<Outcome> {
+pub fn run(
+    args: &ScoreArgs,
+    config: Config,
+    episode: &RecordedEpisode,
+    errors: &[EpisodeError],
+) -> Result<Outcome> {
     // Before the model: an episode that cannot be read must not cost a download first.
     let read = read(&*episode.footage, &episode.name, config.sampling.rate_hz)?;
     let scorer = Scorer::load(args, config)?;

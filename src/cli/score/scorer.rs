@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::model::VideoVlm;
 use crate::model::instruction::InstructionRule;
 use crate::model::qwen3_vl::Qwen3Vl;
-use crate::offline::recording::{Episode, Footage, Sampled, sample};
+use crate::offline::recording::{Footage, RecordedEpisode, Sampled, sample};
 use crate::offline::results::{EpisodeResult, PrefixResult, RunSettings, ScoredEpisode};
 use crate::offline::{Prefixes, SampledFrame, Scoring, score_control, score_prefixes};
 use crate::picture::plot;
@@ -90,7 +90,7 @@ impl Scorer {
     ///
     /// # Errors
     /// There is none, the model does not take it, or the calibration does not hold for it.
-    pub fn instruction(&self, episode: &Episode) -> Result<Arc<str>> {
+    pub fn instruction(&self, episode: &RecordedEpisode) -> Result<Arc<str>> {
         let own = self.settings.instruction.as_deref().or(episode.instruction.as_deref());
         let text = own.context("the recording says no instruction: give --instruction")?;
         let instruction = self.rule.accept(text)?;
@@ -117,7 +117,7 @@ impl Scorer {
     pub fn score(
         &self,
         model: &impl VideoVlm,
-        episode: &Episode,
+        episode: &RecordedEpisode,
         instruction: &str,
         sampled: Sampled,
         scored: &mut dyn FnMut(),
@@ -148,7 +148,7 @@ impl Scorer {
         Ok(result)
     }
 
-    fn draw(&self, episode: &Episode, frames: &[SampledFrame], result: &EpisodeResult) -> Result<()> {
+    fn draw(&self, episode: &RecordedEpisode, frames: &[SampledFrame], result: &EpisodeResult) -> Result<()> {
         let point = |prefix: &PrefixResult| plot::Point {
             time_s: prefix.time_s,
             nats: prefix.log_prob_true,

@@ -23,7 +23,7 @@ impl<S: Fn() -> bool + Send + Sync> Footage for Stoppable<'_, dyn Footage, S> {
 
 impl<V, S: Fn() -> bool> Stoppable<'_, V, S> {
     fn check(&self) -> Result<(), VlmError> {
-        if (self.stop)() { Err(VlmError::Inference("stopped".to_owned())) } else { Ok(()) }
+        if (self.stop)() { Err(VlmError::Cancelled) } else { Ok(()) }
     }
 }
 

@@ -213,7 +213,7 @@ fn a_panic_is_reported_as_the_end() {
 fn a_model_that_cannot_load_is_reported() {
     let (events_in, events) = channel();
     let load = || {
-        Err::<ScriptedVlm, _>(VlmError::Load { folder: "nowhere".into(), reason: "no such folder".into() })
+        Err::<ScriptedVlm, _>(VlmError::Load { folder: "nowhere".into(), source: "no such folder".into() })
     };
     let _engine = Engine::spawn(load, SETTINGS, move |event| drop(events_in.send(event))).unwrap();
     assert!(matches!(events.recv_timeout(PATIENCE).unwrap(), EngineEvent::LoadFailed(_)));

@@ -128,7 +128,7 @@ impl<E> View<E> {
     ) -> Result<Option<Control>, VlmError> {
         if self.control_failed {
             let reason = "the static control has failed: this episode cannot be corrected by it any more";
-            return Err(VlmError::Inference(reason.to_owned()));
+            return Err(VlmError::Inference(reason.into()));
         }
         let Some(control) = &mut self.control else { return Ok(None) };
         let start = match &control.start {

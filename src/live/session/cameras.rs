@@ -1,9 +1,7 @@
 //! What the session knows of each camera, and what all of them say together.
 
-use std::sync::Arc;
-
 use crate::config::{Config, ConfigError};
-use crate::episode::{ChangeMeter, EpisodeBuffer, EpisodeEvent, Frame, FrameAccount};
+use crate::episode::{ChangeMeter, EpisodeBuffer, Frame, FrameAccount};
 use crate::live::engine::{Control, PrefixScore};
 use crate::model::LogProbs;
 use crate::reward::{Fusion, ProgressReading, ProgressTracker};
@@ -24,16 +22,11 @@ pub struct Camera {
 }
 
 impl Camera {
-    pub(super) fn all(config: &Config, instruction: &Arc<str>) -> Result<Vec<Self>, ConfigError> {
+    pub(super) fn all(config: &Config) -> Result<Vec<Self>, ConfigError> {
         let camera = |(index, name): (usize, &String)| {
             Ok(Self {
                 name: name.clone(),
-                buffer: EpisodeBuffer::new(
-                    index,
-                    config.sampler()?,
-                    config.episode_limits(),
-                    instruction.clone(),
-                ),
+                buffer: EpisodeBuffer::new(index, config.sampler()?, config.episode_limits()),
                 account: FrameAccount::default(),
                 tracker: ProgressTracker::new(config.progress),
                 change: ChangeMeter::new(),
@@ -56,7 +49,7 @@ impl Camera {
     }
 
     pub(super) fn start(&mut self) {
-        self.buffer.apply(EpisodeEvent::Start);
+        self.buffer.start();
         self.change.reset();
         self.changes.clear();
     }

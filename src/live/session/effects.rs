@@ -1,4 +1,6 @@
-//! What the session says: where it stands, what is to be done, why it refuses.
+//! What the session answers: where it stands, what is to be done, why it refuses.
+
+use std::sync::Arc;
 
 use super::{EpisodeReport, ProgressReport, SuccessReport};
 use crate::episode::PrefixRequest;
@@ -7,23 +9,29 @@ use crate::model::instruction::InstructionError;
 /// What is to be done, in this order.
 #[derive(Debug)]
 pub enum Effect {
-    /// Hand to the engine; when it refuses, tell [`super::Session::queue_full`].
+    /// Hand to the engine; when it refuses, call [`super::Session::queue_full`].
     Submit(PrefixRequest),
     EpisodeStarted(u64),
     /// One of several cameras was scored.
     CameraProgress(ProgressReport),
     Progress(ProgressReport),
     Success(SuccessReport),
-    EpisodeEnded(EpisodeReport),
-    /// Call the robot's reset once and tell [`super::Session::reset_answered`].
+    /// With the instruction that its rewards answer.
+    EpisodeEnded(EpisodeReport, Arc<str>),
+    /// Call the robot's reset once and pass its answer to [`super::Session::reset_answered`].
     CallReset(ResetTicket),
-    /// Wait for `reset.settle_s` and tell [`super::Session::settled`].
+    /// Wait for `reset.settle_s` and call [`super::Session::settled`].
     Settle(ResetTicket),
 }
 
 /// Names the episode that a reset belongs to, so that an answer nobody waits for any more is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResetTicket(pub(super) u64);
+
+/// The robot was not reset, for this reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ResetFailed(pub String);
 
 /// Where the session stands between episodes and in them.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,10 +7,8 @@ impl Session {
     pub(super) fn scored(&mut self, score: PrefixScore) {
         self.latencies.push(score.latency);
         // What was asked before the episode's end or the instruction's change answers nobody's question any more.
-        let asked = |running: &EpisodeReport| {
-            (score.episode_id, &score.instruction) == (running.episode_id, &running.instruction)
-        };
-        if !self.running.as_ref().is_some_and(asked) {
+        let of_running = self.running.as_ref().is_some_and(|running| running.episode_id == score.episode_id);
+        if !of_running || score.instruction != self.instruction {
             return;
         }
         self.cameras[score.camera].note(&score);

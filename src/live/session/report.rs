@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use crate::episode::EndReason;
 use crate::live::engine::PrefixScore;
 use crate::reward::{Verdict, voc};
@@ -39,8 +37,6 @@ pub struct ScorePoint {
 #[derive(Debug, Clone)]
 pub struct EpisodeReport {
     pub episode_id: u64,
-    /// The newest instruction; the rewards are all of this one.
-    pub instruction: Arc<str>,
     /// `None` while it runs.
     pub end_reason: Option<EndReason>,
     /// Frames handed to the engine.
@@ -52,12 +48,12 @@ pub struct EpisodeReport {
 }
 
 impl EpisodeReport {
-    pub(super) fn new(episode_id: u64, instruction: Arc<str>) -> Self {
-        Self { episode_id, instruction, end_reason: None, frames: 0, scores: Vec::new(), newest: None }
+    pub(super) fn new(episode_id: u64) -> Self {
+        Self { episode_id, end_reason: None, frames: 0, scores: Vec::new(), newest: None }
     }
 
-    pub(super) fn ask(&mut self, instruction: Arc<str>) {
-        self.instruction = instruction;
+    /// The instruction has changed: the rewards so far answer another question than the next ones.
+    pub(super) fn forget_scores(&mut self) {
         self.scores.clear();
         self.newest = None;
     }

@@ -47,7 +47,7 @@ fn a_reset_that_fails_is_said_and_nothing_is_called_again() {
     let mut bench = Bench::new(&config("/robot/reset"));
     bench.frames(0.0, 5, -5.0);
     bench.frames(2.5, 8, -0.1);
-    bench.session.reset_answered(bench.ticket.unwrap(), Err("the gripper is stuck".into()));
+    bench.session.reset_answered(bench.ticket.unwrap(), Err(ResetFailed("the gripper is stuck".into())));
     bench.frames(8.0, 8, -0.1);
     assert_eq!(bench.log, ["started", "success", "ended", "reset"]);
     assert_eq!(*bench.session.phase(), Phase::ResetFailed("the gripper is stuck".into()));
@@ -130,7 +130,7 @@ fn without_an_instruction_nothing_starts_until_there_is_one() {
     bench.session.set_instruction("push the drawer shut").unwrap();
     bench.settle();
     assert_eq!(bench.log, ["started"]);
-    assert_eq!(&*bench.session.running().unwrap().instruction, "push the drawer shut");
+    assert_eq!(&**bench.session.instruction(), "push the drawer shut");
     assert_eq!(bench.account(), "1 offered = 0 scored + 0 coalesced + 0 skipped + 1 dropped (no_episode 1)");
 }
 

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-/// What is said of "Frame 1" … "Frame n" (n = `frames`), as 0..=1, in that order.
+/// The percentages of "Frame 1" … "Frame n" (n = `frames`), as 0..=1, in that order.
 ///
 /// Frames may come in any order. A frame's percentage is the number with a percent sign behind the word "completion"
-/// in what follows its label, or else the first one there. Said twice, the first that lies in 0..=100 counts; said
+/// in what follows its label, or else the first one there. Where there are two, the first in 0..=100 counts;
 /// without a percent sign, out of range or not at all, the frame has none. An answer without any label counts only
 /// if it has exactly one percentage per frame.
 pub fn percentages(answer: &str, frames: usize) -> Vec<Option<f64>> {
@@ -27,7 +27,7 @@ pub fn percentages(answer: &str, frames: usize) -> Vec<Option<f64>> {
     values
 }
 
-/// The start of what is said of a frame, or of something else (`None`).
+/// The start of the text about a frame, or of something else (`None`).
 struct Label {
     at: Range<usize>,
     frame: Option<usize>,
@@ -63,15 +63,15 @@ fn starts_line(text: &str, at: usize) -> bool {
     !line.contains(char::is_alphanumeric)
 }
 
-/// The percentage meant in what is said of one frame.
-fn percentage(said: &str) -> Option<f64> {
-    let behind_completion = said.match_indices("completion").find_map(|(start, word)| {
-        let behind = &said[start + word.len()..];
+/// The percentage meant in the text about one frame.
+fn percentage(text: &str) -> Option<f64> {
+    let behind_completion = text.match_indices("completion").find_map(|(start, word)| {
+        let behind = &text[start + word.len()..];
         let percent = percents(behind).next()?;
         let same_clause = !behind[..percent.start].contains(['.', ',', ';']);
         same_clause.then_some(percent)
     });
-    behind_completion.or_else(|| percents(said).next())?.share()
+    behind_completion.or_else(|| percents(text).next())?.share()
 }
 
 /// A number with a percent sign.

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +9,8 @@ use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
 use super::listing::RemoteFile;
 use super::progress::{Activity, Watch};
-use super::{HubError, HubId};
+use super::{HubError, HubId, Missing};
+use crate::files;
 use crate::model::qwen3_vl::{ModelFolder, weight_files};
 
 const LOOK: Duration = Duration::from_millis(200);
@@ -40,22 +40,21 @@ impl ModelCache {
     ///
     /// # Errors
     /// What the engine would miss in it.
-    pub fn snapshot(&self) -> Result<PathBuf, String> {
-        let everything = || "everything".to_owned();
+    pub fn snapshot(&self) -> Result<PathBuf, Missing> {
         let commit = if self.id.names_commit() {
             self.id.revision().to_owned()
         } else {
-            fs::read_to_string(&self.reference).map_err(|_| everything())?.trim().to_owned()
+            fs::read_to_string(&self.reference).map_err(|_| Missing::Everything)?.trim().to_owned()
         };
         if commit.is_empty() || commit.contains(['/', '.']) {
-            return Err(everything());
+            return Err(Missing::Everything);
         }
         let path = self.folder(&commit);
-        let folder = ModelFolder::open(&path).map_err(|_| everything())?;
+        let folder = ModelFolder::open(&path).map_err(|_| Missing::Everything)?;
         let mut needed = vec!["config.json".to_owned(), "tokenizer.json".to_owned()];
         needed.extend(weight_files(&folder).unwrap_or_else(|_| vec!["the weights".to_owned()]));
         needed.retain(|name| !folder.has(name));
-        if needed.is_empty() { Ok(path) } else { Err(needed.join(", ")) }
+        if needed.is_empty() { Ok(path) } else { Err(Missing::Files(needed)) }
     }
 
     /// Whether the snapshot has this file whole.
@@ -81,18 +80,14 @@ impl ModelCache {
         let path = blob.with_extension("lock");
         let lock = File::create(&path).map_err(HubError::write(&path))?;
         loop {
-            // SAFETY: flock only reads the descriptor, which `lock` keeps open.
-            if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-                return Ok(Lock(lock));
-            }
-            match std::io::Error::last_os_error() {
-                error if error.kind() == ErrorKind::WouldBlock => {
+            match files::lock(&lock) {
+                files::Lock::Held => return Ok(Lock(lock)),
+                files::Lock::Busy => {
                     watch.at(Activity::WaitingForOther, 0)?;
                     watch.sleep(LOOK)?;
                 }
-                error if error.kind() == ErrorKind::Interrupted => {}
-                // Some network file systems have no locks; the hash still guards the file.
-                error => {
+                // The hash still guards the file.
+                files::Lock::Unsupported(error) => {
                     log::info!("{} cannot be locked: {error}", path.display());
                     return Ok(Lock(lock));
                 }

@@ -8,7 +8,7 @@ use super::HubError;
 use super::digest::Hasher;
 use super::listing::RemoteFile;
 use super::progress::{Activity, Watch};
-use super::remote::{Patience, Remote};
+use super::remote::{Patience, Remote, Requested};
 use super::transfer::{self, Failure, Piece};
 
 const READ_BYTES: usize = 1 << 20;
@@ -52,7 +52,7 @@ fn is_unsatisfiable(error: &HubError) -> bool {
 fn stream(remote: &Remote, commit: &str, part: &mut PartFile, watch: &mut Watch) -> Result<(), HubError> {
     watch.now(Activity::Downloading, part.bytes)?;
     let name = part.file.name.clone();
-    let failed = |failure| remote.error(failure, &name);
+    let failed = |failure| remote.error(failure, Requested::File(&name));
     let (agent, from) = (remote.agent(), part.bytes);
     let (url, authorization) = (remote.model(commit).url(&name), remote.authorization());
     let receiver = transfer::in_background(move |sender| {
@@ -81,7 +81,8 @@ fn stream(remote: &Remote, commit: &str, part: &mut PartFile, watch: &mut Watch)
     }
 }
 
-/// What has come of a file, with its hash so far.
+/// What has come of a file, with its hash so far. Not a file of [`crate::files`], which ends with its program: this one is
+/// kept for the next start, which reads it again and goes on from its end.
 struct PartFile<'a> {
     file: &'a RemoteFile,
     path: PathBuf,
@@ -183,7 +184,7 @@ impl<'a> PartFile<'a> {
         }
     }
 
-    /// A connection that was given up, told with how far it came.
+    /// A connection that was given up, reported with how far it came.
     fn cut(&self, error: HubError) -> HubError {
         let reason = match error {
             HubError::Connection { reason, .. } => reason,

@@ -14,7 +14,7 @@ pub enum HubError {
         "the hub is not asked (HF_HUB_OFFLINE), and of {id} the cache {} lacks {missing}: fetch it once without HF_HUB_OFFLINE",
         .cache.display()
     )]
-    Offline { id: String, cache: PathBuf, missing: String },
+    Offline { id: String, cache: PathBuf, missing: Missing },
     #[error("{endpoint} cannot be reached: {reason}")]
     Connection { endpoint: String, reason: String },
     #[error("{endpoint} is in trouble: it answers with status {status}")]
@@ -57,6 +57,15 @@ pub enum HubError {
     Write { path: PathBuf, source: Error },
     #[error("the fetch was stopped; what has come is kept for the next start")]
     Cancelled,
+}
+
+/// What a snapshot in the cache lacks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    #[error("everything")]
+    Everything,
+    #[error("{}", .0.join(", "))]
+    Files(Vec<String>),
 }
 
 impl HubError {

@@ -8,13 +8,10 @@ use serde::Deserialize;
 
 use super::digest::Digest;
 use super::progress::{Activity, Watch};
-use super::remote::{Patience, Remote};
+use super::remote::{Patience, Remote, Requested};
 use super::source::is_hex;
 use super::transfer::{self, Failure};
 use super::{HubError, HubId};
-
-/// What is asked for here, for messages.
-pub const WHAT: &str = "the list of files";
 
 const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
 /// What the engine reads if it is there, and what others who share the cache expect beside it.
@@ -72,7 +69,7 @@ struct Lfs {
 }
 
 impl Sibling {
-    /// As far as the list itself says it.
+    /// Where the list itself has it.
     fn file(&self) -> Option<RemoteFile> {
         let name = self.rfilename.clone();
         match &self.lfs {
@@ -94,12 +91,12 @@ pub fn ask(remote: &Remote, patience: Patience, watch: &mut Watch) -> Result<Lis
     let answer = loop {
         match ask_once(remote, patience, watch)? {
             Ok(answer) => break answer,
-            Err(failure) => tries.again_after(remote.error(failure, WHAT), watch)?,
+            Err(failure) => tries.again_after(remote.error(failure, Requested::FileList), watch)?,
         }
     };
     if !is_hex(&answer.sha, 40) {
         let failure = Failure::Answer(format!("\"{}\" is no commit", answer.sha));
-        return Err(remote.error(failure, WHAT));
+        return Err(remote.error(failure, Requested::FileList));
     }
     let mut files = Vec::new();
     for sibling in answer.siblings.iter().filter(|sibling| is_of_use(&sibling.rfilename)) {
@@ -130,7 +127,7 @@ fn ask_once(
             let text =
                 body.with_config().limit(LONGEST_ANSWER).read_to_string().map_err(transfer::connection)?;
             serde_json::from_str(&text)
-                .map_err(|error| Failure::Answer(format!("{WHAT} is no such list: {error}")))
+                .map_err(|error| Failure::Answer(format!("{} is no such list: {error}", Requested::FileList)))
         });
         // Nobody may be waiting any more.
         let _ = sender.send(answer);
@@ -161,7 +158,7 @@ fn ask_for_file(
         });
         match file {
             Ok(file) => return Ok(file),
-            Err(failure) => tries.again_after(remote.error(failure, name), watch)?,
+            Err(failure) => tries.again_after(remote.error(failure, Requested::File(name)), watch)?,
         }
     }
 }
@@ -184,9 +181,7 @@ fn wait_for_one<T>(
 fn api_failure(error: ApiError) -> Failure {
     match error {
         ApiError::RequestError(error) => match *error {
-            ureq::Error::StatusCode(status) => {
-                Failure::Refused { status, code: String::new(), message: String::new() }
-            }
+            ureq::Error::StatusCode(status) => Failure::Refused { status, code: String::new() },
             other => transfer::connection(other),
         },
         other => Failure::Answer(other.to_string()),

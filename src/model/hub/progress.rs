@@ -1,4 +1,4 @@
-//! What the caller of a fetch is told, and how it says stop.
+//! What a fetch reports to its caller, and how the caller stops it.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -33,7 +33,7 @@ pub struct Progress {
     pub file_total: u64,
     /// Bytes of the model that are here, from this start or an earlier one.
     pub bytes: u64,
-    /// Bytes that the model will have; 0 before the hub has said.
+    /// Bytes that the model will have; 0 before the hub has answered.
     pub total: u64,
 }
 

@@ -1,5 +1,6 @@
 //! The hub as one model's fetch sees it.
 
+use std::fmt;
 use std::time::Duration;
 
 use hf_hub::api::sync::{Api, ApiBuilder, ApiRepo};
@@ -22,6 +23,24 @@ pub enum Patience {
     Short,
     /// As the settings say.
     Full,
+}
+
+/// What a request asks the hub for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requested<'a> {
+    /// The names, sizes and hashes of the model's files.
+    FileList,
+    /// One file, by its name.
+    File(&'a str),
+}
+
+impl fmt::Display for Requested<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FileList => f.write_str("the list of files"),
+            Self::File(name) => f.write_str(name),
+        }
+    }
 }
 
 /// One model on one hub.
@@ -95,14 +114,14 @@ impl Remote {
         Tries { attempts, used: 1, first_wait: self.settings.retry.wait }
     }
 
-    /// What a failed request means for whoever asked for `what`: the model's list of files, or one of them.
-    pub fn error(&self, failure: Failure, what: &str) -> HubError {
+    /// What the failure of a request means for whoever made it.
+    pub fn error(&self, failure: Failure, requested: Requested<'_>) -> HubError {
         let endpoint = self.settings.endpoint.clone();
         let id = self.id.repository().to_owned();
-        let (status, code, message) = match failure {
+        let (status, code) = match failure {
             Failure::Connection(reason) => return HubError::Connection { endpoint, reason },
             Failure::Answer(reason) => return HubError::Answer { endpoint, reason },
-            Failure::Refused { status, code, message } => (status, code, message),
+            Failure::Refused { status, code } => (status, code),
         };
         let has_token = self.settings.token.is_some();
         match (status, code.as_str()) {
@@ -111,13 +130,11 @@ impl Remote {
             }
             (_, "RepoNotFound") => HubError::NoSuchModel { endpoint, id },
             (_, "GatedRepo") | (403, _) => HubError::Gated { endpoint, id },
-            (401, _) if has_token || message.contains("Invalid credentials") => {
-                HubError::BadToken { endpoint }
-            }
+            (401, _) if has_token => HubError::BadToken { endpoint },
             (401, _) => HubError::Gated { endpoint, id },
-            (404, "") if what == super::listing::WHAT => HubError::NoSuchModel { endpoint, id },
+            (404, "") if requested == Requested::FileList => HubError::NoSuchModel { endpoint, id },
             (408 | 429 | 500.., _) => HubError::Busy { endpoint, status },
-            _ => HubError::Refused { endpoint, what: what.to_owned(), status },
+            _ => HubError::Refused { endpoint, what: requested.to_string(), status },
         }
     }
 }

@@ -22,15 +22,15 @@ const MESSAGES: usize = 8;
 pub enum Failure {
     /// No connection, or one that broke.
     Connection(String),
-    /// The hub's no: status, its own word for it, and its sentence.
-    Refused { status: u16, code: String, message: String },
+    /// The hub's no: status, and its own word for it.
+    Refused { status: u16, code: String },
     /// An answer that makes no sense.
     Answer(String),
 }
 
 /// What comes of a file, in this order.
 pub enum Piece {
-    /// The bytes that follow begin here; `total` is the whole file's size, where the answer says it.
+    /// The bytes that follow begin here; `total` is the whole file's size, where the answer has it.
     Start {
         from: u64,
         total: Option<u64>,
@@ -78,7 +78,7 @@ pub fn send_file(
     from: u64,
     sender: &SyncSender<Result<Piece, Failure>>,
 ) {
-    // A send fails when nobody waits any more: then there is nobody to tell.
+    // A send fails when nobody waits any more: then nobody misses it.
     let send = |message| sender.send(message).is_ok();
     // A compressed answer would have other byte positions than the file.
     let mut request = agent.get(url).header("Accept-Encoding", "identity");
@@ -140,11 +140,7 @@ pub fn connection(error: ureq::Error) -> Failure {
 }
 
 pub fn refused(status: StatusCode, headers: &HeaderMap) -> Failure {
-    Failure::Refused {
-        status: status.as_u16(),
-        code: header(headers, "x-error-code"),
-        message: header(headers, "x-error-message"),
-    }
+    Failure::Refused { status: status.as_u16(), code: header(headers, "x-error-code") }
 }
 
 /// A header's text; empty when there is none.

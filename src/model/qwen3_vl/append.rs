@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use ::image::RgbImage;
 
-use super::super::{Stage, VlmError};
+use super::super::{SizeError, Stage, VlmError};
 use super::cache::{Fork, KvCache};
 use super::config::FRAMES_PER_PAIR;
 use super::episode::{EncodedPair, QwenEpisode, SeenFrame, View};
@@ -47,8 +47,7 @@ impl Qwen3Vl {
 
     pub(super) fn control_of(&self, episode: &mut QwenEpisode) -> Result<QwenEpisode, VlmError> {
         if episode.frames != 1 {
-            let reason = "a control begins beside an episode's first frame".to_owned();
-            return Err(VlmError::Inference(reason));
+            return Err(VlmError::Inference("a control begins beside an episode's first frame".into()));
         }
         self.encode_behind(episode)?;
         let mut control = QwenEpisode::new(self.text.new_cache());
@@ -63,7 +62,7 @@ impl Qwen3Vl {
     pub(super) fn repeat_first(&self, control: &mut QwenEpisode, time_s: f64) -> Result<(), VlmError> {
         check_time(time_s, control.last_time_s)?;
         if control.still.is_none() {
-            return Err(VlmError::Inference("only a control repeats its first frame".to_owned()));
+            return Err(VlmError::Inference("only a control repeats its first frame".into()));
         }
         self.take_in(control, SeenFrame { resized: None, time_s })
     }
@@ -141,7 +140,7 @@ impl Qwen3Vl {
         let features = match (&episode.still, &first.resized, &second.resized) {
             (Some(still), ..) => still.clone(),
             (None, Some(first), Some(second)) => self.encode(episode, [first, second])?,
-            _ => return Err(VlmError::Inference("a frame has been forgotten".to_owned())),
+            _ => return Err(VlmError::Inference("a frame has been forgotten".into())),
         };
         Ok(EncodedPair { time_s: mean(first.time_s, second.time_s), features })
     }
@@ -167,9 +166,8 @@ impl Qwen3Vl {
         let view = view(episode)?;
         if view.frame_size != frame_size {
             let (width, height) = view.frame_size;
-            let reason =
-                format!("the episode began with {width}×{height}; start a new one to change the size");
-            return Err(VlmError::FrameSize { width: frame_size.0, height: frame_size.1, reason });
+            let source = SizeError::Changed { width, height };
+            return Err(VlmError::FrameSize { width: frame_size.0, height: frame_size.1, source });
         }
         self.timed(Stage::Process, || self.processor.resize(rgb, &view.grid))
     }

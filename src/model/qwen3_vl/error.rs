@@ -74,5 +74,5 @@ impl LoadError {
 
 /// An arithmetic failure during inference.
 pub(super) fn inference(error: candle_core::Error) -> VlmError {
-    VlmError::Inference(error.to_string())
+    VlmError::Inference(error.into())
 }

@@ -9,7 +9,7 @@ use candle_core::{Device, Tensor};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::VlmError;
+use super::super::{SizeError, VlmError};
 use super::config::{CHANNELS, FRAMES_PER_PAIR, VisionConfig};
 use super::error::{LoadError, inference};
 use super::folder::ModelFolder;
@@ -136,7 +136,7 @@ impl Processor {
         let block = self.patch_size * self.merge_size;
         let (resized_height, resized_width) =
             smart_resize(height as usize, width as usize, block, self.min_pixels, self.max_pixels)
-                .map_err(|reason| VlmError::FrameSize { width, height, reason })?;
+                .map_err(|source| VlmError::FrameSize { width, height, source })?;
         Ok(PatchGrid {
             rows: resized_height / self.patch_size,
             columns: resized_width / self.patch_size,
@@ -156,7 +156,7 @@ impl Processor {
         resize(rgb, width, height).ok_or_else(|| VlmError::FrameSize {
             width: rgb.width(),
             height: rgb.height(),
-            reason: format!("it cannot be resized to {width}×{height}"),
+            source: SizeError::Resize { width, height },
         })
     }
 
@@ -169,7 +169,9 @@ impl Processor {
         let side = self.patch_size;
         let (width, height) = (grid.columns * side, grid.rows * side);
         if pair.iter().any(|frame| frame.dimensions() != (width as u32, height as u32)) {
-            return Err(VlmError::Inference(format!("a frame is not of the grid's {width}×{height} pixels")));
+            return Err(VlmError::Inference(
+                format!("a frame is not of the grid's {width}×{height} pixels").into(),
+            ));
         }
         let patch_numbers = CHANNELS * FRAMES_PER_PAIR * side * side;
         let mut values = Vec::with_capacity(grid.patches() * patch_numbers);

@@ -166,7 +166,7 @@ impl Prompt {
     pub fn image_pad(&self) -> Result<u32, VlmError> {
         self.control.image_pad.ok_or_else(|| {
             VlmError::Inference(
-                "the model's tokenizer has no <|image_pad|>: it cannot be shown images".to_owned(),
+                "the model's tokenizer has no <|image_pad|>: it cannot be shown images".into(),
             )
         })
     }
@@ -181,9 +181,9 @@ impl Prompt {
     /// # Errors
     /// [`VlmError::Inference`] when the tokenizer fails.
     pub fn decode(&self, tokens: &[u32]) -> Result<String, VlmError> {
-        self.text
-            .decode(tokens, true)
-            .map_err(|error| VlmError::Inference(format!("tokens cannot be turned into text: {error}")))
+        self.text.decode(tokens, true).map_err(|error| {
+            VlmError::Inference(format!("tokens cannot be turned into text: {error}").into())
+        })
     }
 
     /// # Errors
@@ -208,7 +208,7 @@ impl Prompt {
         let encoding = self
             .text
             .encode_fast(text, false)
-            .map_err(|error| VlmError::Inference(format!("a text cannot be tokenised: {error}")))?;
+            .map_err(|error| VlmError::Inference(format!("a text cannot be tokenised: {error}").into()))?;
         Ok(encoding.get_ids().to_vec())
     }
 

@@ -6,24 +6,43 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use indicatif::HumanBytes;
 use memmap2::Mmap;
-use safetensors::tensor::{Metadata, TensorView};
-use safetensors::{Dtype as StoredDtype, SafeTensors};
+use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::{Dtype as StoredDtype, SafeTensorError, SafeTensors};
 
 use super::super::Dtype;
 use super::packed::{Numbers, Panels};
+use crate::files::{self, Unfinished};
 
 /// Changes with the layout of packed matrices.
 const LAYOUT: &str = "topreward packed 1";
-/// How the names of folders begin in which a file is being written.
-const UNFINISHED: &str = ".unfinished-";
-/// After so long nobody is writing any more.
-const GIVEN_UP: Duration = Duration::from_secs(24 * 3600);
+/// Bytes of a safetensors file that give the length of its header.
+const HEADER_LENGTH: usize = 8;
+
+/// Why the weights on disk are not used, or none are kept.
+#[derive(Debug, thiserror::Error)]
+enum CacheError {
+    #[error("it holds the weights of another model or version")]
+    Other,
+    #[error(
+        "the rounded weights take {}, more than half of the {} that are free on this disk (free some space, or set \
+         XDG_CACHE_HOME to a folder on another disk)",
+        HumanBytes(*.bytes),
+        HumanBytes(*.free)
+    )]
+    Room { bytes: u64, free: u64 },
+    #[error(transparent)]
+    Format(#[from] SafeTensorError),
+    #[error(transparent)]
+    Header(#[from] serde_json::Error),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
 
 /// Where the rounded weights of one model are kept.
 pub(super) struct RoundedWeights {
@@ -63,15 +82,15 @@ impl RoundedWeights {
         }
     }
 
-    fn read(&self, file: &File) -> Result<RoundedFile, String> {
+    fn read(&self, file: &File) -> Result<RoundedFile, CacheError> {
         // SAFETY: files come to this place by renaming and are never changed; only another program that shortens one
         // could break the mapping, which every reader of mapped weights accepts.
-        let map = unsafe { Mmap::map(file) }.map_err(|error| error.to_string())?;
-        let (header, metadata) = SafeTensors::read_metadata(&map).map_err(|error| error.to_string())?;
+        let map = unsafe { Mmap::map(file) }?;
+        let (header, metadata) = SafeTensors::read_metadata(&map)?;
         if metadata.metadata().as_ref() != Some(&self.identity) {
-            return Err("it holds the weights of another model or version".to_owned());
+            return Err(CacheError::Other);
         }
-        Ok(RoundedFile { map: Arc::new(map), start: header + 8, metadata })
+        Ok(RoundedFile { map: Arc::new(map), start: header + HEADER_LENGTH, metadata })
     }
 
     /// Keeps these matrices for the next time.
@@ -82,55 +101,51 @@ impl RoundedWeights {
         }
     }
 
-    fn write(&self, matrices: &[(String, Arc<Panels>)]) -> std::io::Result<()> {
+    fn write(&self, matrices: &[(String, Arc<Panels>)]) -> Result<(), CacheError> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)?;
-        sweep(folder);
-        let mut views = Vec::new();
+        // Gigabytes, for a large model.
+        files::sweep(folder)?;
+        let mut parts: Vec<(String, &[u8])> = Vec::new();
         for (name, panels) in matrices {
-            for (part, bytes) in panels.parts() {
-                let view = TensorView::new(StoredDtype::U8, vec![bytes.len()], bytes);
-                views.push((format!("{name}.{part}"), view.map_err(std::io::Error::other)?));
-            }
+            parts.extend(panels.parts().into_iter().map(|(part, bytes)| (format!("{name}.{part}"), bytes)));
         }
-        let bytes = views.iter().map(|(_, view)| view.data().len() as u64).sum();
-        let disk = rustix::fs::statvfs(folder)?;
-        check_room(disk.f_bavail.saturating_mul(disk.f_frsize), bytes).map_err(std::io::Error::other)?;
-        // A folder of its own: the library has a temporary file beside the one that it is to write.
-        let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(folder)?;
-        let file = unfinished.path().join("weights");
-        safetensors::serialize_to_file(views, Some(self.identity.clone()), &file)
-            .map_err(std::io::Error::other)?;
-        // After a power cut a file must not have its place and no content.
-        File::open(&file)?.sync_all()?;
-        std::fs::rename(&file, &self.path)
+        parts.sort();
+        let bytes = parts.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+        let disk = rustix::fs::statvfs(folder).map_err(io::Error::from)?;
+        check_room(disk.f_bavail.saturating_mul(disk.f_frsize), bytes)?;
+        let mut unfinished = Unfinished::beside(&self.path)?;
+        self.write_parts(&parts, &mut unfinished)?;
+        Ok(unfinished.finish()?)
+    }
+
+    /// The safetensors file. The library's own writer makes a temporary file of its own that no sweep would know.
+    fn write_parts(&self, parts: &[(String, &[u8])], file: &mut impl Write) -> Result<(), CacheError> {
+        let mut end = 0;
+        let mut place = |(name, bytes): &(String, &[u8])| {
+            let begin = end;
+            end += bytes.len();
+            let shape = vec![bytes.len()];
+            (name.clone(), TensorInfo { dtype: StoredDtype::U8, shape, data_offsets: (begin, end) })
+        };
+        let places = parts.iter().map(&mut place).collect();
+        let mut header = serde_json::to_vec(&Metadata::new(Some(self.identity.clone()), places)?)?;
+        // What follows begins at a multiple of eight bytes.
+        header.resize(header.len().next_multiple_of(HEADER_LENGTH), b' ');
+        let mut file = BufWriter::with_capacity(1 << 20, file);
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(&header)?;
+        for (_, bytes) in parts {
+            file.write_all(bytes)?;
+        }
+        Ok(file.flush()?)
     }
 }
 
 /// Whether so many bytes may be written to a disk with `free` bytes: half of them, as whoever records the robot may be
 /// writing to the same disk.
-fn check_room(free: u64, bytes: u64) -> Result<(), String> {
-    if bytes <= free / 2 {
-        return Ok(());
-    }
-    Err(format!(
-        "the rounded weights take {}, more than half of the {} that are free on this disk (free some space, or set \
-         XDG_CACHE_HOME to a folder on another disk)",
-        HumanBytes(bytes),
-        HumanBytes(free)
-    ))
-}
-
-/// Removes what programs have left that were killed while they wrote: gigabytes, for a large model.
-fn sweep(folder: &Path) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let left = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
-        let age = entry.metadata().and_then(|of| of.modified()).ok().and_then(|then| then.elapsed().ok());
-        if left && age.is_some_and(|age| age > GIVEN_UP) {
-            // Next time, if not now.
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
+fn check_room(free: u64, bytes: u64) -> Result<(), CacheError> {
+    if bytes <= free / 2 { Ok(()) } else { Err(CacheError::Room { bytes, free }) }
 }
 
 impl RoundedFile {
@@ -145,34 +160,43 @@ impl RoundedFile {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
 
     #[test]
     fn what_a_killed_program_left_is_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let left = |name: &str, age: Duration| {
-            let path = folder.path().join(name);
-            std::fs::create_dir(&path).unwrap();
-            std::fs::write(path.join(".tmp123"), "half of it").unwrap();
-            File::open(&path).unwrap().set_modified(SystemTime::now() - age).unwrap();
-            path
-        };
-        let (hour, days) = (Duration::from_secs(3600), 3 * GIVEN_UP);
-        let (old, new) = (left(".unfinished-a", days), left(".unfinished-b", hour));
-        let other = left("somebody-elses", days);
+        let [left, other] = [".tmp-topreward-a", "somebody-elses"].map(|name| folder.path().join(name));
+        for file in [&left, &other] {
+            std::fs::write(file, "half of it").unwrap();
+        }
         let rounded = RoundedWeights::new(folder.path(), "0123456789abcdef0", Dtype::Q8);
         rounded.keep(&[]);
-        assert_eq!([old, new, other].map(|path| path.exists()), [false, true, true]);
+        assert_eq!([left, other].map(|path| path.exists()), [false, true]);
         assert!(rounded.open().is_some());
     }
 
     #[test]
+    fn the_file_is_the_one_that_the_library_writes() {
+        let rounded = RoundedWeights::new(Path::new("."), "0123456789abcdef0", Dtype::Q8);
+        let identity = [("dtype".to_owned(), "q8".to_owned())].into();
+        let rounded = RoundedWeights { identity, ..rounded };
+        let parts: [(String, &[u8]); 3] =
+            [("a".to_owned(), &[1, 2, 3]), ("b.scales".to_owned(), &[]), ("b.weights".to_owned(), &[4])];
+        let mut ours = Vec::new();
+        rounded.write_parts(&parts, &mut ours).unwrap();
+        let view = |(name, bytes): &(String, &'static [u8])| {
+            let view = safetensors::tensor::TensorView::new(StoredDtype::U8, vec![bytes.len()], bytes);
+            (name.clone(), view.unwrap())
+        };
+        let views = parts.iter().map(view);
+        assert_eq!(ours, safetensors::serialize(views, Some(rounded.identity)).unwrap());
+    }
+
+    #[test]
     fn half_of_the_disk_is_left_to_others() {
-        assert_eq!(check_room(10 << 30, 5 << 30), Ok(()));
+        check_room(10 << 30, 5 << 30).unwrap();
         for free in [(10 << 30) - 2, 5 << 30, 0] {
-            let reason = check_room(free, 5 << 30).unwrap_err();
+            let reason = check_room(free, 5 << 30).unwrap_err().to_string();
             assert!(reason.contains("take 5.00 GiB") && reason.contains("XDG_CACHE_HOME"), "{reason}");
         }
     }

@@ -2,15 +2,16 @@
 //!
 //! torchvision resizes byte images with Pillow's method: first along the rows, then along the columns, each pass
 //! with integer weights and rounded to bytes. A resize that keeps fractions between the passes is several levels off
-//! where the first pass overshoots.
+//! where the first pass overshoots. By hand, as no library rounds as Pillow does.
 
 use ::image::RgbImage;
 use rayon::prelude::*;
 
+use super::super::SizeError;
 use super::config::CHANNELS;
 
 /// transformers refuses frames that are longer than this many times their width.
-const LARGEST_ASPECT: f64 = 200.0;
+const LARGEST_ASPECT: u32 = 200;
 /// Reach of the cubic kernel, in source pixels when enlarging and in target pixels when shrinking.
 const REACH: f64 = 2.0;
 /// Integer weights have at most this many fractional bits, and fit 16 bits with sign.
@@ -21,20 +22,20 @@ const WEIGHT_LIMIT: f64 = 32_768.0;
 /// aspect ratio nearly kept: transformers' `smart_resize` with the number of frames cancelled out.
 ///
 /// # Errors
-/// A reason when a side is shorter than `factor` or one side is more than 200 times the other.
+/// A side is shorter than `factor`, or one side is more than 200 times the other.
 pub(super) fn smart_resize(
     height: usize,
     width: usize,
     factor: usize,
     min_pixels: usize,
     max_pixels: usize,
-) -> Result<(usize, usize), String> {
+) -> Result<(usize, usize), SizeError> {
     if height.min(width) < factor {
-        return Err(format!("each side must have at least {factor} pixels"));
+        return Err(SizeError::Small { least: factor });
     }
     let (tall, wide, unit) = (height as f64, width as f64, factor as f64);
-    if tall.max(wide) / tall.min(wide) > LARGEST_ASPECT {
-        return Err(format!("one side must not be more than {LARGEST_ASPECT} times the other"));
+    if tall.max(wide) / tall.min(wide) > f64::from(LARGEST_ASPECT) {
+        return Err(SizeError::Thin { most: LARGEST_ASPECT });
     }
     let nearest = |side: f64| (side / unit).round_ties_even() * unit;
     let pixels = nearest(tall) * nearest(wide);

@@ -1,4 +1,5 @@
-//! The weight files of a model folder: what they hold, and their tensors piece by piece. `gguf.rs` opens those of its kind.
+//! The weight files of a model folder: what they hold, and their tensors piece by piece. Those of the safetensors format are opened
+//! here, those of the GGUF format in `gguf.rs`; `weight_files.rs` knows which of the two a folder has.
 //!
 //! Files are read, not mapped: mapped pages would count as this program's memory beside the converted weights.
 
@@ -14,7 +15,6 @@ use serde::Deserialize;
 
 use super::error::LoadError;
 use super::folder::ModelFolder;
-use super::gguf;
 
 const SINGLE_FILE: &str = "model.safetensors";
 const INDEX_FILE: &str = "model.safetensors.index.json";
@@ -83,17 +83,16 @@ impl Part {
 }
 
 impl Shard {
-    /// All weight files of a folder: the safetensors files, or where there are none its GGUF files.
+    /// Whether a folder has safetensors files, or says which.
+    pub fn has_safetensors(folder: &ModelFolder) -> bool {
+        folder.has(SINGLE_FILE) || folder.has(INDEX_FILE)
+    }
+
+    /// The safetensors files of a folder.
     ///
     /// # Errors
-    /// As [`weight_files`] and [`gguf::shards`], and a file that is missing, no safetensors file, or cut short.
-    pub fn all(folder: &ModelFolder) -> Result<Vec<Self>, LoadError> {
-        if !folder.has(SINGLE_FILE) && !folder.has(INDEX_FILE) {
-            let files = folder.ending_in(".gguf")?;
-            if !files.is_empty() {
-                return gguf::shards(folder, files);
-            }
-        }
+    /// As [`weight_files`], and a file that is missing, no safetensors file, or truncated.
+    pub fn safetensors(folder: &ModelFolder) -> Result<Vec<Self>, LoadError> {
         weight_files(folder)?.into_iter().map(|name| Self::open(folder, name)).collect()
     }
 

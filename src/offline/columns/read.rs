@@ -12,7 +12,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 
-use super::ColumnsError;
+use super::{ColumnsError, Damage};
 
 /// Rows of a file that are believed: two months of frames at 10 Hz. Run lengths make any number cheap to claim.
 pub(super) const MOST_ROWS: i64 = 1 << 26;
@@ -27,7 +27,7 @@ pub(crate) struct Table {
     rows: usize,
 }
 
-/// What a column's reader gives: values of the records that have one, and the levels that tell which.
+/// What a column's reader gives: values of the records that have one, and the levels that show which.
 struct Leaf<T> {
     values: Vec<T>,
     definitions: Vec<i16>,
@@ -51,15 +51,15 @@ impl Table {
         })?;
         let bytes =
             opened.metadata().map_err(|source| ColumnsError::Read { file: shown.clone(), source })?.len();
-        let damaged = |reason| ColumnsError::Damaged { file: shown.clone(), reason };
+        let damaged = |source| ColumnsError::Damaged { file: shown.clone(), source };
         let reader = guarded(|| SerializedFileReader::new(opened)).map_err(damaged)?;
         let rows = reader.metadata().file_metadata().num_rows();
         if rows > MOST_ROWS {
             return Err(ColumnsError::TooLong { file: shown, rows });
         }
-        let Ok(rows) = usize::try_from(rows) else { return Err(damaged(format!("it has {rows} rows"))) };
+        let Ok(rows) = usize::try_from(rows) else { return Err(damaged(Damage::Rows(rows))) };
         if !reader.metadata().row_groups().iter().all(|group| lies_within(group, bytes)) {
-            return Err(damaged("its columns lie outside the file".to_owned()));
+            return Err(damaged(Damage::Outside));
         }
         Ok(Self { shown, reader, rows })
     }
@@ -269,7 +269,7 @@ impl Table {
                     let mut reader = self.reader.get_row_group(group)?.get_column_reader(leaf)?;
                     take(&mut reader, wanted.start - start, wanted.len(), &mut into)
                 });
-                let damaged = |reason| ColumnsError::Damaged { file: self.shown.clone(), reason };
+                let damaged = |source| ColumnsError::Damaged { file: self.shown.clone(), source };
                 if found.map_err(damaged)? < wanted.len() {
                     break;
                 }
@@ -322,8 +322,8 @@ fn fill<T: DataType>(
     Ok(taken)
 }
 
-/// Whether a row group's columns are parts of a file of so many bytes, and not absurdly larger when unpacked. The library
-/// trusts these numbers.
+/// Whether a row group's columns are parts of a file of so many bytes, and not absurdly larger when unpacked. By hand: the
+/// library trusts these numbers.
 fn lies_within(group: &RowGroupMetaData, bytes: u64) -> bool {
     const MOST_UNPACKED: i64 = 1 << 32;
     let sound = |column: &ColumnChunkMetaData| {
@@ -338,13 +338,10 @@ fn lies_within(group: &RowGroupMetaData, bytes: u64) -> bool {
     (0..=MOST_ROWS).contains(&group.num_rows()) && group.columns().iter().all(sound)
 }
 
-/// What the library says, on one line. Some of its checks of damaged files are panics; they are errors here.
-fn guarded<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
+/// Some of the library's checks of damaged files are panics; they are errors here.
+fn guarded<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Damage> {
     match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(done) => done.map_err(|error| {
-            let text = error.to_string();
-            text.split_whitespace().collect::<Vec<_>>().join(" ")
-        }),
-        Err(_) => Err("its reader gave up".to_owned()),
+        Ok(done) => Ok(done?),
+        Err(_) => Err(Damage::Panic),
     }
 }

@@ -10,7 +10,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
 use super::ColumnsError;
-use crate::offline::results::atomic;
+use crate::files;
 
 /// A row group ends here whatever the input, so that the same rows make the same bytes.
 const GROUP: usize = 1 << 20;
@@ -31,9 +31,9 @@ pub(crate) fn write(
     metadata: &[(&str, String)],
 ) -> Result<(), ColumnsError> {
     let shown = file.display().to_string();
-    let bytes = encode(columns, metadata)
-        .map_err(|error| ColumnsError::Encode { file: shown.clone(), reason: error.to_string() })?;
-    atomic::replace(file, &bytes).map_err(|source| ColumnsError::Write { file: shown, source })
+    let bytes =
+        encode(columns, metadata).map_err(|source| ColumnsError::Encode { file: shown.clone(), source })?;
+    files::write(file, &bytes).map_err(|source| ColumnsError::Write { file: shown, source })
 }
 
 fn encode(columns: &[(&str, Column<'_>)], metadata: &[(&str, String)]) -> Result<Vec<u8>, ParquetError> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::model::instruction::InstructionRule;
-use crate::reward::Random;
+use crate::model::instruction::{InstructionError, InstructionRule};
+use crate::random::SplitMix64;
 
 /// Name of the manifest in a data set's folder.
 pub const MANIFEST_NAME: &str = "manifest.jsonl";
@@ -48,12 +48,43 @@ pub struct Entry {
 }
 
 /// A line that cannot be used, or whose episode cannot.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}: {reason}")]
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{file}:{line}: {source}")]
 pub struct LineError {
     pub file: String,
     pub line: usize,
-    pub reason: String,
+    pub source: Arc<LineFault>,
+}
+
+/// What is wrong with a line.
+#[derive(Debug, thiserror::Error)]
+pub enum LineFault {
+    #[error("{} (column {})", without_line(.0), .0.column())]
+    Json(#[from] serde_json::Error),
+    #[error("{0} is a folder of frames: \"fps\" is missing")]
+    NoRate(String),
+    #[error("\"fps\" is {0}, which is no frame rate")]
+    Rate(f64),
+    #[error("\"fps\" is for folders of frames; a video has its own")]
+    RateOfVideo,
+    #[error("there is no video file or folder of frames {0}")]
+    Absent(String),
+    #[error("\"completed_s\" must be seconds since the first frame")]
+    Completed,
+    #[error("\"progress\" must be a list of numbers from 0 to 1")]
+    Progress,
+    #[error(transparent)]
+    Instruction(#[from] InstructionError),
+    #[error("wrong_instruction: {0}")]
+    WrongInstruction(#[source] InstructionError),
+    /// Its episode cannot be examined, for this reason.
+    #[error("{0}")]
+    Episode(String),
+}
+
+/// The library's reason without its "line 1", which would be read as the manifest's.
+fn without_line(error: &serde_json::Error) -> String {
+    error.to_string().split(" at line ").next().unwrap_or_default().to_owned()
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -88,15 +119,15 @@ impl Manifest {
             }
             match entry(folder, index + 1, line) {
                 Ok(entry) => manifest.entries.push(entry),
-                Err(reason) => manifest.errors.push(manifest.error(index + 1, reason)),
+                Err(fault) => manifest.errors.push(manifest.error(index + 1, fault)),
             }
         }
         Ok(manifest)
     }
 
     /// An error that names a line of this manifest.
-    pub fn error(&self, line: usize, reason: impl Into<String>) -> LineError {
-        LineError { file: self.file.display().to_string(), line, reason: reason.into() }
+    pub fn error(&self, line: usize, fault: LineFault) -> LineError {
+        LineError { file: self.file.display().to_string(), line, source: Arc::new(fault) }
     }
 
     /// Gives the successes that name no wrong instruction that of another episode, where there is another. The choice
@@ -110,7 +141,7 @@ impl Manifest {
             let own = plain(&entry.instruction);
             let others: Vec<&Arc<str>> = known.iter().filter(|other| plain(other) != own).collect();
             // A generator for each line: one line more does not change the choices of the others' places.
-            let mut random = Random(seed.wrapping_add((entry.line as u64) << 32));
+            let mut random = SplitMix64::new(seed.wrapping_add((entry.line as u64) << 32));
             entry.wrong_instruction = others.get(random.below(others.len())).map(|&other| other.clone());
         }
     }
@@ -122,35 +153,29 @@ fn plain(instruction: &str) -> String {
     words.join(" ").trim_end_matches('.').to_owned()
 }
 
-fn entry(folder: &Path, number: usize, text: &[u8]) -> Result<Entry, String> {
-    let line: Line = serde_json::from_slice(text).map_err(|error| {
-        // Its own "line 1" would be read as the manifest's.
-        let reason = error.to_string();
-        format!("{} (column {})", reason.split(" at line ").next().unwrap_or_default(), error.column())
-    })?;
+fn entry(folder: &Path, number: usize, text: &[u8]) -> Result<Entry, LineFault> {
+    let line: Line = serde_json::from_slice(text)?;
     let path = folder.join(&line.episode);
-    let shown = path.display();
+    let shown = || path.display().to_string();
     match (path.is_dir(), path.is_file(), line.fps) {
-        (true, _, None) => return Err(format!("{shown} is a folder of frames: \"fps\" is missing")),
+        (true, _, None) => return Err(LineFault::NoRate(shown())),
         (true, _, Some(fps)) if !(fps > 0.0 && fps.is_finite()) => {
-            return Err(format!("\"fps\" is {fps}, which is no frame rate"));
+            return Err(LineFault::Rate(fps));
         }
-        (_, true, Some(_)) => {
-            return Err("\"fps\" is for folders of frames; a video has its own".to_owned());
-        }
-        (false, false, _) => return Err(format!("there is no video file or folder of frames {shown}")),
+        (_, true, Some(_)) => return Err(LineFault::RateOfVideo),
+        (false, false, _) => return Err(LineFault::Absent(shown())),
         _ => {}
     }
     if line.completed_s.is_some_and(|seconds| !(seconds >= 0.0 && seconds.is_finite())) {
-        return Err("\"completed_s\" must be seconds since the first frame".to_owned());
+        return Err(LineFault::Completed);
     }
     if line.progress.iter().flatten().any(|progress| !(0.0..=1.0).contains(progress)) {
-        return Err("\"progress\" must be a list of numbers from 0 to 1".to_owned());
+        return Err(LineFault::Progress);
     }
     let rule = InstructionRule::default();
-    let instruction = rule.accept(&line.instruction).map_err(|error| error.to_string())?;
+    let instruction = rule.accept(&line.instruction)?;
     let wrong_instruction = (line.wrong_instruction.map(|wrong| rule.accept(&wrong)).transpose())
-        .map_err(|error| format!("wrong_instruction: {error}"))?;
+        .map_err(LineFault::WrongInstruction)?;
     Ok(Entry {
         line: number,
         name: line.episode.display().to_string(),

@@ -184,7 +184,7 @@ mod tests {
         assert!(twice.to_string().contains("episode 3"), "{twice}");
         let mut short = labels(2, 0, &[0.0, 1.0]);
         short.progress.pop();
-        let told = ProgressFile::new("", vec![short]).unwrap_err().to_string();
-        assert!(told.contains("1 labels for 2 frames"), "{told}");
+        let message = ProgressFile::new("", vec![short]).unwrap_err().to_string();
+        assert!(message.contains("1 labels for 2 frames"), "{message}");
     }
 }

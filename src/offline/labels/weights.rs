@@ -251,11 +251,11 @@ mod tests {
     #[test]
     fn settings_that_make_no_sense_are_named() {
         let labels = file(&[&[0.0, 1.0]]);
-        let told = |settings| Weights::of(&labels, settings).unwrap_err().to_string();
+        let message = |settings| Weights::of(&labels, settings).unwrap_err().to_string();
         let sound = WeightSettings::default();
-        assert!(told(WeightSettings { tau: 0.0, ..sound }).contains("tau"));
-        assert!(told(WeightSettings { delta_max: f64::NAN, ..sound }).contains("delta_max"));
-        assert!(told(WeightSettings { increments: Increments::Anchors(1), ..sound }).contains("anchors"));
-        assert!(told(WeightSettings { increments: Increments::Frames(0), ..sound }).contains("horizon"));
+        assert!(message(WeightSettings { tau: 0.0, ..sound }).contains("tau"));
+        assert!(message(WeightSettings { delta_max: f64::NAN, ..sound }).contains("delta_max"));
+        assert!(message(WeightSettings { increments: Increments::Anchors(1), ..sound }).contains("anchors"));
+        assert!(message(WeightSettings { increments: Increments::Frames(0), ..sound }).contains("horizon"));
     }
 }

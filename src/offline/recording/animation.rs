@@ -99,7 +99,7 @@ impl Animation {
 impl Footage for Animation {
     fn play(&self, show: &mut dyn FnMut(CameraFrame) -> ControlFlow<()>) -> Result<(), RecordingError> {
         truncation::check(&self.file)?;
-        let mut told = 0;
+        let mut shown = 0;
         let failed =
             |frames: usize| move |source| AnimationError::Decode { file: self.shown(), frames, source };
         let mut frames = self.frames().map_err(failed(0))?;
@@ -109,8 +109,8 @@ impl Footage for Animation {
         let mut waiting = Some(first.map_err(failed(0))?);
         while let Some(frame) = waiting.take() {
             waiting = match frames.next() {
-                Some(next) => Some(next.map_err(failed(told + 1))?),
-                None if told == 0 => return Err(AnimationError::Still(self.shown()).into()),
+                Some(next) => Some(next.map_err(failed(shown + 1))?),
+                None if shown == 0 => return Err(AnimationError::Still(self.shown()).into()),
                 None => None,
             };
             let next_ns = stamp_ns.saturating_add(delay_ns(&frame));
@@ -120,7 +120,7 @@ impl Footage for Animation {
             if show(CameraFrame::new(stamp_ns, Arc::from(""), size, decode)).is_break() {
                 break;
             }
-            (stamp_ns, told) = (next_ns, told + 1);
+            (stamp_ns, shown) = (next_ns, shown + 1);
         }
         Ok(())
     }
@@ -156,7 +156,7 @@ mod tests {
     /// Stamp and first pixel of each frame.
     type Seen = Vec<(i64, [u8; 3])>;
 
-    fn seen(bytes: &[u8]) -> (Seen, Result<(), String>) {
+    fn seen(bytes: &[u8]) -> (Seen, Result<(), RecordingError>) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("it");
         std::fs::write(&file, bytes).unwrap();
@@ -166,7 +166,7 @@ mod tests {
             seen.push((stamp_ms, frame.decode().unwrap().rgb.get_pixel(7, 7).0));
             ControlFlow::Continue(())
         });
-        (seen, played.map_err(|error| error.to_string()))
+        (seen, played)
     }
 
     const RED: [u8; 4] = [255, 0, 0, 255];
@@ -184,11 +184,11 @@ mod tests {
     fn one_picture_is_no_animation() {
         let (frames, ended) = seen(&gif(&[(RED, 40)]));
         assert!(frames.is_empty());
-        assert!(ended.unwrap_err().contains("one picture"));
+        assert!(ended.unwrap_err().to_string().contains("one picture"));
         let mut still = std::io::Cursor::new(Vec::new());
         let picture = DynamicImage::ImageRgba8(RgbaImage::from_pixel(20, 10, Rgba(RED)));
         picture.write_to(&mut still, ::image::ImageFormat::WebP).unwrap();
-        assert!(seen(still.get_ref()).1.unwrap_err().contains("one picture"));
+        assert!(seen(still.get_ref()).1.unwrap_err().to_string().contains("one picture"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Recordings of rosbag2 as episodes, without ROS: MCAP and SQLite files, single or split, whole or cut.
+//! Recordings of rosbag2 as episodes, without ROS: MCAP and SQLite files, single or split, whole or truncated.
 //!
 //! A bag is read once from its beginning to its end, and only where each message lies is kept; frames are read again when
 //! an episode is played.
@@ -25,8 +25,8 @@ pub use folder::is_bag;
 pub use segmentation::{Cut, Span, SpanError, Spans};
 pub use summary::{BagSummary, TopicSummary, Use, summary};
 
-use super::Episode;
-use camera::{Camera, Film};
+use super::RecordedEpisode;
+use camera::{CameraTopic, Film};
 
 /// Why a bag cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -78,8 +78,8 @@ pub struct Choice {
 /// The episodes of a bag.
 pub struct BagEpisodes {
     /// In order of time, numbered from 0.
-    pub episodes: Vec<Episode>,
-    /// What was chosen where nothing was said, one line each.
+    pub episodes: Vec<RecordedEpisode>,
+    /// What was chosen where nothing was asked for, one line each.
     pub notes: Vec<String>,
     /// What could not be used, one line each.
     pub problems: Vec<String>,
@@ -120,10 +120,10 @@ impl Bag {
     /// # Errors
     /// A topic that is absent or of another type, no camera or several of them, or no frame in any episode.
     pub fn episodes(&self, choice: &Choice) -> Result<BagEpisodes, BagError> {
-        let mut said = Said { notes: Vec::new(), problems: self.index.problems.clone() };
-        let camera = Camera::choose(self, choice.camera.as_deref(), &mut said)?;
-        let pieces = segmentation::pieces(self, &camera, &choice.cut, &mut said)?;
-        let topic = instruction::topic(self, choice.instruction.as_deref(), &mut said)?;
+        let mut report = Report { notes: Vec::new(), problems: self.index.problems.clone() };
+        let camera = CameraTopic::choose(self, choice.camera.as_deref(), &mut report)?;
+        let pieces = segmentation::pieces(self, &camera, &choice.cut, &mut report)?;
+        let topic = instruction::topic(self, choice.instruction.as_deref(), &mut report)?;
         let whole = pieces.len() == 1 && pieces[0].whole;
         let (mut episodes, mut empty) = (Vec::new(), Vec::new());
         for piece in pieces {
@@ -131,21 +131,21 @@ impl Bag {
                 empty.push(format!("{} has no frame and is left out", piece.what));
                 continue;
             };
-            let told = topic.as_ref().and_then(|topic| topic.at(first.log_ns, piece.until_ns()));
+            let from_topic = topic.as_ref().and_then(|topic| topic.at(first.log_ns, piece.until_ns()));
             let instruction = match choice.instruction {
-                Some(_) => told,
-                None => piece.instruction.clone().or(told),
+                Some(_) => from_topic,
+                None => piece.instruction.clone().or(from_topic),
             };
             let index = episodes.len() as u64;
             let name = if whole { self.name() } else { format!("{}-{index:03}", self.name()) };
             let footage = Box::new(Film::new(self, &camera, piece.entries, name.clone()));
-            episodes.push(Episode { name, index, instruction, footage });
+            episodes.push(RecordedEpisode { name, index, instruction, footage });
         }
-        said.problems.extend(first_of(&self.shown(), empty));
+        report.problems.extend(first_of(&self.shown(), empty));
         if episodes.is_empty() {
             return Err(BagError::NoEpisodes { bag: self.shown(), topic: camera.topic.name.to_string() });
         }
-        let Said { notes, problems } = said;
+        let Report { notes, problems } = report;
         Ok(BagEpisodes { episodes, notes, problems })
     }
 
@@ -189,7 +189,7 @@ impl Bag {
         &'a self,
         topic: &'a Topic,
         decode: impl Fn(&[u8]) -> Result<T, cdr::CdrError>,
-        said: &mut Said,
+        report: &mut Report,
     ) -> Result<Vec<(i64, T)>, BagError> {
         let mut reader = camera::Reader::new(self.files.clone());
         let (mut messages, mut refused) = (Vec::new(), Vec::new());
@@ -200,13 +200,13 @@ impl Bag {
                 Err(error) => refused.push(format!("a message on {} cannot be used: {error}", topic.name)),
             }
         }
-        said.problems.extend(first_of(&self.shown(), refused));
+        report.problems.extend(first_of(&self.shown(), refused));
         Ok(messages)
     }
 }
 
-/// What is told to the user.
-struct Said {
+/// What the user is to know, one line each: what was chosen where nothing was asked for, and what could not be used.
+struct Report {
     notes: Vec<String>,
     problems: Vec<String>,
 }

@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::Episode;
+use super::RecordedEpisode;
 use crate::offline::columns::ColumnsError;
-use episodes::Entry;
+use episodes::EpisodeMeta;
 use footage::{ImageFootage, VideoFootage};
 use info::Info;
 
-pub use info::{Camera, Storage};
+pub use info::{CameraFeature, Storage};
 pub use rows::Rows;
 pub use selection::{Episodes, EpisodesError};
 
@@ -71,7 +71,7 @@ pub struct Dataset {
     folder: PathBuf,
     info: Info,
     tasks: Vec<(i64, String)>,
-    entries: Vec<Entry>,
+    entries: Vec<EpisodeMeta>,
 }
 
 impl Dataset {
@@ -91,7 +91,7 @@ impl Dataset {
     }
 
     /// The colour cameras.
-    pub fn cameras(&self) -> Vec<&Camera> {
+    pub fn cameras(&self) -> Vec<&CameraFeature> {
         self.info.cameras.iter().filter(|camera| !camera.depth).collect()
     }
 
@@ -99,7 +99,7 @@ impl Dataset {
     ///
     /// # Errors
     /// No such camera, or several and none asked for: the keys of those that there are.
-    pub fn camera(&self, asked: Option<&str>) -> Result<&Camera, LeRobotError> {
+    pub fn camera(&self, asked: Option<&str>) -> Result<&CameraFeature, LeRobotError> {
         let (folder, cameras) = (self.shown(), self.cameras());
         let keys: Vec<&str> = cameras.iter().map(|camera| camera.key.as_str()).collect();
         let has = keys.join(", ");
@@ -125,7 +125,7 @@ impl Dataset {
         &self,
         camera: Option<&str>,
         chosen: Option<&Episodes>,
-    ) -> Result<Vec<Episode>, LeRobotError> {
+    ) -> Result<Vec<RecordedEpisode>, LeRobotError> {
         let camera = self.camera(camera)?;
         let known = |number: u64| self.entries.binary_search_by_key(&number, |entry| entry.index).is_ok();
         if let Some(asked) = chosen.and_then(|chosen| chosen.find(|number| !known(number))) {
@@ -170,14 +170,14 @@ impl Dataset {
         self.folder.display().to_string()
     }
 
-    fn episode(&self, entry: &Entry, camera: &Camera) -> Episode {
+    fn episode(&self, entry: &EpisodeMeta, camera: &CameraFeature) -> RecordedEpisode {
         let recorded = footage::Recorded {
             folder: self.folder.clone(),
             info: self.info.clone(),
             entry: entry.clone(),
             camera: camera.key.clone(),
         };
-        Episode {
+        RecordedEpisode {
             name: format!("episode_{:06}", entry.index),
             index: entry.index,
             instruction: self.instruction(entry),
@@ -189,11 +189,11 @@ impl Dataset {
     }
 
     /// The episode's task; of several, that of its first frame, as LeRobot's own labelling takes it.
-    fn instruction(&self, entry: &Entry) -> Option<String> {
+    fn instruction(&self, entry: &EpisodeMeta) -> Option<String> {
         if let [only] = &entry.tasks[..] {
             return Some(only.clone());
         }
-        // A file that cannot be read is told when the episode is played.
+        // A file that cannot be read is an error when the episode is played.
         let number =
             entry.data_file(&self.folder, &self.info).ok().and_then(|file| rows::first_task(&file, entry));
         let task = number.and_then(|number| self.tasks.iter().find(|(index, _)| *index == number));
@@ -217,7 +217,7 @@ pub struct Summary {
     pub frames: u64,
     /// The instructions, each once.
     pub tasks: Vec<String>,
-    pub cameras: Vec<Camera>,
+    pub cameras: Vec<CameraFeature>,
 }
 
 impl fmt::Display for Summary {

@@ -1,4 +1,4 @@
-//! Whether a file ends where its own lengths say. A decoder may take a cut file for a shorter episode without a word.
+//! Whether a file ends where its own lengths say. A decoder may take a truncated file for a shorter episode without a word.
 
 use std::fs::File;
 use std::io::{Read, Result, Seek, SeekFrom};

@@ -6,6 +6,7 @@ mod ffmpeg_log;
 mod ffmpeg_process;
 mod pixels;
 mod player;
+mod rational;
 mod stream;
 
 use std::ops::ControlFlow;
@@ -37,8 +38,8 @@ pub enum VideoError {
         "{program} is ffmpeg {found}; at least 4.4 is needed, since older ones cannot tell the time of each frame cheaply"
     )]
     TooOld { program: String, found: String },
-    #[error("cannot read the video {file}: {program} says {said}")]
-    Program { file: String, program: String, said: String },
+    #[error("cannot read the video {file}: {program} says {message}")]
+    Program { file: String, program: String, message: String },
     #[error(
         "{program} cannot decode {codec}, the codec of {file}: use an ffmpeg that was built with {libraries}"
     )]
@@ -59,7 +60,7 @@ pub enum VideoError {
 
 /// A video file of any format that ffmpeg reads: its first video stream that is no cover picture.
 ///
-/// A frame's stamp is its presentation time since the first frame told, whatever the rate. Pictures are
+/// A frame's stamp is its presentation time since the first frame shown, whatever the rate. Pictures are
 /// turned as the file's display matrix says, and have the pixels that are stored, also where those are not square.
 #[derive(Debug, Clone)]
 pub struct Video {

@@ -1,5 +1,7 @@
+use std::path::Path;
+
 use super::SCHEMA;
-use super::run::SettingDifference;
+use super::run::{InputDifference, SettingDifference};
 
 /// Why a folder of results cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -20,8 +22,8 @@ pub enum ResultsError {
     Busy(String),
     #[error("{folder} was scored with other settings: {}", join(.differences))]
     Settings { folder: String, differences: Vec<SettingDifference> },
-    #[error("{folder} was scored from another input: {reason}")]
-    Input { folder: String, reason: String },
+    #[error("{folder} was scored from another input: {source}")]
+    Input { folder: String, source: InputDifference },
     #[error("nothing to merge: give the folders of at least one run")]
     NothingToMerge,
     #[error(
@@ -34,6 +36,13 @@ pub enum ResultsError {
         first(.named, *.count)
     )]
     Missing { count: usize, named: Vec<String> },
+}
+
+impl ResultsError {
+    /// What became of writing this file or folder.
+    pub(super) fn write(file: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Write { file: file.display().to_string(), source }
+    }
 }
 
 /// How many episodes an error names.

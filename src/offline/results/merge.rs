@@ -29,7 +29,7 @@ pub fn merge(folders: &[PathBuf], out: &Path, partial: bool) -> Result<Merged, R
         store::check(store.folder(), &part, &whole)?;
         part.input
             .check(&whole.input, false)
-            .map_err(|reason| ResultsError::Input { folder: store.folder().display().to_string(), reason })?;
+            .map_err(|source| ResultsError::Input { folder: store.folder().display().to_string(), source })?;
     }
     let holders = holders(&stores, &whole);
     let name = |position: usize| whole.input.episodes[position].name.clone();

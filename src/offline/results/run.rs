@@ -121,22 +121,33 @@ pub struct ListedEpisode {
     pub instruction: Option<String>,
 }
 
+/// In what two inputs differ.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InputDifference {
+    #[error("the episode {0} has another number or instruction")]
+    Changed(String),
+    #[error("the episode {0} is gone")]
+    Gone(String),
+    #[error("the episode {0} has come")]
+    New(String),
+    #[error("its episodes are in another order")]
+    Order,
+}
+
 impl Input {
     /// Whether results of this input may stand beside those of `wanted`, which has the same episodes; where it `may_grow`,
     /// others may have come.
     ///
     /// # Errors
-    /// The first episode that is gone, another or elsewhere, in words.
-    pub fn check(&self, wanted: &Self, may_grow: bool) -> Result<(), String> {
+    /// The first episode that is gone, another or elsewhere.
+    pub fn check(&self, wanted: &Self, may_grow: bool) -> Result<(), InputDifference> {
         let now: BTreeMap<&str, &ListedEpisode> =
             wanted.episodes.iter().map(|episode| (episode.name.as_str(), episode)).collect();
         for known in &self.episodes {
             match now.get(known.name.as_str()) {
                 Some(now) if *now == known => {}
-                Some(_) => {
-                    return Err(format!("the episode {} has another number or instruction", known.name));
-                }
-                None => return Err(format!("the episode {} is gone", known.name)),
+                Some(_) => return Err(InputDifference::Changed(known.name.clone())),
+                None => return Err(InputDifference::Gone(known.name.clone())),
             }
         }
         if may_grow {
@@ -146,8 +157,8 @@ impl Input {
             |input: &Self| input.episodes.iter().map(|episode| episode.name.clone()).collect::<Vec<_>>();
         let (known, now) = (names(self), names(wanted));
         match now.iter().find(|name| !known.contains(name)) {
-            Some(new) => Err(format!("the episode {new} has come")),
-            None if known != now => Err("its episodes are in another order".to_owned()),
+            Some(new) => Err(InputDifference::New(new.clone())),
+            None if known != now => Err(InputDifference::Order),
             None => Ok(()),
         }
     }
@@ -268,20 +279,22 @@ pub mod tests {
         assert_eq!(known.check(&input(&["a", "b"]), false), Ok(()));
         let grown = input(&["a", "b", "c"]);
         assert_eq!(known.check(&grown, true), Ok(()));
-        assert!(known.check(&grown, false).unwrap_err().contains("c has come"));
-        assert!(known.check(&input(&["a"]), true).unwrap_err().contains("b is gone"));
+        assert!(known.check(&grown, false).unwrap_err().to_string().contains("c has come"));
+        assert!(known.check(&input(&["a"]), true).unwrap_err().to_string().contains("b is gone"));
         // The numbers are a data set's own: between two there may be room for one that could not be listed before.
         let mut mended = input(&["a", "b", "c"]);
         mended.episodes.rotate_right(1);
         assert_eq!(known.check(&mended, true), Ok(()));
         mended.episodes.remove(0);
         mended.episodes.reverse();
-        assert!(known.check(&mended, false).unwrap_err().contains("order"));
+        assert!(known.check(&mended, false).unwrap_err().to_string().contains("order"));
         let counted = input(&["a", "0", "b"]);
-        assert!(known.check(&counted, true).unwrap_err().contains("the episode b has another number"));
+        assert!(
+            known.check(&counted, true).unwrap_err().to_string().contains("the episode b has another number")
+        );
         let mut said = input(&["a", "b"]);
         said.episodes[1].instruction = None;
-        assert!(known.check(&said, true).unwrap_err().contains("the episode b has another"));
+        assert!(known.check(&said, true).unwrap_err().to_string().contains("the episode b has another"));
     }
 
     #[test]

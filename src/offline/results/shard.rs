@@ -19,27 +19,34 @@ impl Shard {
     }
 }
 
-impl FromStr for Shard {
-    type Err = String;
+/// Why a text is no shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoShard {
+    #[error("give the part and their number, counted from 0: 0/4 to 3/4")]
+    Form,
+    #[error("there is no part {index} of {count}: they are counted from 0")]
+    Beyond { index: usize, count: usize },
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl FromStr for Shard {
+    type Err = NoShard;
+
+    fn from_str(text: &str) -> Result<Self, NoShard> {
         let parts = text
             .split_once('/')
             .and_then(|(index, count)| Some(Self { index: index.parse().ok()?, count: count.parse().ok()? }));
         match parts {
             Some(shard) if shard.index < shard.count => Ok(shard),
-            Some(Self { index, count }) => {
-                Err(format!("there is no part {index} of {count}: they are counted from 0"))
-            }
-            None => Err("give the part and their number, counted from 0: 0/4 to 3/4".to_owned()),
+            Some(Self { index, count }) => Err(NoShard::Beyond { index, count }),
+            None => Err(NoShard::Form),
         }
     }
 }
 
 impl TryFrom<String> for Shard {
-    type Error = String;
+    type Error = NoShard;
 
-    fn try_from(text: String) -> Result<Self, String> {
+    fn try_from(text: String) -> Result<Self, NoShard> {
         text.parse()
     }
 }

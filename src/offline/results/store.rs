@@ -1,6 +1,4 @@
 use std::fs::{self, File};
-use std::io::ErrorKind;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -8,7 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::run::{EpisodeError, Errors, ListedEpisode, RunFile};
-use super::{EpisodeResult, ResultsError, SCHEMA, atomic, file_name};
+use super::{EpisodeResult, ResultsError, SCHEMA, file_name};
+use crate::files::{self, Lock};
 
 const RUN: &str = "run.json";
 const ERRORS: &str = "errors.json";
@@ -45,7 +44,7 @@ impl Store {
     pub fn resume(folder: &Path, run: RunFile) -> Result<Self, ResultsError> {
         let lock = make(folder)?;
         if !folder.join(RUN).exists() {
-            return match entries(folder)?.iter().all(|name| name == EPISODES || atomic::is_unfinished(name)) {
+            return match entries(folder)?.iter().all(|name| name == EPISODES || files::is_unfinished(name)) {
                 true => Self::begin(folder, run, lock),
                 false => Err(ResultsError::NoResults(folder.display().to_string())),
             };
@@ -54,7 +53,7 @@ impl Store {
         check(folder, &written, &run)?;
         let sharded = run.shard.is_some();
         (written.input.check(&run.input, !sharded))
-            .map_err(|reason| ResultsError::Input { folder: folder.display().to_string(), reason })?;
+            .map_err(|source| ResultsError::Input { folder: folder.display().to_string(), source })?;
         Self::begin(folder, run, lock)
     }
 
@@ -73,10 +72,10 @@ impl Store {
     fn begin(folder: &Path, run: RunFile, lock: Option<File>) -> Result<Self, ResultsError> {
         let store = Self { folder: folder.to_owned(), run, _lock: lock };
         let episodes = store.episodes();
-        fs::create_dir_all(&episodes)
-            .map_err(|source| ResultsError::Write { file: episodes.display().to_string(), source })?;
-        atomic::clean(folder)?;
-        atomic::clean(&episodes)?;
+        fs::create_dir_all(&episodes).map_err(ResultsError::write(&episodes))?;
+        for folder in [folder, &episodes] {
+            files::sweep(folder).map_err(ResultsError::write(folder))?;
+        }
         store.put(folder, RUN, &store.run, true)?;
         Ok(store)
     }
@@ -144,12 +143,11 @@ impl Store {
         for_people: bool,
     ) -> Result<(), ResultsError> {
         let text = if for_people { serde_json::to_vec_pretty(value) } else { serde_json::to_vec(value) };
-        let mut bytes = text.map_err(|source| ResultsError::Format {
-            file: folder.join(name).display().to_string(),
-            source,
-        })?;
+        let file = folder.join(name);
+        let mut bytes =
+            text.map_err(|source| ResultsError::Format { file: file.display().to_string(), source })?;
         bytes.push(b'\n');
-        atomic::write(folder, name, &bytes)
+        files::write(&file, &bytes).map_err(ResultsError::write(&file))
     }
 }
 
@@ -171,8 +169,7 @@ pub fn check(folder: &Path, written: &RunFile, wanted: &RunFile) -> Result<(), R
 }
 
 fn make(folder: &Path) -> Result<Option<File>, ResultsError> {
-    fs::create_dir_all(folder)
-        .map_err(|source| ResultsError::Write { file: folder.display().to_string(), source })?;
+    fs::create_dir_all(folder).map_err(ResultsError::write(folder))?;
     lock(folder)
 }
 
@@ -186,13 +183,10 @@ fn entries(folder: &Path) -> Result<Vec<String>, ResultsError> {
 fn lock(folder: &Path) -> Result<Option<File>, ResultsError> {
     let shown = || folder.display().to_string();
     let opened = File::open(folder).map_err(|source| ResultsError::Read { file: shown(), source })?;
-    // SAFETY: flock only reads the descriptor, which `opened` keeps open.
-    if unsafe { libc::flock(opened.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-        return Ok(Some(opened));
-    }
-    match std::io::Error::last_os_error() {
-        error if error.kind() == ErrorKind::WouldBlock => Err(ResultsError::Busy(shown())),
-        error => {
+    match files::lock(&opened) {
+        Lock::Held => Ok(Some(opened)),
+        Lock::Busy => Err(ResultsError::Busy(shown())),
+        Lock::Unsupported(error) => {
             log::info!("{} cannot be locked: {error}", shown());
             Ok(None)
         }

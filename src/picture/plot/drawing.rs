@@ -1,11 +1,13 @@
 //! A finished drawing, and the files that it becomes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use resvg::tiny_skia::{Color, Pixmap, Transform};
 use resvg::usvg::{self, fontdb};
 
+use crate::files;
+use crate::model::Cause;
 use crate::picture::text;
 
 /// Pixels of the PNG for one unit of the SVG: sharp on the screens and printers of today.
@@ -19,7 +21,7 @@ pub enum DrawingError {
     #[error("the frame at {time_s:.2} s cannot be drawn: {source}")]
     Frame { time_s: f64, source: ::image::ImageError },
     #[error("the plot cannot be made a PNG: {0}")]
-    Png(String),
+    Png(#[source] Cause),
     #[error("cannot write {file}: {source}")]
     Write { file: String, source: std::io::Error },
 }
@@ -63,11 +65,12 @@ impl Drawing {
             fontdb: Arc::clone(&FONTS),
             ..usvg::Options::default()
         };
-        let failed = |error: &dyn std::fmt::Display| DrawingError::Png(error.to_string());
-        let tree = usvg::Tree::from_str(&self.svg, &options).map_err(|error| failed(&error))?;
-        let size = tree.size().to_int_size().scale_by(SCALE).ok_or_else(|| failed(&"it has no size"))?;
+        let failed = |cause: Cause| DrawingError::Png(cause);
+        let tree = usvg::Tree::from_str(&self.svg, &options).map_err(|error| failed(error.into()))?;
+        let size =
+            tree.size().to_int_size().scale_by(SCALE).ok_or_else(|| failed("it has no size".into()))?;
         let mut pixmap =
-            Pixmap::new(size.width(), size.height()).ok_or_else(|| failed(&"it is too large"))?;
+            Pixmap::new(size.width(), size.height()).ok_or_else(|| failed("it is too large".into()))?;
         pixmap.fill(Color::WHITE);
         resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixmap.as_mut());
         // The white ground makes every pixel opaque: the fourth channel says nothing.
@@ -81,7 +84,7 @@ impl Drawing {
         );
         let colours = ::image::ExtendedColorType::Rgb8;
         ::image::ImageEncoder::write_image(encoder, &rgb, size.width(), size.height(), colours)
-            .map_err(|error| failed(&error))?;
+            .map_err(|error| failed(error.into()))?;
         Ok(png)
     }
 
@@ -94,10 +97,8 @@ impl Drawing {
             Format::Svg => self.svg.clone().into_bytes(),
             Format::Png => self.png()?,
         };
-        let failed = |source| DrawingError::Write { file: file.display().to_string(), source };
-        let part = part_of(file);
-        let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, file));
-        written.inspect_err(|_| discard(&part)).map_err(failed)
+        files::write(file, &bytes)
+            .map_err(|source| DrawingError::Write { file: file.display().to_string(), source })
     }
 }
 
@@ -112,18 +113,6 @@ static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
     }
     Arc::new(fonts)
 });
-
-/// Where a file is written until it is complete: beside it.
-pub(super) fn part_of(file: &Path) -> PathBuf {
-    let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    file.with_file_name(name)
-}
-
-/// Removes an unfinished file. There is nothing to add to the error that is already told.
-pub(super) fn discard(part: &Path) {
-    let _ = std::fs::remove_file(part);
-}
 
 #[cfg(test)]
 mod tests {

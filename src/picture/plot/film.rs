@@ -12,8 +12,8 @@ use ::image::imageops;
 
 use self::encoder::Stream;
 use super::ScoredEpisode;
-use super::drawing::{discard, part_of};
 use crate::episode::CameraFrame;
+use crate::files::Unfinished;
 use crate::offline::recording::{Footage, RecordingError};
 use crate::picture::overlay::{CurvePoint, Overlay, draw};
 
@@ -32,8 +32,8 @@ pub enum FilmError {
     Start { program: String, source: std::io::Error },
     #[error("{0} can encode neither H.264 nor MPEG-4: install a complete ffmpeg")]
     NoEncoder(String),
-    #[error("the video cannot be written: {program} says {said}")]
-    Program { program: String, said: String },
+    #[error("the video cannot be written: {program} says {message}")]
+    Program { program: String, message: String },
     #[error("cannot write {file}: {source}")]
     Write { file: String, source: std::io::Error },
     #[error("none of the recording's frames is a picture")]
@@ -77,31 +77,29 @@ pub fn film(
     file: &Path,
 ) -> Result<Film, FilmError> {
     check_name(file)?;
-    let part = part_of(file);
     let failed = |source| FilmError::Write { file: file.display().to_string(), source };
-    // Before anything is decoded or encoded for nothing.
-    std::fs::File::create(&part).map_err(failed)?;
+    // Before anything is decoded or encoded for nothing. The encoder writes into it.
+    let unfinished = Unfinished::beside(file).map_err(failed)?;
     let mut writer = Writer {
         overlay: CausalOverlay::new(scored, episode_id),
         encoder,
-        part: &part,
+        file: unfinished.path(),
         stream: None,
         clock: Clock::default(),
         film: Film { frames: 0, left_out: 0 },
     };
-    let written = writer.play(footage).and_then(|film| {
-        std::fs::rename(&part, file).map_err(failed)?;
-        Ok(film)
-    });
+    let written = writer.play(footage);
     // It ends ffmpeg, if that still writes.
     drop(writer);
-    written.inspect_err(|_| discard(&part))
+    let film = written?;
+    unfinished.finish().map_err(failed)?;
+    Ok(film)
 }
 
 struct Writer<'a> {
     overlay: CausalOverlay<'a>,
     encoder: &'a Encoder,
-    part: &'a Path,
+    file: &'a Path,
     stream: Option<Stream>,
     clock: Clock,
     film: Film,
@@ -125,7 +123,7 @@ impl Writer<'_> {
     }
 
     fn show(&mut self, frame: CameraFrame) -> Result<(), FilmError> {
-        // The clock starts with the first frame told, picture or not, as the scores' does.
+        // The clock starts with the first frame read, picture or not, as the scores' does.
         let place = self.clock.place(frame.stamp_ns);
         let Some((start_ns, frame)) = place.and_then(|start_ns| Some((start_ns, frame.decode().ok()?)))
         else {
@@ -135,7 +133,7 @@ impl Writer<'_> {
         let picture = self.overlay.draw(&frame.rgb, start_ns as f64 / 1e9);
         let stream = match &mut self.stream {
             Some(stream) => stream,
-            none => none.insert(self.encoder.start(self.part, picture.dimensions())?),
+            none => none.insert(self.encoder.start(self.file, picture.dimensions())?),
         };
         stream.write(start_ns, &picture)?;
         self.clock.newest_ns = Some(start_ns);

@@ -20,7 +20,7 @@ pub struct Distribution<'a> {
     pub name: &'a str,
     /// What the values are counted in: "frames".
     pub counted: &'a str,
-    /// In any order. What is no number is left out, and told.
+    /// In any order. NaN is left out, and counted in the legend.
     pub values: &'a [f64],
 }
 
@@ -133,7 +133,7 @@ impl Bars {
             return Self { from: 0.0, step: 1.0, shares: Vec::new() };
         };
         let step = match round_step((most - least) / BARS) {
-            // So narrow that the bounds cannot be told apart.
+            // So narrow that the bounds look the same.
             Some(step) if step > 1e-9 * least.abs().max(most.abs()) => step,
             _ => {
                 let step = (0.1 * least.abs()).max(0.1);
@@ -229,9 +229,9 @@ mod tests {
             (Some(1.375), Some(1.5), Some(1.0))
         );
         assert_eq!((mean(&[]), median(&[])), (None, None));
-        let told = facts(&values, 1, &distribution(&values));
+        let shown = facts(&values, 1, &distribution(&values));
         let expected = "4 frames · from 0.500 to 2.000 · 25.0 % at 0.500 · 50.0 % at 2.000 · 1 that are no number left out";
-        assert_eq!(told, expected);
+        assert_eq!(shown, expected);
     }
 
     #[test]

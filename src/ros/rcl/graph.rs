@@ -4,7 +4,7 @@
 use r2r::Node;
 use r2r::qos::ReliabilityPolicy;
 
-/// What rmw calls a publisher's node until it has heard of it.
+/// What rmw calls a publisher's node until it knows the name.
 const NAME_UNKNOWN: &str = "_NODE_NAME_UNKNOWN_";
 
 /// A subscription of the node.
@@ -18,12 +18,12 @@ pub struct Listening {
     pub reliable: bool,
 }
 
-/// What the graph says of one of them.
+/// What the graph knows of one of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     pub topic: String,
     pub publishers: usize,
-    /// Why publishers cannot be heard, a sentence each.
+    /// Why messages of publishers do not arrive, a sentence each.
     pub obstacles: Vec<String>,
 }
 

@@ -7,7 +7,6 @@ use r2r::lifecycle_msgs::msg::{self, TransitionDescription, TransitionEvent};
 use r2r::lifecycle_msgs::srv::{ChangeState, GetAvailableStates, GetAvailableTransitions, GetState};
 use r2r::{Node, QosProfile, ServiceRequest, WrappedServiceTypeSupport};
 
-use super::super::driver::{Input, Inputs};
 use super::lifecycle::{Lifecycle, State, TRANSITIONS, Transition};
 
 /// Someone asks for a transition.
@@ -21,12 +20,13 @@ pub fn lock(lifecycle: &Shared) -> MutexGuard<'_, Lifecycle> {
     lifecycle.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Offers the services; the future answers them, and passes on the wishes, for as long as the node lives.
-pub fn offer(
+/// Offers the services; the future answers them, and hands those who ask for a transition to `on_change`, for as long as
+/// the node lives.
+pub fn offer<F: Fn(ChangeRequest) + Send + Sync>(
     node: &mut Node,
     lifecycle: Shared,
-    inputs: Inputs,
-) -> r2r::Result<impl Future<Output = ()> + Send + use<>> {
+    on_change: F,
+) -> r2r::Result<impl Future<Output = ()> + Send + use<F>> {
     let qos = QosProfile::services_default;
     let mut change = node.create_service::<ChangeState::Service>("~/change_state", qos())?;
     let state = node.create_service::<GetState::Service>("~/get_state", qos())?;
@@ -39,7 +39,7 @@ pub fn offer(
         futures::join!(
             async {
                 while let Some(request) = change.next().await {
-                    inputs.send(Input::ChangeState(request));
+                    on_change(request);
                 }
             },
             serve(state, || GetState::Response { current_state: state_msg(lock(&lifecycle).state()) }),
@@ -92,7 +92,7 @@ fn description(transition: &Transition) -> TransitionDescription {
     }
 }
 
-/// A transition as ~/transition_event tells of it; `now_ns` is ROS time.
+/// A transition as ~/transition_event reports it; `now_ns` is ROS time.
 pub fn event(transition: &Transition, now_ns: i64) -> TransitionEvent {
     TransitionEvent {
         timestamp: u64::try_from(now_ns).unwrap_or_default(),

@@ -28,7 +28,7 @@ pub fn install(logger: &str) {
 
 /// What is logged from now on, from INFO up, goes to /rosout too. Only the first call counts.
 pub fn publish(node: &mut Node) -> r2r::Result<()> {
-    // As rcl has it: whoever joins late reads what was said in the last ten seconds.
+    // As rcl has it: whoever joins late reads what was logged in the last ten seconds.
     let qos = QosProfile::default().reliable().transient_local().keep_last(1000);
     let qos = qos.lifespan(Duration::from_secs(10));
     let publisher = Mutex::new(node.create_publisher("/rosout", qos)?);

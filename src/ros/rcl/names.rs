@@ -1,4 +1,4 @@
-//! Topic names as rcl resolves them. r2r does not tell the full name of what it subscribed to, and the graph is asked
+//! Topic names as rcl resolves them. r2r does not return the full name of what it subscribed to, and the graph is asked
 //! by full names.
 
 /// What rcl knows when it resolves a name.

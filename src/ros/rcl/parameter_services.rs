@@ -1,12 +1,12 @@
 //! The six parameter services and /parameter_events, as every ROS node has them. r2r's own know neither ranges nor
 //! read-only parameters, and publish no events.
 
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{Stream, StreamExt};
 use r2r::rcl_interfaces::msg::{
-    self, FloatingPointRange, IntegerRange, ListParametersResult, ParameterDescriptor, ParameterType,
-    SetParametersResult,
+    self, ListParametersResult, ParameterDescriptor, ParameterType, SetParametersResult,
 };
 use r2r::rcl_interfaces::srv::{
     DescribeParameters, GetParameterTypes, GetParameters, ListParameters, SetParameters,
@@ -15,24 +15,42 @@ use r2r::rcl_interfaces::srv::{
 use r2r::{Node, ParameterValue, QosProfile, ServiceRequest, WrappedServiceTypeSupport};
 use serde_yaml::Value;
 
-use super::super::driver::{Input, Inputs};
-use super::super::params::{Parameters, USE_SIM_TIME};
-use crate::config::{Bounds, Change, declaration};
+/// A node's parameters, as the services read and set them.
+pub trait ParameterStore {
+    /// What the parameters amount to.
+    type Config;
+    /// Why they are not set.
+    type Refusal: Display;
 
-/// The parameters, shared by the services and the driver.
-pub type Shared = Arc<Mutex<Parameters>>;
+    /// All names, sorted.
+    fn names(&self) -> Vec<String>;
+    fn get(&self, name: &str) -> Option<Value>;
+
+    /// Fills in what there is to know of a parameter beside its name and type.
+    fn describe(&self, name: &str, descriptor: &mut ParameterDescriptor);
+
+    /// All of these changes or none; what the parameters amount to with them.
+    ///
+    /// # Errors
+    /// Why they are refused, for whoever asked.
+    fn set(&mut self, changes: &[(String, ParameterValue)]) -> Result<Self::Config, Self::Refusal>;
+}
+
+/// The parameters, shared by the services and the node.
+pub type Shared<P> = Arc<Mutex<P>>;
 
 /// Locks the parameters; nothing panics while it holds them.
-pub fn lock(parameters: &Shared) -> MutexGuard<'_, Parameters> {
+pub fn lock<P>(parameters: &Shared<P>) -> MutexGuard<'_, P> {
     parameters.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Offers the services; the future answers them for as long as the node lives.
-pub fn offer(
+/// Offers the services; the future answers them for as long as the node lives. `on_change` is
+/// given what the parameters amount to and which were set, in the order in which they were.
+pub fn offer<P: ParameterStore + Send, F: Fn(P::Config, Vec<String>) + Send + Sync>(
     node: &mut Node,
-    parameters: Shared,
-    inputs: Inputs,
-) -> r2r::Result<impl Future<Output = ()> + Send + use<>> {
+    parameters: Shared<P>,
+    on_change: F,
+) -> r2r::Result<impl Future<Output = ()> + Send + use<P, F>> {
     let qos = QosProfile::services_default;
     let get = node.create_service::<GetParameters::Service>("~/get_parameters", qos())?;
     let types = node.create_service::<GetParameterTypes::Service>("~/get_parameter_types", qos())?;
@@ -43,30 +61,42 @@ pub fn offer(
         node.create_service::<SetParametersAtomically::Service>("~/set_parameters_atomically", qos())?;
     let shared = || parameters.clone();
     let (for_get, for_types, for_list, for_describe) = (shared(), shared(), shared(), shared());
-    let (for_set, for_together) = ((shared(), inputs.clone()), (shared(), inputs));
+    let set_together = move |changes: &[msg::Parameter]| set_together(&parameters, &on_change, changes);
     Ok(async move {
         futures::join!(
             serve(get, move |request| GetParameters::Response {
-                values: request.names.iter().map(|name| value_msg(lock(&for_get).get(name))).collect(),
+                values: request
+                    .names
+                    .iter()
+                    .map(|name| value_msg(lock(&for_get).get(name).as_ref()))
+                    .collect(),
             }),
             serve(types, move |request| GetParameterTypes::Response {
-                types: request.names.iter().map(|name| type_of(lock(&for_types).get(name))).collect(),
+                types: request
+                    .names
+                    .iter()
+                    .map(|name| type_of(lock(&for_types).get(name).as_ref()))
+                    .collect(),
             }),
             serve(list, move |request| ListParameters::Response {
-                result: listed(lock(&for_list).names(), &request.prefixes, request.depth),
+                result: listed(&lock(&for_list).names(), &request.prefixes, request.depth),
             }),
             serve(describe, move |request| DescribeParameters::Response {
-                descriptors: request.names.iter().map(|name| described(&lock(&for_describe), name)).collect(),
+                descriptors: request
+                    .names
+                    .iter()
+                    .map(|name| described(&*lock(&for_describe), name))
+                    .collect(),
             }),
-            serve(set, move |request| SetParameters::Response {
+            serve(set, |request| SetParameters::Response {
                 results: request
                     .parameters
                     .iter()
-                    .map(|one| set_together(&for_set.0, &for_set.1, std::slice::from_ref(one)))
+                    .map(|one| set_together(std::slice::from_ref(one)))
                     .collect(),
             }),
-            serve(together, move |request| SetParametersAtomically::Response {
-                result: set_together(&for_together.0, &for_together.1, &request.parameters),
+            serve(together, |request| SetParametersAtomically::Response {
+                result: set_together(&request.parameters),
             }),
         );
     })
@@ -86,27 +116,33 @@ async fn serve<T>(
     }
 }
 
-fn set_together(parameters: &Shared, inputs: &Inputs, changes: &[msg::Parameter]) -> SetParametersResult {
+fn set_together<P: ParameterStore>(
+    parameters: &Shared<P>,
+    on_change: impl Fn(P::Config, Vec<String>),
+    changes: &[msg::Parameter],
+) -> SetParametersResult {
     let wanted: Vec<_> = changes.iter().map(|one| (one.name.clone(), value_from_msg(&one.value))).collect();
-    // The lock is held until the driver is told, so that it hears of changes in the order in which they were made.
+    // The lock is held until the change is passed on, so that changes are passed on in the order in which they were made.
     let mut parameters = lock(parameters);
     match parameters.set(&wanted) {
         Ok(config) => {
             let names = wanted.into_iter().map(|(name, _)| name).collect();
-            inputs.send(Input::Configured(Box::new(config), names));
+            on_change(config, names);
             SetParametersResult { successful: true, reason: String::new() }
         }
-        Err(reason) => SetParametersResult { successful: false, reason },
+        Err(refusal) => SetParametersResult { successful: false, reason: refusal.to_string() },
     }
 }
 
 /// Parameters as messages, for /parameter_events.
 pub fn parameter_msgs<'a>(
-    parameters: &Parameters,
+    parameters: &impl ParameterStore,
     names: impl IntoIterator<Item = &'a str>,
 ) -> Vec<msg::Parameter> {
-    let message =
-        |name: &str| msg::Parameter { name: name.to_owned(), value: value_msg(parameters.get(name)) };
+    let message = |name: &str| msg::Parameter {
+        name: name.to_owned(),
+        value: value_msg(parameters.get(name).as_ref()),
+    };
     names.into_iter().map(message).collect()
 }
 
@@ -163,37 +199,19 @@ fn value_from_msg(message: &msg::ParameterValue) -> ParameterValue {
     }
 }
 
-fn described(parameters: &Parameters, name: &str) -> ParameterDescriptor {
+fn described(parameters: &impl ParameterStore, name: &str) -> ParameterDescriptor {
     let mut descriptor = ParameterDescriptor {
         name: name.to_owned(),
-        type_: type_of(parameters.get(name)),
+        type_: type_of(parameters.get(name).as_ref()),
         ..Default::default()
     };
-    if name == USE_SIM_TIME {
-        descriptor.description = "Take the time from /clock.".to_owned();
-        descriptor.read_only = true;
-    } else if let Some(declared) = declaration(name) {
-        descriptor.description = declared.description.to_owned();
-        descriptor.additional_constraints = declared.bounds.words();
-        descriptor.read_only = declared.change == Change::StartUp;
-        match declared.bounds {
-            Bounds::Number { from, to, .. } => {
-                descriptor.floating_point_range =
-                    vec![FloatingPointRange { from_value: from, to_value: to, step: 0.0 }];
-            }
-            Bounds::Whole { from, to } => {
-                let [from_value, to_value] = [from, to].map(|end| i64::try_from(end).unwrap_or(i64::MAX));
-                descriptor.integer_range = vec![IntegerRange { from_value, to_value, step: 1 }];
-            }
-            Bounds::Free | Bounds::Choice(_) => {}
-        }
-    }
+    parameters.describe(name, &mut descriptor);
     descriptor
 }
 
 /// What `list_parameters` answers: names below one of the prefixes (all without any), not more than `depth` levels
 /// deep (0: however deep), and the groups that they stand in.
-fn listed<'a>(names: impl Iterator<Item = &'a str>, prefixes: &[String], depth: u64) -> ListParametersResult {
+fn listed(names: &[String], prefixes: &[String], depth: u64) -> ListParametersResult {
     let shallow = |rest: &str| depth == 0 || (rest.matches('.').count() as u64) < depth;
     let wanted = |name: &str| {
         if prefixes.is_empty() {
@@ -208,8 +226,8 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>, prefixes: &[String], depth: 
         })
     };
     let mut result = ListParametersResult::default();
-    for name in names.filter(|name| wanted(name)) {
-        result.names.push(name.to_owned());
+    for name in names.iter().filter(|name| wanted(name)) {
+        result.names.push(name.clone());
         if let Some((group, _)) = name.rsplit_once('.')
             && !result.prefixes.iter().any(|known| known == group)
         {
@@ -225,10 +243,10 @@ mod tests {
 
     #[test]
     fn parameters_are_listed_by_prefix_and_depth() {
-        let names = ["a", "b.c", "b.d.e", "bb.f"];
+        let names = ["a", "b.c", "b.d.e", "bb.f"].map(str::to_owned);
         let listed = |prefixes: &[&str], depth| {
             let prefixes: Vec<String> = prefixes.iter().map(|&prefix| prefix.to_owned()).collect();
-            let result = listed(names.into_iter(), &prefixes, depth);
+            let result = listed(&names, &prefixes, depth);
             (result.names.join(" "), result.prefixes.join(" "))
         };
         assert_eq!(listed(&[], 0), ("a b.c b.d.e bb.f".into(), "b b.d bb".into()));

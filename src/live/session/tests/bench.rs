@@ -133,7 +133,7 @@ impl Bench {
             }
             Effect::Progress(_) => return,
             Effect::Success(_) => "success",
-            Effect::EpisodeEnded(report) => {
+            Effect::EpisodeEnded(report, _) => {
                 self.reports.push(report);
                 "ended"
             }

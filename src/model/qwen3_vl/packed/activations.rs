@@ -8,14 +8,12 @@ use rayon::prelude::*;
 
 use super::super::ops::{ROUNDING, vectorised};
 use super::panels::largest;
-use super::tiles::ROWS;
+use super::tiles::{MIDDLE, ROWS};
 
 /// The largest 16-bit activation. A group of 64 products with 8-bit weights then stays far below 2³¹.
 const LARGEST: f32 = 32_767.0;
 /// The largest 8-bit activation.
 const LARGEST_NARROW: f32 = 127.0;
-/// What stands for 0 where 8-bit activations have no sign.
-pub const MIDDLE: u8 = 128;
 
 /// (tile, column, row in the tile): the rows of a tile stand side by side, so that it reads one run of memory.
 pub struct Tiled<T> {

@@ -1,8 +1,6 @@
 //! The innermost loops: a few rows times one panel, with the processor's vector instructions where it has them.
 
 use super::GROUP;
-#[cfg(doc)]
-use super::activations::MIDDLE;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -14,6 +12,8 @@ pub use portable::signed;
 pub const PANEL: usize = 16;
 /// Rows of a tile: with two registers each they leave room for the weights.
 pub const ROWS: usize = 6;
+/// What stands for 0 where 8-bit activations have no sign.
+pub const MIDDLE: u8 = 128;
 
 /// Inputs that share a scale where weights have 4 bits. Eight sums of four products each still fit 16 bits.
 pub const NARROW_GROUP: usize = 32;

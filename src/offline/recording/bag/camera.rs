@@ -5,28 +5,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::cdr::{self, CompressedImage, Image};
-use super::index::{Entry, Kind, Topic};
+use super::index::{IndexedMessage, Kind, Topic};
 use super::storage::{Messages, Storage};
-use super::{Bag, BagError, Said, list};
-use crate::episode::image::{ImageError, ImageView, decode_compressed, decode_raw};
+use super::{Bag, BagError, Report, list};
+use crate::episode::image::{ImageError, decode_compressed, decode_raw};
 use crate::episode::{Admission, CameraFrame, Sampler};
 use crate::offline::recording::{Footage, RecordingError};
 
 /// The topic whose images are scored.
-pub struct Camera<'a> {
+pub struct CameraTopic<'a> {
     pub topic: &'a Topic,
     /// Its images in order of their recording.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<IndexedMessage>,
     /// Whether their headers say when they were taken.
     pub stamped: bool,
 }
 
-impl<'a> Camera<'a> {
+impl<'a> CameraTopic<'a> {
     /// The camera by the name of its topic, or the only one.
-    pub fn choose(bag: &'a Bag, name: Option<&str>, said: &mut Said) -> Result<Self, BagError> {
+    pub fn choose(bag: &'a Bag, name: Option<&str>, report: &mut Report) -> Result<Self, BagError> {
         let topic = match name {
-            Some(name) => named(bag, name, said)?,
-            None => only(bag, said)?,
+            Some(name) => named(bag, name, report)?,
+            None => only(bag, report)?,
         };
         let mut entries = topic.entries.clone();
         if let Some((count, reason)) = &topic.refused {
@@ -35,13 +35,13 @@ impl<'a> Camera<'a> {
             if entries.is_empty() {
                 return Err(BagError::BadImages { bag, topic, count, reason });
             }
-            said.problems.push(format!(
+            report.problems.push(format!(
                 "{bag}: {count} images on {topic} cannot be used and are left out; the first: {reason}"
             ));
         }
         let stamped = entries.iter().any(|entry| entry.stamp_ns != 0);
         if !stamped && !entries.is_empty() {
-            said.notes.push(format!(
+            report.notes.push(format!(
                 "{}: the images on {} have no stamps, of which the node would live see only the first; the times of \
                  their recording are used",
                 bag.shown(),
@@ -56,10 +56,10 @@ impl<'a> Camera<'a> {
 /// Image transport's name for the compressed images of a camera.
 const COMPRESSED: &str = "/compressed";
 
-fn named<'a>(bag: &'a Bag, name: &str, said: &mut Said) -> Result<&'a Topic, BagError> {
+fn named<'a>(bag: &'a Bag, name: &str, report: &mut Report) -> Result<&'a Topic, BagError> {
     let topic = match bag.topic(name) {
         Err(BagError::NoTopic { .. }) if bag.topic(&format!("{name}{COMPRESSED}")).is_ok() => {
-            said.notes.push(format!("{}: {name} was recorded as {name}{COMPRESSED}", bag.shown()));
+            report.notes.push(format!("{}: {name} was recorded as {name}{COMPRESSED}", bag.shown()));
             bag.topic(&format!("{name}{COMPRESSED}"))?
         }
         found => found?,
@@ -70,7 +70,7 @@ fn named<'a>(bag: &'a Bag, name: &str, said: &mut Said) -> Result<&'a Topic, Bag
     }
 }
 
-fn only<'a>(bag: &'a Bag, said: &mut Said) -> Result<&'a Topic, BagError> {
+fn only<'a>(bag: &'a Bag, report: &mut Report) -> Result<&'a Topic, BagError> {
     let images: Vec<&Topic> =
         bag.index.topics.iter().filter(|topic| topic.kind.is_image() && topic.messages > 0).collect();
     match *images.as_slice() {
@@ -78,7 +78,7 @@ fn only<'a>(bag: &'a Bag, said: &mut Said) -> Result<&'a Topic, BagError> {
         [topic] => Ok(topic),
         [a, b] if camera_of(a) == camera_of(b) && a.kind != b.kind => {
             let (raw, compressed) = if a.kind == Kind::RawImage { (a, b) } else { (b, a) };
-            said.notes.push(format!(
+            report.notes.push(format!(
                 "{}: of the camera's two topics the raw one is taken, {} ({} images); {} has {} (--topic takes it)",
                 bag.shown(),
                 raw.name,
@@ -108,7 +108,7 @@ impl Reader {
     }
 
     /// The bytes of a message, as they were stored.
-    pub fn read(&mut self, entry: &Entry) -> Result<Vec<u8>, BagError> {
+    pub fn read(&mut self, entry: &IndexedMessage) -> Result<Vec<u8>, BagError> {
         let messages = match self.open.take() {
             Some((file, messages)) if file == entry.file => messages,
             _ => match self.files.get(entry.file as usize) {
@@ -116,7 +116,7 @@ impl Reader {
                 None => return Err(BagError::Changed(format!("file {} of the bag", entry.file))),
             },
         };
-        self.open.insert((entry.file, messages)).1.read(entry.place)
+        self.open.insert((entry.file, messages)).1.read(entry.location)
     }
 }
 
@@ -126,17 +126,18 @@ pub struct Film {
     files: Arc<[Box<dyn Storage>]>,
     kind: Kind,
     topic: Arc<str>,
-    entries: Vec<Entry>,
-    told: AtomicBool,
+    entries: Vec<IndexedMessage>,
+    /// Whether images that are left out were warned about.
+    warned: AtomicBool,
 }
 
 impl Film {
-    pub fn new(bag: &Bag, camera: &Camera<'_>, entries: Vec<Entry>, name: String) -> Self {
+    pub fn new(bag: &Bag, camera: &CameraTopic<'_>, entries: Vec<IndexedMessage>, name: String) -> Self {
         let (kind, topic) = (camera.topic.kind, camera.topic.name.clone());
-        Self { name, files: bag.files.clone(), kind, topic, entries, told: AtomicBool::new(false) }
+        Self { name, files: bag.files.clone(), kind, topic, entries, warned: AtomicBool::new(false) }
     }
 
-    fn frame(&self, entry: &Entry, stored: Vec<u8>) -> Result<CameraFrame, BagError> {
+    fn frame(&self, entry: &IndexedMessage, stored: Vec<u8>) -> Result<CameraFrame, BagError> {
         let (topic, kind) = (self.topic.clone(), self.kind);
         let refused = |error: cdr::CdrError| {
             let reason = error.to_string();
@@ -160,7 +161,10 @@ impl Film {
                 reason: error.to_string(),
             };
             match kind {
-                Kind::RawImage => decode_raw(view(&cdr::decode(&payload).map_err(unreadable)?)),
+                Kind::RawImage => {
+                    let image: Image = cdr::decode(&payload).map_err(unreadable)?;
+                    decode_raw(image.view())
+                }
                 _ => {
                     let image: CompressedImage = cdr::decode(&payload).map_err(unreadable)?;
                     decode_compressed(&image.format, image.data)
@@ -186,7 +190,7 @@ impl Footage for Film {
                 break;
             }
         }
-        if late > 0 && !self.told.swap(true, Ordering::Relaxed) {
+        if late > 0 && !self.warned.swap(true, Ordering::Relaxed) {
             log::warn!(
                 "{}: {late} images on {} came after later ones and are left out, as the node does",
                 self.name,
@@ -194,16 +198,5 @@ impl Footage for Film {
             );
         }
         Ok(())
-    }
-}
-
-pub fn view<'a>(image: &'a Image<'a>) -> ImageView<'a> {
-    ImageView {
-        encoding: &image.encoding,
-        width: image.width,
-        height: image.height,
-        step: image.step as usize,
-        is_bigendian: image.is_bigendian != 0,
-        data: image.data,
     }
 }

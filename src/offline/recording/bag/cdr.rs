@@ -8,8 +8,13 @@ use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use cdr_encoding::CdrDeserializer;
 use serde::Deserialize;
 
+use crate::episode::image::ImageView;
+
 /// The longest message that is read: an 8K raw image has 100 MB.
 pub const MESSAGE_LIMIT: usize = 256 << 20;
+
+/// The first bytes of what zstd has compressed.
+pub const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 
 /// Why a message cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +52,7 @@ fn content<'a, T: Deserialize<'a>, Order: ByteOrder>(body: &'a [u8]) -> Result<T
 /// A message as it was recorded: the bags that rosbag2 compresses message by message hold each as a zstd frame, which
 /// begins as no CDR does.
 pub fn unpacked(stored: &[u8]) -> Result<Cow<'_, [u8]>, CdrError> {
-    if !stored.starts_with(&super::folder::ZSTD_MAGIC) {
+    if !stored.starts_with(&ZSTD_MAGIC) {
         return Ok(Cow::Borrowed(stored));
     }
     let failed = |error: std::io::Error| CdrError::Packed(error.to_string());
@@ -90,6 +95,19 @@ pub struct Image<'a> {
     pub is_bigendian: u8,
     pub step: u32,
     pub data: &'a [u8],
+}
+
+impl Image<'_> {
+    pub fn view(&self) -> ImageView<'_> {
+        ImageView {
+            encoding: &self.encoding,
+            width: self.width,
+            height: self.height,
+            step: self.step as usize,
+            is_bigendian: self.is_bigendian != 0,
+            data: self.data,
+        }
+    }
 }
 
 /// `sensor_msgs/CompressedImage`
@@ -138,7 +156,7 @@ pub struct SuccessDetection {
     pub episode_time: Time,
 }
 
-/// The head of the messages that tell of a service's calls: `service_msgs/ServiceEventInfo`.
+/// The head of the messages that record a service's calls: `service_msgs/ServiceEventInfo`.
 #[expect(dead_code, reason = "what is not asked for must be read to come to what follows")]
 #[derive(Debug, Deserialize)]
 pub struct ServiceEvent {

@@ -83,7 +83,7 @@ impl CompressedChunk {
     /// Shows the next record: its kind and its bytes. `None` after the last.
     ///
     /// # Errors
-    /// The chunk is cut, damaged or compressed in an unknown way.
+    /// The chunk is truncated, damaged or compressed in an unknown way.
     pub fn next_record(&mut self, show: &mut dyn FnMut(u8, &[u8])) -> Result<Option<()>, McapError> {
         loop {
             match self.reader.next_event() {

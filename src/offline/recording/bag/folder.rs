@@ -8,16 +8,16 @@ use serde::Deserialize;
 use tempfile::NamedTempFile;
 
 use super::BagError;
+use super::cdr::ZSTD_MAGIC;
 use super::index::Index;
 use super::mcap_file::{self, McapFile};
 use super::sqlite_file::{self, SqliteFile};
 use super::storage::{Messages, Storage};
 
-pub const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 const METADATA: &str = "metadata.yaml";
 const METADATA_LIMIT: u64 = 64 << 20;
 
-/// `metadata.yaml`, as far as it is needed; the rest says what the files say too.
+/// `metadata.yaml`, as far as it is needed; the rest repeats what the files hold.
 #[derive(Debug, Deserialize)]
 struct Metadata {
     rosbag2_bagfile_information: Information,
@@ -150,11 +150,11 @@ fn stored(path: &Path) -> Result<(Box<dyn Storage>, &'static str), BagError> {
         Sort::Mcap => Ok((Box::new(McapFile::new(path, path)), "mcap")),
         Sort::Sqlite => Ok((Box::new(SqliteFile::new(path, path)), "sqlite3")),
         Sort::Zstd => {
-            let (unpacked, cut) = unpack(path)
+            let (unpacked, truncated) = unpack(path)
                 .map_err(|source| BagError::Unpack { file: path.display().to_string(), source })?;
             let (inner, sort) = stored_plainly(unpacked.path(), path)
                 .ok_or_else(|| refuse("what is compressed in it is neither MCAP nor SQLite"))?;
-            Ok((Box::new(Unpacked { inner, cut, _file: unpacked }), sort))
+            Ok((Box::new(Unpacked { inner, truncated, _file: unpacked }), sort))
         }
         Sort::Ros1 => Err(refuse("it is a bag of ROS 1: convert it first (rosbags-convert)")),
         Sort::Empty => Err(refuse("the file is empty")),
@@ -174,14 +174,14 @@ fn stored_plainly(path: &Path, shown: &Path) -> Option<(Box<dyn Storage>, &'stat
 struct Unpacked {
     inner: Box<dyn Storage>,
     /// Why only its beginning could be unpacked.
-    cut: Option<String>,
+    truncated: Option<String>,
     /// Removed when the bag is closed.
     _file: NamedTempFile,
 }
 
 impl Storage for Unpacked {
     fn scan(&self, file: u32, index: &mut Index) -> Result<(), BagError> {
-        index.problems.extend(self.cut.clone());
+        index.problems.extend(self.truncated.clone());
         self.inner.scan(file, index)
     }
 
@@ -201,7 +201,7 @@ fn unpack(path: &Path) -> std::io::Result<(NamedTempFile, Option<String>)> {
     let mut to = tempfile::Builder::new().prefix("topreward-bag-").tempfile()?;
     let mut unpacking = zstd::Decoder::new(packed)?.take(limit + 1);
     let mut piece = vec![0; 1 << 20];
-    let (mut unpacked, mut cut) = (0_u64, None);
+    let (mut unpacked, mut truncated) = (0_u64, None);
     loop {
         match unpacking.read(&mut piece) {
             Ok(0) => break,
@@ -211,7 +211,7 @@ fn unpack(path: &Path) -> std::io::Result<(NamedTempFile, Option<String>)> {
             }
             Err(error) => {
                 let shown = path.display();
-                cut = Some(format!("{shown}: it can be unpacked only up to byte {unpacked}: {error}"));
+                truncated = Some(format!("{shown}: it can be unpacked only up to byte {unpacked}: {error}"));
                 break;
             }
         }
@@ -219,5 +219,5 @@ fn unpack(path: &Path) -> std::io::Result<(NamedTempFile, Option<String>)> {
     if unpacked > limit {
         return Err(std::io::Error::other(format!("it would have more than {} MiB", limit >> 20)));
     }
-    Ok((to, cut))
+    Ok((to, truncated))
 }

@@ -45,7 +45,7 @@ impl Kind {
 
 /// Where a message lies in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum MessageLocation {
     /// Bytes of the file.
     At { offset: u64, bytes: u32 },
     /// Message `nth`, from 0, of the compressed chunk that begins there.
@@ -56,14 +56,14 @@ pub enum Place {
 
 /// One message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
+pub struct IndexedMessage {
     /// When it was recorded, nanoseconds.
     pub log_ns: i64,
     /// When its image was taken, by its header, nanoseconds; 0 for what is no image.
     pub stamp_ns: i64,
     /// Which of the bag's files holds it, from 0.
     pub file: u32,
-    pub place: Place,
+    pub location: MessageLocation,
 }
 
 /// One topic.
@@ -77,7 +77,7 @@ pub struct Topic {
     /// All its messages.
     pub messages: u64,
     /// Those that can be used, in order of time; none of a topic that is not understood.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<IndexedMessage>,
     /// How many cannot be used, and why the first of them.
     pub refused: Option<(u64, Refusal)>,
 }
@@ -95,7 +95,7 @@ pub enum Refusal {
 #[derive(Debug)]
 pub struct Found {
     topic: usize,
-    entry: Entry,
+    entry: IndexedMessage,
     refusal: Option<Refusal>,
 }
 
@@ -134,12 +134,19 @@ impl Index {
     }
 
     /// A message as it was stored; `stored` may be empty where [`Self::wants`] is false.
-    pub fn look(&self, topic: usize, file: u32, log_ns: i64, place: Place, stored: &[u8]) -> Found {
+    pub fn look(
+        &self,
+        topic: usize,
+        file: u32,
+        log_ns: i64,
+        location: MessageLocation,
+        stored: &[u8],
+    ) -> Found {
         let (stamp_ns, refusal) = match stamp(self.topics[topic].kind, stored) {
             Ok(stamp_ns) => (stamp_ns, None),
             Err(refusal) => (0, Some(refusal)),
         };
-        Found { topic, entry: Entry { log_ns, stamp_ns, file, place }, refusal }
+        Found { topic, entry: IndexedMessage { log_ns, stamp_ns, file, location }, refusal }
     }
 
     pub fn take(&mut self, Found { topic, entry, refusal }: Found) {
@@ -172,7 +179,7 @@ fn stamp(kind: Kind, stored: &[u8]) -> Result<i64, Refusal> {
         Kind::RawImage => {
             let payload = cdr::unpacked(stored)?;
             let image: cdr::Image = cdr::decode(&payload)?;
-            check_raw(super::camera::view(&image))?;
+            check_raw(image.view())?;
             Ok(image.header.stamp.ns())
         }
         Kind::CompressedImage => {

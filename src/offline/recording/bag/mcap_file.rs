@@ -11,7 +11,7 @@ use mcap::records::Record;
 use super::BagError;
 use super::cdr::MESSAGE_LIMIT;
 use super::chunk::{ChunkHeader, CompressedChunk, RECORD_HEAD};
-use super::index::{Found, Index, Place};
+use super::index::{Found, Index, MessageLocation};
 use super::storage::{Messages, Storage};
 
 pub const MAGIC: [u8; 8] = *b"\x89MCAP0\r\n";
@@ -58,7 +58,7 @@ impl Storage for McapFile {
             lost: 0,
         };
         let end = scan.run().map_err(failed)?;
-        scan.tell(end);
+        scan.report_end(end);
         Ok(())
     }
 
@@ -129,7 +129,7 @@ enum End {
     /// With the record that ends the data.
     Whole,
     /// The file is over within the record that begins there, or before the one that is due there.
-    Cut { at: u64 },
+    Truncated { at: u64 },
     /// What stands there is no record.
     Garbled { at: u64 },
 }
@@ -158,7 +158,7 @@ impl Scan<'_> {
     fn records(&mut self, mut at: u64, to: u64, outermost: bool) -> std::io::Result<End> {
         loop {
             if to.saturating_sub(at) < RECORD_HEAD {
-                return Ok(if at == to && !outermost { End::Whole } else { End::Cut { at } });
+                return Ok(if at == to && !outermost { End::Whole } else { End::Truncated { at } });
             }
             let mut head = [0; RECORD_HEAD as usize];
             self.tape.read_exact(&mut head)?;
@@ -170,7 +170,7 @@ impl Scan<'_> {
                 (0, _) => return Ok(End::Garbled { at }),
                 (op::DATA_END, Some(_)) if outermost => return Ok(End::Whole),
                 (op::CHUNK, _) if outermost => self.chunk(at, body, end.unwrap_or(to), end.is_none())?,
-                (_, None) => return Ok(End::Cut { at }),
+                (_, None) => return Ok(End::Truncated { at }),
                 (op::MESSAGE, Some(_)) => self.message(body, bytes)?,
                 (op::SCHEMA | op::CHANNEL, Some(_)) if bytes <= TEXT_LIMIT => {
                     let mut text = vec![0; bytes as usize];
@@ -179,7 +179,7 @@ impl Scan<'_> {
                 }
                 _ => {}
             }
-            let Some(end) = end else { return Ok(End::Cut { at }) };
+            let Some(end) = end else { return Ok(End::Truncated { at }) };
             self.tape.go_to(end)?;
             at = end;
         }
@@ -202,17 +202,17 @@ impl Scan<'_> {
             stored.resize(payload as usize, 0);
             self.tape.read_exact(&mut stored)?;
         }
-        let place = Place::At { offset: body + MESSAGE_HEAD, bytes: payload };
-        let found = self.index.look(topic, self.file, log_ns, place, &stored);
+        let location = MessageLocation::At { offset: body + MESSAGE_HEAD, bytes: payload };
+        let found = self.index.look(topic, self.file, log_ns, location, &stored);
         self.index.take(found);
         self.messages += 1;
         Ok(())
     }
 
     /// The records of the chunk that begins at `at`; of one that the file's end cuts, those before.
-    fn chunk(&mut self, at: u64, body: u64, end: u64, cut: bool) -> std::io::Result<()> {
+    fn chunk(&mut self, at: u64, body: u64, end: u64, truncated: bool) -> std::io::Result<()> {
         let Some(header) = ChunkHeader::read(&mut self.tape, end - body)? else {
-            if !cut {
+            if !truncated {
                 self.problem(format!("the chunk at byte {at} does not say what it is and is left out"));
             }
             return Ok(());
@@ -221,7 +221,7 @@ impl Scan<'_> {
             let data = body + header.bytes;
             let data_end = data.saturating_add(header.compressed_size).min(end);
             match self.records(data, data_end, false)? {
-                End::Cut { at } | End::Garbled { at } if !cut => {
+                End::Truncated { at } | End::Garbled { at } if !truncated => {
                     self.problem(format!(
                         "what stands at byte {at} is no record: the chunk's rest is left out"
                     ));
@@ -232,7 +232,7 @@ impl Scan<'_> {
         }
         let mut found = Vec::new();
         match self.compressed(at, end, &mut found) {
-            Err(error) if !cut => {
+            Err(error) if !truncated => {
                 self.problem(format!("the chunk at byte {at} cannot be unpacked and is left out: {error}"));
             }
             _ => {
@@ -252,8 +252,8 @@ impl Scan<'_> {
                 let message = body.split_first_chunk();
                 match message.and_then(|(head, stored)| Some((self.names.topic(head)?, stored))) {
                     Some(((topic, log_ns), stored)) => {
-                        let place = Place::InChunk { offset: at, nth };
-                        found.push(self.index.look(topic, self.file, log_ns, place, stored));
+                        let location = MessageLocation::InChunk { offset: at, nth };
+                        found.push(self.index.look(topic, self.file, log_ns, location, stored));
                     }
                     None => self.lost += 1,
                 }
@@ -268,15 +268,15 @@ impl Scan<'_> {
         self.index.problems.push(format!("{}: {what}", self.shown.display()));
     }
 
-    fn tell(&mut self, end: End) {
+    fn report_end(&mut self, end: End) {
         let used = format!("the {} messages before are used", self.messages);
         match end {
             End::Whole => {}
-            End::Cut { at } if at == self.size => {
+            End::Truncated { at } if at == self.size => {
                 self.problem(format!("the recording was not finished: it ends at byte {at}; {used}"));
             }
-            End::Cut { at } => self.problem(format!(
-                "the file is cut: it ends at byte {}, in the record that begins at byte {at}; {used}",
+            End::Truncated { at } => self.problem(format!(
+                "the file is truncated: it ends at byte {}, in the record that begins at byte {at}; {used}",
                 self.size
             )),
             End::Garbled { at } => self.problem(format!("what stands at byte {at} is no record; {used}")),
@@ -296,19 +296,19 @@ struct OpenMcap {
 }
 
 impl Messages for OpenMcap {
-    fn read(&mut self, place: Place) -> Result<Vec<u8>, BagError> {
+    fn read(&mut self, location: MessageLocation) -> Result<Vec<u8>, BagError> {
         let failed = |source| BagError::read(&self.shown, source);
-        match place {
-            Place::At { offset, bytes } => {
+        match location {
+            MessageLocation::At { offset, bytes } => {
                 let mut stored = vec![0; (bytes as usize).min(MESSAGE_LIMIT)];
                 self.file.seek(SeekFrom::Start(offset)).map_err(failed)?;
                 self.file.read_exact(&mut stored).map_err(failed)?;
                 Ok(stored)
             }
-            Place::InChunk { offset, nth } => self
+            MessageLocation::InChunk { offset, nth } => self
                 .read_in_chunk(offset, nth)
                 .map_err(|error| BagError::read(&self.shown, std::io::Error::other(error))),
-            Place::Row(_) => Err(BagError::changed(&self.shown)),
+            MessageLocation::Row(_) => Err(BagError::changed(&self.shown)),
         }
     }
 }

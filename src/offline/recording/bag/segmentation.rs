@@ -3,16 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::camera::Camera;
+use super::camera::CameraTopic;
 use super::cdr::{self, EpisodeSummary, Header, ServiceEvent, SuccessDetection, Text, Time};
-use super::index::{Entry, Kind, Topic};
-use super::{Bag, BagError, Said, first_of};
+use super::index::{IndexedMessage, Kind, Topic};
+use super::{Bag, BagError, Report, first_of};
 use crate::episode::{Recorder, Signal, TIME_JUMP_NS};
 
 /// How a bag is cut into episodes.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum Cut {
-    /// By what a node said of its episodes if exactly one was recorded, else not at all.
+    /// By the episodes that a node reported if exactly one node was recorded, else not at all.
     #[default]
     Auto,
     /// Not at all.
@@ -76,7 +76,7 @@ impl fmt::Display for Span {
 
 /// What becomes an episode.
 pub struct Piece {
-    pub entries: Vec<Entry>,
+    pub entries: Vec<IndexedMessage>,
     /// What the node was asked in it.
     pub instruction: Option<String>,
     /// In words, for messages.
@@ -86,13 +86,13 @@ pub struct Piece {
 }
 
 impl Piece {
-    fn whole(camera: &Camera<'_>) -> Self {
+    fn whole(camera: &CameraTopic<'_>) -> Self {
         let entries = camera.entries.clone();
         Self { entries, instruction: None, what: "the bag".to_owned(), whole: true }
     }
 
     /// The frames that were recorded from `from_ns` on and before `to_ns`.
-    fn between(camera: &Camera<'_>, from_ns: i64, to_ns: i64, what: String) -> Self {
+    fn between(camera: &CameraTopic<'_>, from_ns: i64, to_ns: i64, what: String) -> Self {
         let before = |limit_ns: i64| camera.entries.partition_point(|entry| entry.log_ns < limit_ns);
         let (from, to) = (before(from_ns), before(to_ns));
         let entries = camera.entries[from.min(to)..to].to_vec();
@@ -106,37 +106,42 @@ impl Piece {
 }
 
 /// Cuts the frames of the camera into episodes, which may be empty.
-pub fn pieces(bag: &Bag, camera: &Camera<'_>, cut: &Cut, said: &mut Said) -> Result<Vec<Piece>, BagError> {
+pub fn pieces(
+    bag: &Bag,
+    camera: &CameraTopic<'_>,
+    cut: &Cut,
+    report: &mut Report,
+) -> Result<Vec<Piece>, BagError> {
     match cut {
         Cut::Whole => Ok(vec![Piece::whole(camera)]),
-        Cut::Topic(name) => by_topic(bag, camera, bag.topic(name)?, said),
+        Cut::Topic(name) => by_topic(bag, camera, bag.topic(name)?, report),
         Cut::Spans(Spans(spans)) => Ok(by_spans(bag, camera, spans)),
-        Cut::Auto => match of_a_node(bag, said) {
+        Cut::Auto => match of_a_node(bag, report) {
             Some(topic) => {
-                said.notes.push(format!(
-                    "{}: cut into episodes by {}, as the node told them (--whole-bag: not at all)",
+                report.notes.push(format!(
+                    "{}: cut into episodes by {}, as the node reported them (--whole-bag: not at all)",
                     bag.shown(),
                     topic.name
                 ));
-                by_topic(bag, camera, topic, said)
+                by_topic(bag, camera, topic, report)
             }
             None => Ok(vec![Piece::whole(camera)]),
         },
     }
 }
 
-/// The only topic on which a node told its episodes or, without one, its successes.
-fn of_a_node<'a>(bag: &'a Bag, said: &mut Said) -> Option<&'a Topic> {
+/// The only topic on which a node reported its episodes or, without one, its successes.
+fn of_a_node<'a>(bag: &'a Bag, report: &mut Report) -> Option<&'a Topic> {
     for kind in [Kind::Summary, Kind::Success] {
-        let told = |topic: &&Topic| topic.kind == kind && !topic.entries.is_empty();
-        let topics: Vec<&Topic> = bag.index.topics.iter().filter(told).collect();
+        let reports = |topic: &&Topic| topic.kind == kind && !topic.entries.is_empty();
+        let topics: Vec<&Topic> = bag.index.topics.iter().filter(reports).collect();
         match *topics.as_slice() {
             [] => {}
             [topic] => return Some(topic),
             _ => {
                 let names: Vec<&str> = topics.iter().map(|topic| &*topic.name).collect();
-                said.notes.push(format!(
-                    "{}: several nodes told their episodes, so it is not cut; name a topic with --episode-topic: {}",
+                report.notes.push(format!(
+                    "{}: several nodes reported their episodes, so it is not cut; name a topic with --episode-topic: {}",
                     bag.shown(),
                     names.join(", ")
                 ));
@@ -147,7 +152,7 @@ fn of_a_node<'a>(bag: &'a Bag, said: &mut Said) -> Option<&'a Topic> {
     None
 }
 
-fn by_spans(bag: &Bag, camera: &Camera<'_>, spans: &[Span]) -> Vec<Piece> {
+fn by_spans(bag: &Bag, camera: &CameraTopic<'_>, spans: &[Span]) -> Vec<Piece> {
     let start_ns = bag.index.span_ns.map_or(0, |(first, _)| first);
     // A cast of what is too large, or infinite, gives the largest number.
     let at_ns = |time_s: f64| start_ns.saturating_add((time_s * 1e9).round() as i64);
@@ -155,41 +160,46 @@ fn by_spans(bag: &Bag, camera: &Camera<'_>, spans: &[Span]) -> Vec<Piece> {
     spans.iter().map(piece).collect()
 }
 
-fn by_topic(bag: &Bag, camera: &Camera<'_>, topic: &Topic, said: &mut Said) -> Result<Vec<Piece>, BagError> {
+fn by_topic(
+    bag: &Bag,
+    camera: &CameraTopic<'_>,
+    topic: &Topic,
+    report: &mut Report,
+) -> Result<Vec<Piece>, BagError> {
     match topic.kind {
         Kind::Summary => {
-            let messages = bag.read(topic, |payload| cdr::decode::<EpisodeSummary>(payload), said)?;
-            let told = messages.into_iter().map(|(log_ns, summary)| Told::summary(log_ns, summary)).collect();
-            Ok(by_node(bag, camera, told, said))
+            let messages = bag.read(topic, |payload| cdr::decode::<EpisodeSummary>(payload), report)?;
+            let reported = messages.into_iter().map(|(log_ns, summary)| NodeEpisode::summary(log_ns, summary)).collect();
+            Ok(by_node(bag, camera, reported, report))
         }
         Kind::Success => {
-            let messages = bag.read(topic, |payload| cdr::decode::<SuccessDetection>(payload), said)?;
-            let told = messages.into_iter().map(|(log_ns, success)| Told::success(log_ns, success)).collect();
-            Ok(by_node(bag, camera, told, said))
+            let messages = bag.read(topic, |payload| cdr::decode::<SuccessDetection>(payload), report)?;
+            let reported = messages.into_iter().map(|(log_ns, success)| NodeEpisode::success(log_ns, success)).collect();
+            Ok(by_node(bag, camera, reported, report))
         }
         Kind::Text => {
-            let words = bag.read(topic, |payload| cdr::decode::<Text>(payload), said)?;
+            let words = bag.read(topic, |payload| cdr::decode::<Text>(payload), report)?;
             let words: Vec<(i64, String)> = words.into_iter().map(|(log_ns, text)| (log_ns, text.data)).collect();
-            Ok(by_words(bag, camera, topic, &words, said))
+            Ok(by_words(bag, camera, topic, &words, report))
         }
         Kind::Mark => {
             let marks: Vec<i64> = topic.entries.iter().map(|entry| entry.log_ns).collect();
             Ok(by_marks(bag, camera, &marks))
         }
         Kind::Call => {
-            let events = bag.read(topic, |payload| cdr::decode::<ServiceEvent>(payload), said)?;
+            let events = bag.read(topic, |payload| cdr::decode::<ServiceEvent>(payload), report)?;
             Ok(by_marks(bag, camera, &calls(&events)))
         }
         Kind::RawImage | Kind::CompressedImage | Kind::Other => Err(bag.wrong_type(
             topic,
-            "episodes are told by topreward/msg/EpisodeSummary or SuccessDetection, std_msgs/msg/String, Empty or \
+            "episodes are reported by topreward/msg/EpisodeSummary or SuccessDetection, std_msgs/msg/String, Empty or \
              Bool, or calls of std_srvs/srv/Trigger or Empty (cdr)",
         )),
     }
 }
 
-/// What a node said of one of its episodes.
-struct Told {
+/// One episode as a node reported it.
+struct NodeEpisode {
     log_ns: i64,
     episode_id: u64,
     instruction: String,
@@ -197,7 +207,7 @@ struct Told {
     scored_ns: Option<(i64, i64)>,
 }
 
-impl Told {
+impl NodeEpisode {
     fn summary(log_ns: i64, summary: EpisodeSummary) -> Self {
         let EpisodeSummary { header, episode_id, instruction, episode_time, prefixes, .. } = summary;
         let scored_ns = (prefixes > 0).then(|| scored_ns(&header, episode_time));
@@ -216,23 +226,28 @@ fn scored_ns(header: &Header, episode_time: Time) -> (i64, i64) {
 }
 
 /// The frames of each episode by their stamps: from its first to the newest that was scored.
-fn by_node(bag: &Bag, camera: &Camera<'_>, mut told: Vec<Told>, said: &mut Said) -> Vec<Piece> {
+fn by_node(
+    bag: &Bag,
+    camera: &CameraTopic<'_>,
+    mut reported: Vec<NodeEpisode>,
+    report: &mut Report,
+) -> Vec<Piece> {
     // What is latched may be recorded twice.
-    told.dedup_by_key(|told| (told.episode_id, told.scored_ns));
+    reported.dedup_by_key(|episode| (episode.episode_id, episode.scored_ns));
     let mut pieces = Vec::new();
     let mut before_ns = i64::MIN;
-    for Told { log_ns, episode_id, instruction, scored_ns } in told {
+    for NodeEpisode { log_ns, episode_id, instruction, scored_ns } in reported {
         let what = format!("the node's episode {episode_id}");
         let entries = match scored_ns {
             None => {
-                said.notes.push(format!("{}: nothing was scored in {what}: it is left out", bag.shown()));
+                report.notes.push(format!("{}: nothing was scored in {what}: it is left out", bag.shown()));
                 before_ns = log_ns;
                 continue;
             }
             Some((first_ns, newest_ns)) if camera.stamped => {
                 let entries = stamped_between(camera, log_ns, first_ns, newest_ns);
                 if entries.first().is_some_and(|entry| entry.stamp_ns > first_ns.saturating_add(SLACK_NS)) {
-                    said.problems.push(format!("{}: the first frames of {what} are missing", bag.shown()));
+                    report.problems.push(format!("{}: the first frames of {what} are missing", bag.shown()));
                 }
                 entries
             }
@@ -253,10 +268,15 @@ const SLACK_NS: i64 = 1_000;
 
 /// The frames stamped from `first_ns` to `newest_ns` that were recorded before `log_ns`. Where a simulation's clock began
 /// anew, so that other episodes have the same stamps, those among which the newest is.
-fn stamped_between(camera: &Camera<'_>, log_ns: i64, first_ns: i64, newest_ns: i64) -> Vec<Entry> {
+fn stamped_between(
+    camera: &CameraTopic<'_>,
+    log_ns: i64,
+    first_ns: i64,
+    newest_ns: i64,
+) -> Vec<IndexedMessage> {
     let stamps = first_ns.saturating_sub(SLACK_NS)..=newest_ns;
-    let fits = |entry: &&Entry| entry.log_ns <= log_ns && stamps.contains(&entry.stamp_ns);
-    let mut runs: Vec<Vec<Entry>> = Vec::new();
+    let fits = |entry: &&IndexedMessage| entry.log_ns <= log_ns && stamps.contains(&entry.stamp_ns);
+    let mut runs: Vec<Vec<IndexedMessage>> = Vec::new();
     for entry in camera.entries.iter().filter(fits) {
         match runs.last_mut().and_then(|run| Some((run.last()?.stamp_ns, run))) {
             Some((before_ns, run)) if before_ns.saturating_sub(entry.stamp_ns) <= TIME_JUMP_NS => {
@@ -265,20 +285,20 @@ fn stamped_between(camera: &Camera<'_>, log_ns: i64, first_ns: i64, newest_ns: i
             _ => runs.push(vec![*entry]),
         }
     }
-    let has_newest = |run: &Vec<Entry>| run.iter().any(|entry| entry.stamp_ns == newest_ns);
+    let has_newest = |run: &Vec<IndexedMessage>| run.iter().any(|entry| entry.stamp_ns == newest_ns);
     match runs.iter().rposition(has_newest) {
         Some(place) => runs.swap_remove(place),
         None => runs.into_iter().max_by_key(Vec::len).unwrap_or_default(),
     }
 }
 
-/// As the node hears a recorder: see [`Recorder`].
+/// As the node follows a recorder: see [`Recorder`].
 fn by_words(
     bag: &Bag,
-    camera: &Camera<'_>,
+    camera: &CameraTopic<'_>,
     topic: &Topic,
     words: &[(i64, String)],
-    said: &mut Said,
+    report: &mut Report,
 ) -> Vec<Piece> {
     let (mut pieces, mut unknown, mut deleted) = (Vec::new(), Vec::new(), Vec::new());
     let mut recorder = Recorder::default();
@@ -288,7 +308,7 @@ fn by_words(
             unknown.push(format!("\"{word}\" on {} is no word of a recorder", topic.name));
             continue;
         };
-        match (begun_ns, recorder.hear(signal)) {
+        match (begun_ns, recorder.follow(signal)) {
             (None, true) => begun_ns = Some(*log_ns),
             (Some(from_ns), false) => {
                 let what = format!("the recording from {}", since_start(bag, from_ns));
@@ -306,12 +326,12 @@ fn by_words(
         let what = format!("the recording from {}", since_start(bag, from_ns));
         pieces.push(Piece::between(camera, from_ns, i64::MAX, what));
     }
-    said.notes.extend([unknown, deleted].into_iter().filter_map(|lines| first_of(&bag.shown(), lines)));
+    report.notes.extend([unknown, deleted].into_iter().filter_map(|lines| first_of(&bag.shown(), lines)));
     pieces
 }
 
 /// Each mark ends an episode and begins the next. What is before the first and after the last counts if it has frames.
-fn by_marks(bag: &Bag, camera: &Camera<'_>, marks: &[i64]) -> Vec<Piece> {
+fn by_marks(bag: &Bag, camera: &CameraTopic<'_>, marks: &[i64]) -> Vec<Piece> {
     let from = std::iter::once(i64::MIN).chain(marks.iter().copied());
     let to = marks.iter().copied().chain([i64::MAX]);
     let piece = |(from_ns, to_ns)| {
@@ -329,7 +349,7 @@ fn by_marks(bag: &Bag, camera: &Camera<'_>, marks: &[i64]) -> Vec<Piece> {
     pieces
 }
 
-/// When each call was made; client and server may both have told of it.
+/// When each call was made; client and server may both have reported it.
 fn calls(events: &[(i64, ServiceEvent)]) -> Vec<i64> {
     let mut seen = std::collections::HashSet::new();
     let is_request = |event: &&(i64, ServiceEvent)| event.1.event_type <= 1;

@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::BagError;
 use super::cdr::MESSAGE_LIMIT;
-use super::index::{Index, Place};
+use super::index::{Index, MessageLocation};
 use super::storage::{Messages, Storage};
 
 pub const MAGIC: [u8; 16] = *b"SQLite format 3\0";
@@ -31,15 +31,14 @@ impl SqliteFile {
 
     /// The topics by their number in the file.
     fn topics(&self, connection: &Connection, index: &mut Index) -> Result<HashMap<i64, usize>, BagError> {
+        if !has_topics(connection).map_err(|error| self.failed(error))? {
+            let reason =
+                "it is a database, but none of rosbag2 (no table \"topics\" as rosbag2 makes it)".to_owned();
+            return Err(BagError::NoBag { path: self.shown.display().to_string(), reason });
+        }
         let mut statement = connection
             .prepare("SELECT id, name, type, serialization_format FROM topics ORDER BY id")
-            .map_err(|error| match error.to_string() {
-                said if said.contains("no such") => {
-                    let reason = format!("it is a database, but none of rosbag2 ({said})");
-                    BagError::NoBag { path: self.shown.display().to_string(), reason }
-                }
-                _ => self.failed(error),
-            })?;
+            .map_err(|error| self.failed(error))?;
         let mut rows = statement.query([]).map_err(|error| self.failed(error))?;
         let mut topics = HashMap::new();
         while let Some(row) = rows.next().map_err(|error| self.failed(error))? {
@@ -71,7 +70,7 @@ impl SqliteFile {
             let stored = bytes(row.get_ref(3)?);
             match (topics.get(&row.get(1)?), row.get(0), row.get(2)) {
                 (Some(topic), Ok(id), Ok(log_ns)) => {
-                    let found = index.look(*topic, file, log_ns, Place::Row(id), stored);
+                    let found = index.look(*topic, file, log_ns, MessageLocation::Row(id), stored);
                     index.take(found);
                     *count += 1;
                 }
@@ -101,7 +100,7 @@ impl Storage for SqliteFile {
         if let Err(error) = self.messages(&connection, &topics, file, index, &mut count) {
             let shown = self.shown.display();
             index.problems.push(format!(
-                "{shown}: the file is cut or damaged ({error}); the {count} messages before are used"
+                "{shown}: the file is truncated or damaged ({error}); the {count} messages before are used"
             ));
         }
         Ok(())
@@ -113,8 +112,15 @@ impl Storage for SqliteFile {
     }
 }
 
+/// Whether there is rosbag2's table of topics.
+fn has_topics(connection: &Connection) -> rusqlite::Result<bool> {
+    let columns = "SELECT COUNT(*) FROM pragma_table_info('topics') \
+                   WHERE name IN ('id', 'name', 'type', 'serialization_format')";
+    connection.query_row(columns, [], |row| Ok(row.get::<_, i64>(0)? == 4))
+}
+
 /// Reads with what lies in the journal. In a folder that cannot be written to, SQLite can do so only where the recorder
-/// has left its index of the journal; else the file alone is read, which the second value says.
+/// has left its index of the journal; else the file alone is read, which the second value shows.
 fn connect(path: &Path) -> rusqlite::Result<(Connection, bool)> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -157,8 +163,8 @@ struct OpenSqlite {
 }
 
 impl Messages for OpenSqlite {
-    fn read(&mut self, place: Place) -> Result<Vec<u8>, BagError> {
-        let Place::Row(id) = place else { return Err(BagError::changed(&self.shown)) };
+    fn read(&mut self, location: MessageLocation) -> Result<Vec<u8>, BagError> {
+        let MessageLocation::Row(id) = location else { return Err(BagError::changed(&self.shown)) };
         let read = (self.connection).query_row("SELECT data FROM messages WHERE id = ?1", [id], |row| {
             Ok(bytes(row.get_ref(0)?).to_vec())
         });

@@ -1,12 +1,12 @@
 //! What the two sorts of files that rosbag2 writes have in common.
 
 use super::BagError;
-use super::index::{Index, Place};
+use super::index::{Index, MessageLocation};
 
 /// One file of a bag.
 pub trait Storage: Send + Sync {
-    /// Reads the file from its beginning to its end and tells `index` what it holds; what is damaged is told as one of its
-    /// problems, and the rest is used.
+    /// Reads the file from its beginning to its end into `index`. What is damaged becomes one of the index's problems, and
+    /// the rest is used.
     ///
     /// # Errors
     /// A file of which nothing can be used.
@@ -23,5 +23,5 @@ pub trait Messages {
     ///
     /// # Errors
     /// They cannot be read, or the file is not what it was when it was scanned.
-    fn read(&mut self, place: Place) -> Result<Vec<u8>, BagError>;
+    fn read(&mut self, location: MessageLocation) -> Result<Vec<u8>, BagError>;
 }

@@ -9,11 +9,11 @@ use super::info::{Info, Storage, Version, read_limited};
 use crate::offline::columns::Table;
 
 /// Tasks by their numbers, and episodes in the order of theirs.
-pub(super) type Described = (Vec<(i64, String)>, Vec<Entry>);
+pub(super) type Described = (Vec<(i64, String)>, Vec<EpisodeMeta>);
 
 /// One episode.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub(super) struct EpisodeMeta {
     pub index: u64,
     pub tasks: Vec<String>,
     /// Frames.
@@ -21,12 +21,12 @@ pub(super) struct Entry {
     /// Chunk and file of its data; in v2.1 they follow from its number.
     data: Option<(u64, u64)>,
     /// Where each camera's video of it lies in v3.0.
-    videos: Vec<Place>,
+    videos: Vec<VideoPart>,
 }
 
 /// The part of a video file that is one episode's.
 #[derive(Debug, Clone)]
-struct Place {
+struct VideoPart {
     camera: String,
     chunk: u64,
     file: u64,
@@ -34,7 +34,7 @@ struct Place {
     to_s: f64,
 }
 
-impl Entry {
+impl EpisodeMeta {
     pub fn data_file(&self, folder: &Path, info: &Info) -> Result<PathBuf, LeRobotError> {
         info.place(folder, &info.data_path, "", &self.numbers(info, self.data))
     }
@@ -103,7 +103,7 @@ fn read_lines(folder: &Path) -> Result<Described, LeRobotError> {
     let episodes: Vec<EpisodeLine> = lines(&folder.join("meta/episodes.jsonl"))?;
     let entry = |line: EpisodeLine| {
         let EpisodeLine { episode_index, tasks, length } = line;
-        Entry { index: episode_index, tasks, length, data: None, videos: Vec::new() }
+        EpisodeMeta { index: episode_index, tasks, length, data: None, videos: Vec::new() }
     };
     let tasks = tasks.into_iter().map(|line| (line.task_index, line.task)).collect();
     Ok((tasks, episodes.into_iter().map(entry).collect()))
@@ -131,7 +131,7 @@ fn read_tasks(folder: &Path) -> Result<Vec<(i64, String)>, LeRobotError> {
     Ok(numbers.into_iter().zip(texts).collect())
 }
 
-fn read_tables(folder: &Path, info: &Info) -> Result<Vec<Entry>, LeRobotError> {
+fn read_tables(folder: &Path, info: &Info) -> Result<Vec<EpisodeMeta>, LeRobotError> {
     let mut files = Vec::new();
     find_tables(&folder.join("meta/episodes"), 0, &mut files)?;
     files.sort();
@@ -156,7 +156,7 @@ fn find_tables(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<
     Ok(())
 }
 
-fn read_table(file: &Path, info: &Info, entries: &mut Vec<Entry>) -> Result<(), LeRobotError> {
+fn read_table(file: &Path, info: &Info, entries: &mut Vec<EpisodeMeta>) -> Result<(), LeRobotError> {
     let table = Table::open(file)?;
     let unsigned = |column: &str| -> Result<Vec<u64>, LeRobotError> {
         let numbers = table.integers(column, 0..table.rows())?;
@@ -174,7 +174,13 @@ fn read_table(file: &Path, info: &Info, entries: &mut Vec<Entry>) -> Result<(), 
     let first = entries.len();
     for (row, tasks) in tasks.into_iter().enumerate() {
         let data = Some((chunks[row], files[row]));
-        entries.push(Entry { index: numbers[row], tasks, length: lengths[row], data, videos: Vec::new() });
+        entries.push(EpisodeMeta {
+            index: numbers[row],
+            tasks,
+            length: lengths[row],
+            data,
+            videos: Vec::new(),
+        });
     }
     for camera in info.cameras.iter().filter(|camera| camera.storage == Storage::Video) {
         let column = |part: &str| format!("videos/{}/{part}", camera.key);
@@ -188,7 +194,7 @@ fn read_table(file: &Path, info: &Info, entries: &mut Vec<Entry>) -> Result<(), 
         for (row, entry) in entries[first..].iter_mut().enumerate() {
             let camera = camera.key.clone();
             let (chunk, file, from_s, to_s) = (chunks[row], files[row], from_s[row], to_s[row]);
-            entry.videos.push(Place { camera, chunk, file, from_s, to_s });
+            entry.videos.push(VideoPart { camera, chunk, file, from_s, to_s });
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::LeRobotError;
-use super::episodes::Entry;
+use super::episodes::EpisodeMeta;
 use super::info::Info;
 use super::rows::Rows;
 use crate::episode::CameraFrame;
@@ -17,7 +17,7 @@ use crate::offline::recording::{Footage, RecordingError, Video, VideoError};
 pub(super) struct Recorded {
     pub folder: PathBuf,
     pub info: Info,
-    pub entry: Entry,
+    pub entry: EpisodeMeta,
     pub camera: String,
 }
 

@@ -33,7 +33,7 @@ pub enum Storage {
 
 /// A camera of a dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Camera {
+pub struct CameraFeature {
     /// Its feature's name: "observation.images.front".
     pub key: String,
     pub storage: Storage,
@@ -45,7 +45,7 @@ pub struct Camera {
     pub depth: bool,
 }
 
-impl fmt::Display for Camera {
+impl fmt::Display for CameraFeature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.key)?;
         // Channels stand first in some datasets, last in most.
@@ -102,7 +102,7 @@ pub(super) struct Info {
     pub chunk: u64,
     pub data_path: String,
     pub video_path: Option<String>,
-    pub cameras: Vec<Camera>,
+    pub cameras: Vec<CameraFeature>,
 }
 
 impl Info {
@@ -172,7 +172,7 @@ fn version(found: &str, file: &str) -> Result<(Version, &'static str), LeRobotEr
     }
 }
 
-fn camera(key: String, feature: &Feature) -> Option<Camera> {
+fn camera(key: String, feature: &Feature) -> Option<CameraFeature> {
     let storage = match feature.dtype.as_str() {
         "video" => Storage::Video,
         "image" => Storage::Image,
@@ -186,10 +186,10 @@ fn camera(key: String, feature: &Feature) -> Option<Camera> {
     let codec = about("video.codec").and_then(|codec| codec.as_str().map(str::to_owned));
     let shape =
         feature.shape.as_array().into_iter().flatten().filter_map(serde_json::Value::as_u64).collect();
-    Some(Camera { key, storage, shape, codec, depth })
+    Some(CameraFeature { key, storage, shape, codec, depth })
 }
 
-/// Fills `{name}` and `{name:03d}`, as Python does, or tells that there is a part it cannot fill.
+/// Fills `{name}` and `{name:03d}`, as Python does; `None` if there is a part that it cannot fill.
 fn expand(template: &str, key: &str, numbers: &[(&str, u64)]) -> Option<String> {
     let mut rest = template;
     let mut full = String::new();
@@ -242,11 +242,11 @@ mod tests {
 
     #[test]
     fn other_versions_are_refused_by_name_with_what_to_do() {
-        let told = |found: &str| version(found, "info.json").unwrap_err().to_string();
-        assert!(told("v2.0").contains("\"v2.0\"") && told("v2.0").contains("convert_dataset_v20_to_v21"));
-        assert!(told("v1.6").contains("\"v1.6\"") && told("v1.6").contains("convert_dataset_v1_to_v2"));
-        assert!(told("v3.1").contains("newer") && told("v4.0").contains("newer"));
-        assert!(told("latest").contains("should be"));
+        let message = |found: &str| version(found, "info.json").unwrap_err().to_string();
+        assert!(message("v2.0").contains("\"v2.0\"") && message("v2.0").contains("convert_dataset_v20_to_v21"));
+        assert!(message("v1.6").contains("\"v1.6\"") && message("v1.6").contains("convert_dataset_v1_to_v2"));
+        assert!(message("v3.1").contains("newer") && message("v4.0").contains("newer"));
+        assert!(message("latest").contains("should be"));
         assert!(version("v2.1", "").is_ok() && version("3.0", "").is_ok());
     }
 }

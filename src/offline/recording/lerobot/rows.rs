@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::LeRobotError;
-use super::episodes::Entry;
+use super::episodes::EpisodeMeta;
 use crate::offline::columns::Table;
 
 /// The frames of one episode as the data files count and time them.
@@ -28,7 +28,7 @@ impl Rows {
         self.index.is_empty()
     }
 
-    pub(super) fn read(path: &Path, entry: &Entry, fps: f64) -> Result<Self, LeRobotError> {
+    pub(super) fn read(path: &Path, entry: &EpisodeMeta, fps: f64) -> Result<Self, LeRobotError> {
         let (table, episode) = (Table::open(path)?, entry.index);
         let file = || path.display().to_string();
         let rows = table.rows_with("episode_index", i64::try_from(episode).unwrap_or(i64::MAX))?;
@@ -59,7 +59,7 @@ fn stamp_ns(frame: usize, time_s: f64, fps: f64) -> i64 {
 }
 
 /// The number of the task of the episode's first frame.
-pub(super) fn first_task(file: &Path, entry: &Entry) -> Option<i64> {
+pub(super) fn first_task(file: &Path, entry: &EpisodeMeta) -> Option<i64> {
     let table = Table::open(file).ok()?;
     let rows = table.rows_with("episode_index", i64::try_from(entry.index).ok()?).ok()?;
     let first = rows.start..rows.end.min(rows.start + 1);

@@ -46,8 +46,8 @@ mod tests {
         assert_eq!(chosen, [0, 1, 2, 3, 7]);
         assert_eq!(episodes.find(|number| number > 2), Some(3));
         for bad in ["", "a", "3-1", "1-", "-2", "1,,2", "1-2-3"] {
-            let told = bad.parse::<Episodes>().unwrap_err().to_string();
-            assert!(told.contains("0-3,7") && told.contains(bad), "{told}");
+            let message = bad.parse::<Episodes>().unwrap_err().to_string();
+            assert!(message.contains("0-3,7") && message.contains(bad), "{message}");
         }
     }
 }

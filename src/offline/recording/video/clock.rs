@@ -6,7 +6,7 @@
 //! grid of the stream's base rate is taken to be that place. No stamp moves by as much as the clock can tell apart; a
 //! frame that is off the grid, as variable rates are, stays where it is.
 
-use super::stream::Rational;
+use super::rational::Rational;
 
 /// Stamps the frames of one stream in the order in which they are shown.
 #[derive(Debug, Clone)]
@@ -19,7 +19,8 @@ pub struct Clock {
     first: Option<(i64, Rational)>,
     last_place: Option<i128>,
     last_ns: Option<i64>,
-    told: usize,
+    /// Frames so far.
+    stamped: usize,
     /// Frames so far whose time was missing or not after the one before.
     pub untimed: usize,
 }
@@ -27,14 +28,14 @@ pub struct Clock {
 impl Clock {
     /// `counted`: the stream has no times, frame n is at n / rate.
     pub fn new(rate: Rational, counted: bool) -> Self {
-        Self { rate, counted, first: None, last_place: None, last_ns: None, told: 0, untimed: 0 }
+        Self { rate, counted, first: None, last_place: None, last_ns: None, stamped: 0, untimed: 0 }
     }
 
     /// The stamp of the next frame, nanoseconds since the first. `pts` is in units of `tick` seconds. A frame without a
     /// usable time comes one frame interval after the one before it.
     pub fn stamp(&mut self, pts: Option<i64>, tick: Rational) -> i64 {
-        let number = self.told;
-        self.told += 1;
+        let number = self.stamped;
+        self.stamped += 1;
         let time_ns = match pts {
             _ if self.counted => Some(self.grid_ns(number as i128)),
             Some(pts) => Some(self.time_ns(pts, tick)),

@@ -1,12 +1,14 @@
 //! The programs that decode: where they are, and whether they are good enough.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::VideoError;
+use super::ffmpeg_log::one_line;
 
 /// The environment variable that names ffmpeg where it is not on the path.
 pub const VARIABLE: &str = "TOPREWARD_FFMPEG";
@@ -69,12 +71,12 @@ impl Decoder {
         Ok(decoder)
     }
 
-    /// A command with nothing on it.
     /// The program itself.
     pub fn program(&self) -> &Path {
         &self.ffmpeg
     }
 
+    /// A command with nothing on it.
     pub(super) fn ffmpeg(&self) -> Command {
         Command::new(&self.ffmpeg)
     }
@@ -98,17 +100,17 @@ impl Decoder {
             .args(["-v", "error", "-protocol_whitelist", "file"])
             .args(arguments)
             .arg("-i")
-            .arg(super::ffmpeg_process::input(file));
+            .arg(input(file));
         let output = output(&mut command, &program)?;
         if !output.status.success() {
             let shown = file.display().to_string();
-            let said = String::from_utf8_lossy(&output.stderr);
+            let logged = String::from_utf8_lossy(&output.stderr);
             // It begins with the file's name, which the message has.
-            let said = super::ffmpeg_log::one_line(said.lines().map(|line| {
+            let message = one_line(logged.lines().map(|line| {
                 let line = line.trim();
                 line.strip_prefix(&format!("file:{shown}")).map_or(line, |rest| rest.trim_start_matches(": "))
             }));
-            return Err(VideoError::Program { file: shown, program: "ffprobe".to_owned(), said });
+            return Err(VideoError::Program { file: shown, program: "ffprobe".to_owned(), message });
         }
         Ok(output.stdout)
     }
@@ -124,6 +126,14 @@ pub fn refusal(program: &str, source: std::io::Error) -> VideoError {
         ErrorKind::NotFound => VideoError::NoProgram(program.to_owned()),
         _ => VideoError::Start { program: program.to_owned(), source },
     }
+}
+
+/// How a file is named to the programs, so that they open exactly it: no name is taken for a protocol, and no play list
+/// leads elsewhere.
+pub fn input(file: &Path) -> OsString {
+    let mut name = OsString::from("file:");
+    name.push(file);
+    name
 }
 
 fn probe_beside(ffmpeg: &Path) -> PathBuf {
@@ -174,33 +184,41 @@ impl Version {
 mod tests {
     use super::*;
 
-    fn version(answer: &str) -> Result<(u32, u32), String> {
-        let found = Version::of(answer, "ffmpeg").map_err(|error| error.to_string())?;
+    fn version(answer: &str) -> Result<(u32, u32), VideoError> {
+        let found = Version::of(answer, "ffmpeg")?;
         Ok((found.major, found.minor))
     }
 
     #[test]
     fn releases_and_builds_are_told_apart_by_age() {
-        assert_eq!(version("ffmpeg version 5.1.9-0+deb12u1 Copyright (c) 2000-2026"), Ok((5, 1)));
-        assert_eq!(version("ffmpeg version n6.1.1 Copyright"), Ok((6, 1)));
-        assert_eq!(version("ffmpeg version 8 Copyright"), Ok((8, 0)));
-        assert_eq!(version("ffmpeg version 4.4.2-0ubuntu0.22.04.1 Copyright"), Ok((4, 4)));
+        assert_eq!(version("ffmpeg version 5.1.9-0+deb12u1 Copyright (c) 2000-2026").unwrap(), (5, 1));
+        assert_eq!(version("ffmpeg version n6.1.1 Copyright").unwrap(), (6, 1));
+        assert_eq!(version("ffmpeg version 8 Copyright").unwrap(), (8, 0));
+        assert_eq!(version("ffmpeg version 4.4.2-0ubuntu0.22.04.1 Copyright").unwrap(), (4, 4));
         assert!(
-            version("ffmpeg version 4.2.7-0ubuntu0.1 Copyright").unwrap_err().contains("4.2.7-0ubuntu0.1")
+            version("ffmpeg version 4.2.7-0ubuntu0.1 Copyright")
+                .unwrap_err()
+                .to_string()
+                .contains("4.2.7-0ubuntu0.1")
         );
         let build = |name: &str, library: &str| {
             version(&format!("ffmpeg version {name} Copyright\nbuilt with gcc\nlibavutil      {library}\n"))
         };
-        assert_eq!(build("N-109542-g5d1a64d", "58.  2.100 / 58.  2.100"), Ok((5, 1)));
-        assert_eq!(build("2023-01-30-git-2d202985b7-full_build", "57. 44.100 / 57. 44.100"), Ok((5, 1)));
-        assert_eq!(build("git-2021-09-01", "57.  4.101 / 57.  4.101"), Ok((4, 4)));
-        assert!(build("N-90000-gabcdef", "56. 14.100 / 56. 14.100").unwrap_err().contains("at least 4.4"));
-        assert_eq!(version("ffmpeg version custom"), Ok((5, 1)));
+        assert_eq!(build("N-109542-g5d1a64d", "58.  2.100 / 58.  2.100").unwrap(), (5, 1));
+        assert_eq!(build("2023-01-30-git-2d202985b7-full_build", "57. 44.100 / 57. 44.100").unwrap(), (5, 1));
+        assert_eq!(build("git-2021-09-01", "57.  4.101 / 57.  4.101").unwrap(), (4, 4));
+        assert!(
+            build("N-90000-gabcdef", "56. 14.100 / 56. 14.100")
+                .unwrap_err()
+                .to_string()
+                .contains("at least 4.4")
+        );
+        assert_eq!(version("ffmpeg version custom").unwrap(), (5, 1));
     }
 
     #[test]
     fn another_program_is_named() {
-        let error = version("GNU coreutils 9").unwrap_err();
+        let error = version("GNU coreutils 9").unwrap_err().to_string();
         assert!(error.contains("GNU coreutils"), "{error}");
         let missing = Decoder::at(Path::new("/no/such/ffmpeg")).unwrap_err();
         assert!(matches!(&missing, VideoError::NoProgram(name) if name == "/no/such/ffmpeg"), "{missing}");

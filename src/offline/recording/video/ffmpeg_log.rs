@@ -1,17 +1,17 @@
-//! What a running ffmpeg says on stderr: one line for each frame before its pixels come, and what goes wrong.
+//! What a running ffmpeg logs on stderr: one line for each frame before its pixels come, and what goes wrong.
 //!
-//! The filter `showinfo` tells each decoded frame's time stamp as the decoder gave it, before any output format could
+//! The filter `showinfo` logs each decoded frame's time stamp as the decoder gave it, before any output format could
 //! round or shift it, and on the same run that makes the pixels: the two cannot get out of step.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use super::stream::Rational;
+use super::rational::Rational;
 
-/// What was said of one frame.
+/// One frame as ffmpeg logs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ToldFrame {
+pub struct LoggedFrame {
     /// In units of `tick` seconds.
     pub pts: Option<i64>,
     pub tick: Rational,
@@ -22,8 +22,8 @@ pub struct ToldFrame {
 }
 
 /// A thread that reads stderr: a talkative ffmpeg never blocks, and its frames wait here for their pixels.
-pub struct Listener {
-    pub frames: Receiver<ToldFrame>,
+pub struct LogReader {
+    pub frames: Receiver<LoggedFrame>,
     errors: JoinHandle<Errors>,
 }
 
@@ -37,10 +37,10 @@ pub struct Errors {
 const MOST_ERRORS: usize = 4;
 const LONGEST_LINE: u64 = 1 << 16;
 
-impl Listener {
+impl LogReader {
     pub fn new(stderr: impl Read + Send + 'static) -> Self {
         let (sender, frames) = channel();
-        Self { frames, errors: std::thread::spawn(move || listen(BufReader::new(stderr), &sender)) }
+        Self { frames, errors: std::thread::spawn(move || read(BufReader::new(stderr), &sender)) }
     }
 
     /// Waits for the end of stderr. Frames that nobody took are gone.
@@ -55,7 +55,7 @@ impl Errors {
         self.lines.is_empty()
     }
 
-    /// Whether one of them says one of these.
+    /// Whether one of them has one of these in it.
     pub fn mention(&self, words: &[&str]) -> bool {
         self.lines.iter().any(|line| words.iter().any(|word| line.contains(word)))
     }
@@ -72,7 +72,7 @@ impl Errors {
     }
 }
 
-fn listen(mut stderr: impl BufRead, frames: &Sender<ToldFrame>) -> Errors {
+fn read(mut stderr: impl BufRead, frames: &Sender<LoggedFrame>) -> Errors {
     let mut errors = Errors::default();
     let mut tick = None;
     let mut line = Vec::new();
@@ -86,12 +86,12 @@ fn listen(mut stderr: impl BufRead, frames: &Sender<ToldFrame>) -> Errors {
         if let Some(found) = tick_of(&text) {
             tick = Some(found);
         } else if let Some(frame) = tick.and_then(|tick| frame_of(&text, tick)) {
-            // Nobody listens any more once the reader broke off.
+            // Nobody receives any more once the reader broke off.
             let _ = frames.send(frame);
-        } else if let Some((_, said)) =
+        } else if let Some((_, message)) =
             ["[error] ", "[fatal] ", "[panic] "].iter().find_map(|level| text.split_once(level))
         {
-            errors.push(said.trim());
+            errors.push(message.trim());
         }
     }
 }
@@ -106,14 +106,14 @@ fn tick_of(line: &str) -> Option<Rational> {
 }
 
 /// `[Parsed_showinfo_0 @ …] [info] n:   3 pts:   1536 pts_time:0.1 … fmt:yuv420p sar:0/1 s:848x478 …`
-fn frame_of(line: &str, tick: Rational) -> Option<ToldFrame> {
+fn frame_of(line: &str, tick: Rational) -> Option<LoggedFrame> {
     let rest = showinfo(line)?.strip_prefix("n:")?;
     let value = |name: &str| {
         let (_, rest) = rest.split_once(name)?;
         rest.split_whitespace().next()
     };
     let (width, height) = value(" s:")?.split_once('x')?;
-    Some(ToldFrame {
+    Some(LoggedFrame {
         pts: value(" pts:")?.parse().ok(),
         tick,
         width: width.parse().ok()?,
@@ -124,8 +124,8 @@ fn frame_of(line: &str, tick: Rational) -> Option<ToldFrame> {
 
 fn showinfo(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once("_showinfo_")?;
-    let (_, said) = rest.split_once("] [info] ")?;
-    Some(said.trim())
+    let (_, message) = rest.split_once("] [info] ")?;
+    Some(message.trim())
 }
 
 /// At most three lines as one, in quotation marks.
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     /// As versions 4.4, 5.1 and 7.0 write it.
-    const SAID: &str = "[info] Input #0, mov,mp4,m4a,3gp,3g2,mj2, from 'n: 9 s:1x1.mp4':
+    const LOG: &str = "[info] Input #0, mov,mp4,m4a,3gp,3g2,mj2, from 'n: 9 s:1x1.mp4':
 [Parsed_showinfo_0 @ 0x562ee0438880] [info] config in time_base: 1/90000, frame_rate: 60/1
 [Parsed_showinfo_0 @ 0x562ee0438880] [info] config out time_base: 0/0, frame_rate: 0/0
 [Parsed_showinfo_0 @ 0x562ee0438880] [info] n:   0 pts:  -1500 pts_time:-0.0166667 pos:     5517 fmt:yuv420p sar:0/1 s:848x478 i:P iskey:1 type:I
@@ -152,10 +152,10 @@ mod tests {
 
     #[test]
     fn frames_and_errors_are_read() {
-        let listener = Listener::new(SAID.as_bytes());
-        let frames: Vec<ToldFrame> = listener.frames.iter().collect();
+        let log = LogReader::new(LOG.as_bytes());
+        let frames: Vec<LoggedFrame> = log.frames.iter().collect();
         let tick = Rational { num: 1, den: 90_000 };
-        let frame = |pts, width, height, format: &str| ToldFrame {
+        let frame = |pts, width, height, format: &str| LoggedFrame {
             pts,
             tick,
             width,
@@ -163,14 +163,14 @@ mod tests {
             format: format.to_owned(),
         };
         assert_eq!(frames, [frame(Some(-1500), 848, 478, "yuv420p"), frame(None, 2, 3, "rgb24")]);
-        let errors = listener.errors();
+        let errors = log.errors();
         assert_eq!(errors.one_line(), "\"Missing reference picture; Conversion failed!\"");
         assert!(errors.mention(&["Conversion"]) && !errors.mention(&["n:"]));
     }
 
     #[test]
     fn an_endless_line_and_no_line_end() {
-        let listener = Listener::new(std::io::repeat(b'x').take(1 << 20));
-        assert!(listener.errors().is_empty());
+        let log = LogReader::new(std::io::repeat(b'x').take(1 << 20));
+        assert!(log.errors().is_empty());
     }
 }

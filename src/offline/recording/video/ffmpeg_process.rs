@@ -1,27 +1,27 @@
 //! A running ffmpeg, which ends with whoever reads it.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use super::VideoError;
-use super::decoder::{Decoder, refusal};
-use super::ffmpeg_log::{Errors, Listener, ToldFrame};
+use super::decoder::{Decoder, input, refusal};
+use super::ffmpeg_log::{Errors, LogReader, LoggedFrame};
 use super::pixels::Layout;
-use super::stream::{Rational, VideoStream};
+use super::rational::Rational;
+use super::stream::VideoStream;
 
 /// For formats that are not converted here. Without the fast paths, which differ between processors.
 const EXACT_SCALER: &str = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact";
 
-/// What ffmpeg says of a file that ends too early and goes on to call it good.
+/// What ffmpeg logs of a file that ends too early and goes on to call it good.
 const CUT_SHORT: [&str; 3] = ["ended prematurely", "partial file", "runcat"];
-/// What it says where the codec's decoder was left out of the build, or is only an interface to hardware.
+/// What it logs where the codec's decoder was left out of the build, or is only an interface to hardware.
 const NO_DECODER: [&str; 3] = ["no decoder found", "Decoder not found", "hardware accelerated AV1"];
 
 /// ffmpeg at work on one file.
 pub struct Running {
     child: Ending,
-    listener: Listener,
+    log: LogReader,
     program: String,
     file: PathBuf,
     codec: String,
@@ -59,8 +59,8 @@ impl Running {
                 reason: "no pipe to ffmpeg".to_owned(),
             });
         };
-        let listener = Listener::new(stderr);
-        Ok(Self { child, listener, program, file: file.to_owned(), codec: stream.codec.clone() })
+        let log = LogReader::new(stderr);
+        Ok(Self { child, log, program, file: file.to_owned(), codec: stream.codec.clone() })
     }
 
     /// The pixels; empty when taken twice.
@@ -68,23 +68,23 @@ impl Running {
         self.child.0.stdout.take()
     }
 
-    /// What it says of the next frame; `None` when it says nothing any more.
-    pub fn next_frame(&self) -> Option<ToldFrame> {
-        self.listener.frames.recv().ok()
+    /// The log's next frame; `None` at the log's end.
+    pub fn next_frame(&self) -> Option<LoggedFrame> {
+        self.log.frames.recv().ok()
     }
 
-    /// Waits for its end and says whether all went well. `failed`: why its pixels could not be read.
+    /// Waits for its end and judges whether all went well. `failed`: why its pixels could not be read.
     ///
     /// # Errors
-    /// What it says of the file, else `failed`.
+    /// What it logged of the file, else `failed`.
     pub fn judge(mut self, failed: Option<String>) -> Result<(), VideoError> {
         if failed.is_some() {
             // Its pixels are read no further: it would wait for ever to write them.
             let _ = self.child.0.kill();
         }
         let status = self.child.0.wait();
-        let untaken = self.listener.frames.try_iter().count();
-        let errors = self.listener.errors();
+        let untaken = self.log.frames.try_iter().count();
+        let errors = self.log.errors();
         let file = self.file.display().to_string();
         let failed = failed.or((untaken > 0).then(|| format!("{untaken} frames have no pixels")));
         let good = status.as_ref().is_ok_and(ExitStatus::success) && !errors.mention(&CUT_SHORT);
@@ -100,13 +100,17 @@ impl Running {
         }
         match failed {
             Some(reason) if errors.is_empty() => Err(VideoError::Pipe { file, reason }),
-            _ => Err(VideoError::Program { said: said(&errors, &file), file, program: self.program }),
+            _ => Err(VideoError::Program {
+                message: without_name(&errors, &file),
+                file,
+                program: self.program,
+            }),
         }
     }
 }
 
-/// Without the file's name, which the message has.
-fn said(errors: &Errors, file: &str) -> String {
+/// The errors without the file's name, which the message has.
+fn without_name(errors: &Errors, file: &str) -> String {
     errors.one_line().replace(&format!("file:{file}: "), "")
 }
 
@@ -116,13 +120,6 @@ fn decoder_libraries(codec: &str) -> &'static str {
         "vp8" | "vp9" => "libvpx or its own VP8 and VP9 decoders",
         _ => "a decoder for it (distributions' builds have it)",
     }
-}
-
-/// The program opens exactly this file: no name is taken for a protocol, and no play list leads elsewhere.
-pub fn input(file: &Path) -> OsString {
-    let mut name = OsString::from("file:");
-    name.push(file);
-    name
 }
 
 fn arrange(command: &mut Command, decoder: &Decoder, file: &Path, stream: &VideoStream, seek_s: Option<f64>) {
@@ -136,10 +133,10 @@ fn arrange(command: &mut Command, decoder: &Decoder, file: &Path, stream: &Video
         // Else times are rounded to the average rate behind the filter, and two frames that share one are complained of.
         command.args(["-enc_time_base", &format!("{num}/{den}")]);
     }
-    let tell = "showinfo=checksum=0";
+    let log_frames = "showinfo=checksum=0";
     let filters = match Layout::named(&stream.pixel_format) {
-        Some(_) => tell.to_owned(),
-        None => format!("scale=flags={EXACT_SCALER}:sws_dither=none,format=rgb24,{tell}"),
+        Some(_) => log_frames.to_owned(),
+        None => format!("scale=flags={EXACT_SCALER}:sws_dither=none,format=rgb24,{log_frames}"),
     };
     command.args([
         "-sws_flags",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::decoder::Decoder;
-use super::ffmpeg_log::ToldFrame;
+use super::ffmpeg_log::LoggedFrame;
 use super::ffmpeg_process::Running;
 use super::pixels::{Colours, Layout, to_rgb};
 use super::stream::VideoStream;
@@ -39,8 +39,8 @@ pub fn play(
         let mut player = begin();
         match player.run(Some(seek_s), show) {
             Err(error) if player.shown > 0 => return Err(error),
-            Ok(Ended::Told) => {
-                player.tell_untimed();
+            Ok(Ended::Whole) => {
+                player.warn_untimed();
                 return Ok(());
             }
             Ok(Ended::Missed) | Err(_) => {}
@@ -48,7 +48,7 @@ pub fn play(
     }
     let mut player = begin();
     player.run(None, show)?;
-    player.tell_untimed();
+    player.warn_untimed();
     Ok(())
 }
 
@@ -61,14 +61,15 @@ fn seekable(video: &Video, stream: &VideoStream) -> Option<f64> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
-    Told,
+    /// All frames of it were shown.
+    Whole,
     /// The seek led behind the beginning of the span.
     Missed,
 }
 
 /// Where a frame lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum FramePlace {
     Before,
     Within,
     Behind,
@@ -80,7 +81,7 @@ struct Player<'a> {
     stream: &'a VideoStream,
     clock: Clock,
     /// The first frame read: all must look like it.
-    first: Option<ToldFrame>,
+    first: Option<LoggedFrame>,
     read: usize,
     shown: usize,
 }
@@ -88,64 +89,64 @@ struct Player<'a> {
 impl Player<'_> {
     fn run(&mut self, seek_s: Option<f64>, show: Show<'_>) -> Result<Ended, VideoError> {
         let mut ffmpeg = Running::start(self.decoder, &self.video.file, self.stream, seek_s)?;
-        let Some(output) = ffmpeg.take_output() else { return Ok(Ended::Told) };
+        let Some(output) = ffmpeg.take_output() else { return Ok(Ended::Whole) };
         let mut pixels = BufReader::with_capacity(1 << 20, output);
         loop {
             if pixels.fill_buf().is_ok_and(<[u8]>::is_empty) {
-                return ffmpeg.judge(None).map(|()| Ended::Told);
+                return ffmpeg.judge(None).map(|()| Ended::Whole);
             }
-            // It says so before the pixels come: no answer means that it has died.
-            let Some(told) = ffmpeg.next_frame() else {
+            // The log has each frame before its pixels come: no answer means that it has died.
+            let Some(logged) = ffmpeg.next_frame() else {
                 let reason = format!("frame {} has no time", self.read);
-                return ffmpeg.judge(Some(reason)).map(|()| Ended::Told);
+                return ffmpeg.judge(Some(reason)).map(|()| Ended::Whole);
             };
-            let layout = self.check(&told)?;
-            let place = self.place(&told);
-            if seek_s.is_some() && self.read == 0 && place != Place::Before {
+            let layout = self.check(&logged)?;
+            let place = self.place(&logged);
+            if seek_s.is_some() && self.read == 0 && place != FramePlace::Before {
                 return Ok(Ended::Missed);
             }
-            if place == Place::Behind {
-                return Ok(Ended::Told);
+            if place == FramePlace::Behind {
+                return Ok(Ended::Whole);
             }
-            let ended = match self.next(&mut pixels, &told, layout, place, show) {
+            let ended = match self.next(&mut pixels, &logged, layout, place, show) {
                 Ok(ended) => ended,
-                Err(error) => return ffmpeg.judge(Some(error.to_string())).map(|()| Ended::Told),
+                Err(error) => return ffmpeg.judge(Some(error.to_string())).map(|()| Ended::Whole),
             };
             self.read += 1;
             if ended.is_break() {
-                return Ok(Ended::Told);
+                return Ok(Ended::Whole);
             }
         }
     }
 
     /// How the frame's bytes lie. All frames of a video are alike.
-    fn check(&mut self, told: &ToldFrame) -> Result<(Layout, usize), VideoError> {
+    fn check(&mut self, logged: &LoggedFrame) -> Result<(Layout, usize), VideoError> {
         let (file, number) = (self.video.shown(), self.read);
-        let &ToldFrame { width, height, .. } = told;
-        let first = self.first.get_or_insert_with(|| told.clone());
-        let shown = |frame: &ToldFrame| format!("{}×{} {}", frame.width, frame.height, frame.format);
-        if shown(first) != shown(told) {
-            return Err(VideoError::Changed { file, number, from: shown(first), to: shown(told) });
+        let &LoggedFrame { width, height, .. } = logged;
+        let first = self.first.get_or_insert_with(|| logged.clone());
+        let shown = |frame: &LoggedFrame| format!("{}×{} {}", frame.width, frame.height, frame.format);
+        if shown(first) != shown(logged) {
+            return Err(VideoError::Changed { file, number, from: shown(first), to: shown(logged) });
         }
-        let layout = Layout::named(&told.format);
+        let layout = Layout::named(&logged.format);
         let sized = layout.and_then(|layout| Some((layout, layout.bytes(width, height)?)));
         sized.ok_or(VideoError::Size { file, number, width, height })
     }
 
-    fn place(&self, told: &ToldFrame) -> Place {
-        let Some(Span { from_s, to_s }) = self.video.span else { return Place::Within };
+    fn place(&self, logged: &LoggedFrame) -> FramePlace {
+        let Some(Span { from_s, to_s }) = self.video.span else { return FramePlace::Within };
         let rate = self.stream.rate().value();
-        let time_s = match told.pts.filter(|_| self.stream.timed) {
-            Some(pts) => pts as f64 * told.tick.value(),
+        let time_s = match logged.pts.filter(|_| self.stream.timed) {
+            Some(pts) => pts as f64 * logged.tick.value(),
             None => self.read as f64 / rate,
         };
         let time_s = time_s + EARLY_S.min(0.25 / rate);
         if time_s < from_s {
-            Place::Before
+            FramePlace::Before
         } else if time_s < to_s {
-            Place::Within
+            FramePlace::Within
         } else {
-            Place::Behind
+            FramePlace::Behind
         }
     }
 
@@ -153,12 +154,12 @@ impl Player<'_> {
     fn next(
         &mut self,
         pixels: &mut BufReader<ChildStdout>,
-        told: &ToldFrame,
+        logged: &LoggedFrame,
         (layout, length): (Layout, usize),
-        place: Place,
+        place: FramePlace,
         show: Show<'_>,
     ) -> std::io::Result<ControlFlow<()>> {
-        if place == Place::Before {
+        if place == FramePlace::Before {
             let skipped = std::io::copy(&mut pixels.take(length as u64), &mut std::io::sink())?;
             let whole = skipped == length as u64;
             return if whole {
@@ -169,16 +170,16 @@ impl Player<'_> {
         }
         let mut bytes = vec![0; length];
         pixels.read_exact(&mut bytes)?;
-        let size = (told.width, told.height);
+        let size = (logged.width, logged.height);
         let colours =
             Colours::named(self.stream.colour_space.as_deref(), self.stream.colour_range.as_deref());
         let decode = move || to_rgb(layout, colours, size, bytes);
-        let stamp_ns = self.clock.stamp(told.pts, told.tick);
+        let stamp_ns = self.clock.stamp(logged.pts, logged.tick);
         self.shown += 1;
         Ok(show(CameraFrame::new(stamp_ns, Arc::from(""), Some(size), decode)))
     }
 
-    fn tell_untimed(&self) {
+    fn warn_untimed(&self) {
         let (file, rate) = (self.video.shown(), self.stream.rate().value());
         if !self.stream.timed {
             log::warn!("{file} carries no times: its frames are taken as {rate:.3} a second");

@@ -1,4 +1,4 @@
-//! What a file says of its video, as the program `ffprobe` tells it.
+//! What a file says of its video, as the program `ffprobe` reports it.
 
 use std::path::Path;
 
@@ -7,30 +7,7 @@ use serde::Deserialize;
 use super::VideoError;
 use super::clock::Clock;
 use super::decoder::Decoder;
-
-/// A fraction above 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rational {
-    pub num: i64,
-    pub den: i64,
-}
-
-impl Rational {
-    /// `30000/1001`; `None` for what is no number above 0 (ffprobe writes 0/0 where it knows nothing).
-    fn parse(text: &str) -> Option<Self> {
-        let (num, den) = text.split_once(['/', ':'])?;
-        let parse = |text: &str| text.parse::<i32>().ok().filter(|number| *number > 0).map(i64::from);
-        Some(Self { num: parse(num)?, den: parse(den)? })
-    }
-
-    pub fn under(self) -> i128 {
-        i128::from(self.den)
-    }
-
-    pub fn value(self) -> f64 {
-        self.num as f64 / self.den as f64
-    }
-}
+use super::rational::Rational;
 
 /// What ffmpeg itself takes where a file gives no rate.
 const USUAL_RATE: Rational = Rational { num: 25, den: 1 };
@@ -85,9 +62,9 @@ impl VideoStream {
              format=format_name,duration";
         let answer = decoder.ask_probe(file, &["-show_entries", ENTRIES, "-of", "json"])?;
         let shown = file.display().to_string();
-        let told: Told = serde_json::from_slice(&answer)
+        let answer: Answer = serde_json::from_slice(&answer)
             .map_err(|error| VideoError::Pipe { file: shown.clone(), reason: error.to_string() })?;
-        told.first_video().ok_or(VideoError::NoStream(shown))
+        answer.first_video().ok_or(VideoError::NoStream(shown))
     }
 
     /// Frames a second: the grid's, else the average, else what ffmpeg would take.
@@ -124,20 +101,20 @@ impl VideoStream {
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct Answer {
     #[serde(default)]
-    streams: Vec<ToldStream>,
-    format: Option<ToldFormat>,
+    streams: Vec<ProbedStream>,
+    format: Option<ProbedFormat>,
 }
 
 #[derive(Deserialize)]
-struct ToldFormat {
+struct ProbedFormat {
     format_name: Option<String>,
     duration: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct ToldStream {
+struct ProbedStream {
     index: usize,
     codec_type: Option<String>,
     codec_name: Option<String>,
@@ -178,9 +155,9 @@ struct SideData {
     rotation: Option<f64>,
 }
 
-impl Told {
+impl Answer {
     fn first_video(self) -> Option<VideoStream> {
-        let pictures = |stream: &ToldStream| {
+        let pictures = |stream: &ProbedStream| {
             stream.codec_type.as_deref() == Some("video")
                 && stream.disposition.attached_pic == 0
                 && stream.disposition.timed_thumbnails == 0
@@ -212,8 +189,8 @@ impl Told {
     }
 }
 
-impl ToldStream {
-    /// The display matrix, told counter-clockwise, or the older tag, told clockwise.
+impl ProbedStream {
+    /// The display matrix, which turns counter-clockwise, or the older tag, which turns clockwise.
     fn rotation(&self) -> i32 {
         let matrix = self.side_data_list.iter().find_map(|data| data.rotation).map(|degrees| -degrees);
         let tag = || self.tags.rotate.as_deref().and_then(|degrees| degrees.parse::<f64>().ok());
@@ -235,15 +212,15 @@ mod tests {
              "r_frame_rate": "30/1", "avg_frame_rate": "0/0", "time_base": "1/1000", "start_pts": -3,
              "sample_aspect_ratio": "4:3", "side_data_list": [{}, {"rotation": -90}]}
         ], "format": {"format_name": "matroska,webm", "duration": "2.5"}}"#;
-        let stream = serde_json::from_str::<Told>(text).unwrap().first_video().unwrap();
+        let stream = serde_json::from_str::<Answer>(text).unwrap().first_video().unwrap();
         assert_eq!((stream.index, stream.codec.as_str(), stream.rotation), (2, "av1", 90));
         assert_eq!(stream.average_rate, None);
         assert_eq!(stream.rate(), Rational { num: 30, den: 1 });
         assert_eq!(stream.pixel_aspect, Some(Rational { num: 4, den: 3 }));
         assert!(stream.timed && stream.duration_s == Some(2.5));
-        let none = serde_json::from_str::<Told>(r#"{"streams": [{"index": 0, "codec_type": "audio"}]}"#);
+        let none = serde_json::from_str::<Answer>(r#"{"streams": [{"index": 0, "codec_type": "audio"}]}"#);
         assert!(none.unwrap().first_video().is_none());
-        assert!(serde_json::from_str::<Told>("{}").unwrap().first_video().is_none());
+        assert!(serde_json::from_str::<Answer>("{}").unwrap().first_video().is_none());
     }
 
     #[test]

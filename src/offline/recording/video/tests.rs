@@ -22,9 +22,9 @@ fn convert(arguments: &[&str], file: &Path) -> bool {
     match ran {
         Ok(output) if output.status.success() => true,
         Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(said.contains("Unknown encoder"), "ffmpeg {arguments:?}: {said}");
-            println!("skipped: {said}");
+            let message = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(message.contains("Unknown encoder"), "ffmpeg {arguments:?}: {message}");
+            println!("skipped: {message}");
             false
         }
         Err(_) => {
@@ -44,7 +44,7 @@ const NUMBERED: &[&str] = &[
 /// Keeps the times of the frames to the millisecond.
 const VARIABLE: &[&str] = &["-fps_mode", "passthrough", "-enc_time_base", "1/1000"];
 
-/// Stamps in milliseconds, and the number that each frame's grey says.
+/// Stamps in milliseconds, and the number that each frame shows as its grey.
 fn seen(video: &Video) -> Result<Vec<(i64, u32)>, RecordingError> {
     let mut seen = Vec::new();
     video.play(&mut |frame| {
@@ -165,7 +165,7 @@ fn a_bare_stream_and_a_rounded_one_have_the_rate_of_the_exact_one() {
 
 #[test]
 fn a_turned_video_is_shown_upright() {
-    // Left half dark, right half bright; told to be turned a quarter clockwise, the bright half is below; the other way round it is above.
+    // Left half dark, right half bright; marked to be turned a quarter clockwise, the bright half is below; the other way round it is above.
     let halves = "color=c=black:s=64x48:r=10,format=yuv420p,geq=lum='if(lt(X,32),16,235)':cb=128:cr=128";
     let Some((folder, file)) = made("a.mp4", &["-f", "lavfi", "-i", halves, "-t", "1", "-c:v", "libx264"])
     else {

@@ -69,7 +69,7 @@ impl Encoder {
         command.args(["-color_range", "tv", "-movflags", "+faststart", "-f", "mp4"]).arg(to);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|source| cannot_start(&self.program, source))?;
-        let said = child.stderr.take().map(|mut stderr| {
+        let messages = child.stderr.take().map(|mut stderr| {
             std::thread::spawn(move || {
                 let mut text = Vec::new();
                 // What was read before a failure is still worth showing.
@@ -78,7 +78,7 @@ impl Encoder {
             })
         });
         let pipe = child.stdin.take().map(|pipe| BufWriter::with_capacity(1 << 16, pipe));
-        let mut stream = Stream { program: shown(&self.program), child, pipe, said };
+        let mut stream = Stream { program: shown(&self.program), child, pipe, messages };
         stream.send(|pipe| matroska::write_header(pipe, size))?;
         Ok(stream)
     }
@@ -89,7 +89,7 @@ pub(super) struct Stream {
     program: String,
     child: Child,
     pipe: Option<BufWriter<ChildStdin>>,
-    said: Option<JoinHandle<String>>,
+    messages: Option<JoinHandle<String>>,
 }
 
 impl Stream {
@@ -105,7 +105,7 @@ impl Stream {
         let Some(pipe) = &mut self.pipe else { return Err(self.failed("it has ended")) };
         match write(pipe) {
             Ok(()) => Ok(()),
-            // It says itself why it no longer listens.
+            // Its own message says why it stopped reading.
             Err(error) => Err(self.failed(&error.to_string())),
         }
     }
@@ -124,16 +124,16 @@ impl Stream {
         }
     }
 
-    /// Ends the program and tells its words, or `otherwise` where it said none.
+    /// Ends the program and returns its message, or `otherwise` where it had none.
     fn failed(&mut self, otherwise: &str) -> FilmError {
         self.end();
-        let text = self.said.take().and_then(|said| said.join().ok()).unwrap_or_default();
+        let text = self.messages.take().and_then(|reader| reader.join().ok()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(3).collect();
-        let said = if lines.is_empty() { otherwise.to_owned() } else { format!("\"{}\"", lines.join("; ")) };
-        FilmError::Program { program: self.program.clone(), said }
+        let message = if lines.is_empty() { otherwise.to_owned() } else { format!("\"{}\"", lines.join("; ")) };
+        FilmError::Program { program: self.program.clone(), message }
     }
 
-    /// Closes the pipe and waits; a program that does not end by itself is ended. Errors have no one to be told to.
+    /// Closes the pipe and waits; a program that does not end by itself is ended. Nobody is there to take an error.
     fn end(&mut self) {
         if let Some(pipe) = self.pipe.take() {
             // Its buffer is for a reader that is gone.

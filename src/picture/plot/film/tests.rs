@@ -108,7 +108,7 @@ fn the_clock_counts_from_the_first_frame_and_never_stands() {
     clock.newest_ns = Some(0);
     assert_eq!(clock.place(1_005_000), Some(1_000_000));
     clock.newest_ns = Some(1_000_000);
-    // As late, earlier, before the first, and later by less than the video can tell.
+    // As late, earlier, before the first, and later by less than the video's clock resolves.
     assert_eq!([1_005_000, 1_004_999, 999, 1_024_999].map(|stamp_ns| clock.place(stamp_ns)), [None; 4]);
     assert_eq!(clock.place(1_025_000), Some(1_020_000));
     assert_eq!(Clock { first_ns: Some(i64::MIN), ..Clock::default() }.place(i64::MAX), Some(u64::MAX));
@@ -121,13 +121,13 @@ fn what_cannot_be_written_is_said_in_a_line() {
     assert!(error.contains("no-such-ffmpeg") && error.contains("apt install ffmpeg"), "{error}");
     let broken = Encoder::find(pretender(folder.path(), "echo 'Disk quota exceeded' >&2; exit 1")).unwrap();
     assert_eq!(broken.codec(), "mpeg4");
-    let said = |file: &str| {
+    let message = |file: &str| {
         film(&footage(&[0.0, 0.5]), &scored(), 0, &broken, &folder.path().join(file)).unwrap_err().to_string()
     };
-    let error = said("out.mp4");
+    let error = message("out.mp4");
     assert!(error.contains("Disk quota exceeded") && !error.contains('\n'), "{error}");
-    assert!(said("out.avi").contains("written as .mp4"));
-    assert!(said("none/out.mp4").contains("cannot write") && said("none/out.mp4").contains("none/out.mp4"));
+    assert!(message("out.avi").contains("written as .mp4"));
+    assert!(message("none/out.mp4").contains("cannot write") && message("none/out.mp4").contains("none/out.mp4"));
     let names: Vec<_> =
         std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["ffmpeg"], "no part file is left");

@@ -1,8 +1,7 @@
 //! For processors without AVX2; written so that a compiler can use whatever vectors there are.
 
 use super::super::GROUP;
-use super::super::activations::MIDDLE;
-use super::{Int4Panel, Int6Panel, NARROW_GROUP, NIBBLES, PANEL, SIXES, SIXES_INPUTS};
+use super::{Int4Panel, Int6Panel, MIDDLE, NARROW_GROUP, NIBBLES, PANEL, SIXES, SIXES_INPUTS};
 
 pub fn f32(weights: &[f32], x: &[f32], sums: &mut [f32]) {
     let rows = sums.len() / PANEL;

@@ -23,19 +23,19 @@ fn by(topic: &str) -> Choice {
     cut(Cut::Topic(topic.to_owned()))
 }
 
-/// What a node says at `said_ms` of an episode from `from_ms` to `to_ms`.
-fn summary(topic: &'static str, said_ms: i64, id: u64, stamps_ns: (i64, i64), prefixes: u32) -> Message {
+/// What a node publishes at `published_ms` of an episode from `from_ms` to `to_ms`.
+fn summary(topic: &'static str, published_ms: i64, id: u64, stamps_ns: (i64, i64), prefixes: u32) -> Message {
     let (first_ns, newest_ns) = stamps_ns;
     let cdr = Cdr::little().header(newest_ns, "camera").u64(id).text(&format!("task {id}")).u8(1);
     let cdr = cdr.text("success").u32(9).u32(prefixes).f64(-0.5).f64(0.9).f64(0.8);
     let cdr = cdr.u32(2).f64(0.0).f64(0.5).u32(2).f64(-3.0).f64(-0.5).time(newest_ns - first_ns);
-    Message::new(topic, SUMMARY, at(said_ms), cdr.done())
+    Message::new(topic, SUMMARY, at(published_ms), cdr.done())
 }
 
-fn success(said_ms: i64, id: u64, from_ms: i64, to_ms: i64) -> Message {
+fn success(published_ms: i64, id: u64, from_ms: i64, to_ms: i64) -> Message {
     let cdr = Cdr::little().header(at(to_ms), "camera").u64(id).text(&format!("task {id}"));
     let cdr = cdr.f64(-0.5).f64(-1.0).u32(9).time((to_ms - from_ms) * 1_000_000);
-    Message::new("/topreward/success", SUCCESS, at(said_ms), cdr.done())
+    Message::new("/topreward/success", SUCCESS, at(published_ms), cdr.done())
 }
 
 fn range(from: u8, to: u8) -> Vec<u8> {
@@ -52,14 +52,14 @@ fn uncut_a_bag_is_one_episode_by_the_files_name() {
 
 #[test]
 fn a_nodes_episodes_are_its_scored_frames() {
-    let told = vec![
+    let messages = vec![
         summary("/topreward/episode", 950, 1, (at(200), at(800)), 4),
         summary("/topreward/episode", 1000, 2, (0, 0), 0),
         summary("/topreward/episode", 1850, 3, (at(1000), at(1700)), 4),
         Message::text("/instruction", START, "another task"),
     ];
     for choice in [Choice::default(), by("/topreward/episode")] {
-        let found = bag(told.clone(), &choice);
+        let found = bag(messages.clone(), &choice);
         assert_eq!(levels(&found), [range(2, 8), range(10, 17)]);
         let instructions: Vec<_> =
             found.episodes.iter().map(|episode| episode.instruction.as_deref()).collect();
@@ -71,10 +71,10 @@ fn a_nodes_episodes_are_its_scored_frames() {
             found.notes.iter().any(|note| note.contains("cut into episodes by /topreward/episode"));
         assert_eq!(says_how, choice.cut == Cut::Auto);
     }
-    assert_eq!(levels(&bag(told.clone(), &cut(Cut::Whole))), [range(0, 19)]);
+    assert_eq!(levels(&bag(messages.clone(), &cut(Cut::Whole))), [range(0, 19)]);
     let named = Choice { instruction: Some("/instruction".into()), ..Choice::default() };
     assert_eq!(
-        bag(told, &named).episodes[0].instruction.as_deref(),
+        bag(messages, &named).episodes[0].instruction.as_deref(),
         Some("another task"),
         "it was asked for"
     );
@@ -82,30 +82,30 @@ fn a_nodes_episodes_are_its_scored_frames() {
 
 #[test]
 fn successes_cut_where_no_summaries_are() {
-    let mut told = vec![success(900, 1, 200, 800), success(910, 1, 200, 800), success(1900, 2, 1500, 1800)];
+    let mut messages = vec![success(900, 1, 200, 800), success(910, 1, 200, 800), success(1900, 2, 1500, 1800)];
     // One that was latched before the bag began.
-    told.insert(0, success(0, 9, -9000, -5000));
-    let found = bag(told.clone(), &Choice::default());
+    messages.insert(0, success(0, 9, -9000, -5000));
+    let found = bag(messages.clone(), &Choice::default());
     assert_eq!(levels(&found), [range(2, 8), range(15, 18)]);
     assert!(
         found.problems.len() == 1 && found.problems[0].contains("episode 9 has no frame"),
         "{:?}",
         found.problems
     );
-    told.push(summary("/topreward/episode", 950, 1, (at(300), at(800)), 4));
-    assert_eq!(levels(&bag(told, &Choice::default())), [range(3, 8)], "summaries tell all episodes");
+    messages.push(summary("/topreward/episode", 950, 1, (at(300), at(800)), 4));
+    assert_eq!(levels(&bag(messages, &Choice::default())), [range(3, 8)], "summaries name all episodes");
 }
 
 #[test]
 fn two_nodes_are_not_chosen_between() {
-    let told = vec![
+    let messages = vec![
         summary("/a/episode", 950, 1, (at(200), at(800)), 4),
         summary("/b/episode", 950, 1, (at(300), at(800)), 4),
     ];
-    let found = bag(told.clone(), &Choice::default());
+    let found = bag(messages.clone(), &Choice::default());
     assert_eq!(levels(&found), [range(0, 19)]);
     assert!(found.notes[0].contains("/a/episode, /b/episode"), "{:?}", found.notes);
-    assert_eq!(levels(&bag(told, &by("/b/episode"))), [range(3, 8)]);
+    assert_eq!(levels(&bag(messages, &by("/b/episode"))), [range(3, 8)]);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn an_episode_that_began_before_the_bag_is_told() {
 
 #[test]
 fn a_clock_that_begins_anew_does_not_mix_episodes() {
-    // Two runs of a simulation, each stamped 0 s, 0.5 s, …, 4.5 s; the node tells the first when the second begins.
+    // Two runs of a simulation, each stamped 0 s, 0.5 s, …, 4.5 s; the node publishes the first when the second begins.
     let mut messages: Vec<Message> = (0..20)
         .map(|i| Message {
             payload: image(Cdr::little(), i % 10 * 500_000_000, i as u8),
@@ -183,10 +183,10 @@ fn calls_of_a_service_are_marks() {
         let cdr = Cdr::little().u8(kind).time(at(ms)).bytes(&[7; 16]).u64(call).u32(0).u32(0);
         Message::new("/next/_service_event", "std_srvs/srv/Trigger_Event", at(ms), cdr.done())
     };
-    // Client and server both tell of the first call and of its answer.
-    let told =
+    // Client and server both record the first call and of its answer.
+    let messages =
         vec![event(500, 0, 1), event(510, 1, 1), event(520, 2, 1), event(610, 3, 1), event(1250, 1, 2)];
-    assert_eq!(levels(&bag(told, &by("/next/_service_event"))), [range(0, 4), range(5, 12), range(13, 19)]);
+    assert_eq!(levels(&bag(messages, &by("/next/_service_event"))), [range(0, 4), range(5, 12), range(13, 19)]);
 }
 
 #[test]
@@ -216,8 +216,8 @@ fn a_cut_without_frames_is_an_error() {
 fn a_message_that_cannot_be_read_is_left_out() {
     let mut broken = summary("/topreward/episode", 950, 1, (at(200), at(800)), 4);
     broken.payload.truncate(40);
-    let told = vec![broken, summary("/topreward/episode", 1850, 2, (at(1000), at(1700)), 4)];
-    let found = bag(told, &Choice::default());
+    let messages = vec![broken, summary("/topreward/episode", 1850, 2, (at(1000), at(1700)), 4)];
+    let found = bag(messages, &Choice::default());
     assert_eq!(levels(&found), [range(10, 17)]);
     assert!(found.problems[0].contains("/topreward/episode cannot be used"), "{:?}", found.problems);
 }

@@ -1,4 +1,4 @@
-//! The same frames come out of whatever holds them; what is damaged is told, and the rest is used.
+//! The same frames come out of whatever holds them; what is damaged is reported, and the rest is used.
 
 use ::image::RgbImage;
 use mcap::{Compression, WriteOptions};
@@ -94,7 +94,7 @@ fn compressed_bags_are_unpacked() {
         assert!(one(&path).0 == expected && is_bag(&path), "{name}");
         assert_eq!(episodes(&path).unwrap().episodes[0].name, "whole");
     }
-    // Cut: the beginning can be unpacked.
+    // Truncated: the beginning can be unpacked.
     let path = place.at("whole.mcap.zstd");
     let packed = std::fs::read(&path).unwrap();
     std::fs::write(&path, &packed[..packed.len() / 2]).unwrap();
@@ -149,9 +149,11 @@ fn of_a_cut_file_what_is_before_is_used() {
             // What is compressed in one block can only be unpacked with its end.
             assert!(found.len() >= least || chunk > 20_000 && compression.is_some(), "{}", found.len());
             assert_eq!(problems.len(), 1, "{problems:?}");
-            let told =
-                [format!("cut: it ends at byte {keep}"), format!("the {} messages before", found.len() + 1)];
-            assert!(told.iter().all(|part| problems[0].contains(part)), "{problems:?}");
+            let expected = [
+                format!("truncated: it ends at byte {keep}"),
+                format!("the {} messages before", found.len() + 1),
+            ];
+            assert!(expected.iter().all(|part| problems[0].contains(part)), "{problems:?}");
         }
     }
 }
@@ -240,7 +242,7 @@ fn of_a_cut_database_what_is_before_is_used() {
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     match episodes(&path) {
-        Ok(found) => assert!(found.problems[0].contains("cut or damaged"), "{:?}", found.problems),
+        Ok(found) => assert!(found.problems[0].contains("truncated or damaged"), "{:?}", found.problems),
         Err(error) => assert!(error.to_string().contains("cut.db3"), "{error}"),
     }
 }

@@ -2,24 +2,22 @@
 //! that and keeps the model, cleanup frees it, shutdown does both and is the end.
 
 use std::cell::Cell;
-use std::fmt::Display;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use r2r::Node;
-
-use super::camera::{self, OpenCamera, Subscription};
-use super::diagnostics::ModelState;
-use super::driver::{Driver, Input, Inputs};
-use super::error::NodeError;
-use super::rcl::graph::Listening;
-use super::rcl::lifecycle::{Outcome, State, Transition};
-use super::rcl::lifecycle_services::{ChangeRequest, event, lock, respond};
-use super::rcl::time::stamp_to_ns;
-use crate::config::{BiasControl, CameraSource, Config, ConfigError};
+use super::super::camera::{self, OpenCamera};
+use super::super::diagnostics::ModelState;
+use super::super::error::NodeError;
+use super::super::inbox::{CameraMessages, Input, Inputs};
+use super::super::rcl::lifecycle::{Lifecycle, LifecycleError, Outcome, State, Transition};
+use super::super::rcl::lifecycle_services::{self, ChangeRequest, event, lock, respond};
+use super::super::rcl::parameter_services::lock as lock_parameters;
+use super::super::rcl::time::stamp_to_ns;
+use super::Driver;
+use crate::config::{BiasControl, Config, ConfigError, calibration_file};
 use crate::episode::DropReason;
 use crate::live::engine::{Engine, EngineSettings};
 use crate::model::hub::{HubSettings, ModelSource, Progress};
@@ -27,7 +25,7 @@ use crate::model::instruction::InstructionRule;
 use crate::model::qwen3_vl::{LoadOptions, Qwen3Vl};
 #[cfg(feature = "scripted-model")]
 use crate::model::scripted::{self, ScriptedVlm};
-use crate::model::{InstructionCheck, ModelInfo, VlmError};
+use crate::model::{Cause, InstructionCheck, ModelInfo, VlmError};
 use crate::reward::Calibration;
 
 /// Requests that may wait for the engine: half a minute at two samples a second.
@@ -35,7 +33,7 @@ const ENGINE_QUEUE: usize = 64;
 
 /// Why the node began a transition.
 #[derive(Default)]
-pub enum Asked {
+enum Asked {
     /// Nobody did, or there is none.
     #[default]
     No,
@@ -45,20 +43,54 @@ pub enum Asked {
     ByService(ChangeRequest),
 }
 
-impl Driver {
-    pub fn state(&self) -> State {
-        lock(&self.lifecycle).state()
+/// The lifecycle, and what is known of the transition under way.
+pub struct Transitions {
+    lifecycle: lifecycle_services::Shared,
+    asked: Asked,
+    /// Why it is going to fail.
+    refusal: Option<String>,
+}
+
+impl Default for Transitions {
+    fn default() -> Self {
+        let lifecycle = Arc::new(Mutex::new(Lifecycle::new()));
+        Self { lifecycle, asked: Asked::default(), refusal: None }
+    }
+}
+
+impl Transitions {
+    /// The state, for the services that only read it.
+    pub fn lifecycle(&self) -> lifecycle_services::Shared {
+        self.lifecycle.clone()
     }
 
-    /// Configures and activates, without being asked.
+    fn begin(&self, id: u8, label: &str) -> Result<Transition, LifecycleError> {
+        lock(&self.lifecycle).begin(id, label)
+    }
+
+    /// Ends the transition under way, if there is one; with who asked for it.
+    fn finish(&mut self, outcome: Outcome) -> Option<(Transition, Asked)> {
+        let finished = lock(&self.lifecycle).finish(outcome)?;
+        Some((finished, std::mem::take(&mut self.asked)))
+    }
+}
+
+impl Driver {
+    pub fn state(&self) -> State {
+        lock(&self.transitions.lifecycle).state()
+    }
+
+    /// Configures and activates without being asked, if the parameters say so.
     pub fn autostart(&mut self) -> Result<(), NodeError> {
+        if !self.config.autostart {
+            return Ok(());
+        }
         self.begin(Asked::AtStart, "configure")
     }
 
     pub fn change_state(&mut self, request: ChangeRequest) -> Result<(), NodeError> {
         let wanted = request.message.transition.clone();
-        let begun = lock(&self.lifecycle).begin(wanted.id, &wanted.label);
-        match begun {
+        match self.transitions.begin(wanted.id, &wanted.label) {
             Ok(transition) => self.carry_out_transition(Asked::ByService(request), &transition),
             Err(refusal) => {
                 log::error!("{refusal}");
@@ -69,23 +101,23 @@ impl Driver {
     }
 
     fn begin(&mut self, asked: Asked, label: &str) -> Result<(), NodeError> {
-        let begun = lock(&self.lifecycle).begin(0, label);
-        match begun {
+        match self.transitions.begin(0, label) {
             Ok(transition) => self.carry_out_transition(asked, &transition),
             Err(refusal) => Err(NodeError::Internal(refusal.to_string())),
         }
     }
 
     fn carry_out_transition(&mut self, asked: Asked, transition: &Transition) -> Result<(), NodeError> {
-        self.asked = asked;
-        self.refusal = None;
+        self.transitions.asked = asked;
+        self.transitions.refusal = None;
         self.publish_transition(transition);
         match transition.goal {
             State::Configuring => {
                 let loading = format!("loading {}", self.config.model.path);
                 log::info!("{loading}");
                 self.diagnostics.model = ModelState::Loading(loading);
-                self.engine = Some(spawn_engine(&self.config, self.inputs.clone(), self.leaving.clone())?);
+                let engine = spawn_engine(&self.config, self.background.inputs(), self.model.leaving())?;
+                self.model.started(engine);
             }
             State::Activating => self.open_cameras(),
             State::Deactivating => {
@@ -104,11 +136,10 @@ impl Driver {
 
     /// The transition under way has ended.
     fn finish(&mut self, outcome: Outcome) -> Result<(), NodeError> {
-        let finished = lock(&self.lifecycle).finish(outcome);
-        let Some(transition) = finished else { return Ok(()) };
+        let Some((transition, asked)) = self.transitions.finish(outcome) else { return Ok(()) };
         self.publish_transition(&transition);
         log::info!("the node is {}", transition.goal.label());
-        match (std::mem::take(&mut self.asked), transition.goal) {
+        match (asked, transition.goal) {
             (Asked::ByService(request), _) => respond(request, outcome == Outcome::Success),
             (Asked::AtStart, State::Inactive) if outcome == Outcome::Success => {
                 self.begin(Asked::AtStart, "activate")?;
@@ -154,13 +185,11 @@ impl Driver {
         if file.is_empty() {
             return Ok(None);
         }
-        let calibration = Calibration::read(Path::new(file))?;
+        let calibration = calibration_file::read(Path::new(file))?;
         let instruction = self.session.instruction();
         let instruction = (!instruction.is_empty()).then_some(&**instruction);
         calibration
-            .check(
-                &super::rcl::parameter_services::lock(&self.parameters).config()?.in_use(info, instruction),
-            )
+            .check(&lock_parameters(&self.parameters).config()?.in_use(info, instruction))
             .map_err(|source| NodeError::Mismatch { file: file.clone(), source })?;
         Ok(Some(calibration))
     }
@@ -173,32 +202,32 @@ impl Driver {
             calibration.auc.value
         );
         let mut config = {
-            let mut parameters = super::rcl::parameter_services::lock(&self.parameters);
+            let mut parameters = lock_parameters(&self.parameters);
             parameters.set_threshold(threshold_nats);
             parameters.config()?
         };
         config.use_calibration(&calibration);
-        self.calibration = Some(calibration);
+        self.model.use_calibration(calibration);
         self.session.configure(&config);
         self.publish_changed(&["success.threshold_nats"]);
         Ok(())
     }
 
-    /// Configuring has failed: at the start that is the node's end, later it says why and waits.
+    /// Configuring has failed: at the start that is the node's end, later the reason is reported and the node waits.
     pub fn not_configured(&mut self, error: NodeError) -> Result<(), NodeError> {
-        if matches!(self.asked, Asked::AtStart) {
+        if matches!(self.transitions.asked, Asked::AtStart) {
             return Err(error);
         }
         log::error!("{error}");
-        self.refusal = Some(error.to_string());
+        self.transitions.refusal = Some(error.to_string());
         self.stop_engine()
     }
 
     /// The engine's thread has ended and its memory is free.
     pub fn engine_gone(&mut self) -> Result<(), NodeError> {
-        self.engine = None;
+        self.model.ended();
         self.use_rule(InstructionRule::default());
-        match self.refusal.take() {
+        match self.transitions.refusal.take() {
             Some(why) => {
                 self.diagnostics.model = ModelState::Failed(why);
                 self.finish(Outcome::Failure)
@@ -213,39 +242,33 @@ impl Driver {
     }
 
     fn use_rule(&mut self, rule: InstructionRule) {
-        super::rcl::parameter_services::lock(&self.parameters).set_rule(rule.clone());
+        lock_parameters(&self.parameters).set_rule(rule.clone());
         self.session.set_rule(rule);
     }
 
     fn stop_engine(&mut self) -> Result<(), NodeError> {
-        match &self.engine {
-            Some(engine) => {
-                engine.request_stop();
-                Ok(())
-            }
-            None => self.engine_gone(),
-        }
+        // Where there is a thread, its end is reported as an event.
+        if self.model.request_stop() { Ok(()) } else { self.engine_gone() }
     }
 
     fn open_cameras(&mut self) {
-        let (sources, inputs) = (self.config.camera_sources(), self.inputs.clone());
-        self.executor.run(move |node| {
-            let subscribed = sources.iter().map(|source| Subscription::new(node, source)).collect();
-            inputs.send(Input::Subscribed(subscribed));
+        let sources = self.config.camera_sources();
+        self.background.on_node(move |node| {
+            Input::Subscribed(sources.iter().map(|source| camera::subscribe(node, source)).collect())
         });
     }
 
-    pub fn subscribed(&mut self, subscriptions: r2r::Result<Vec<Subscription>>) -> Result<(), NodeError> {
+    pub fn subscribed(&mut self, subscriptions: r2r::Result<Vec<CameraMessages>>) -> Result<(), NodeError> {
         let subscriptions = match subscriptions {
             Ok(subscriptions) => subscriptions,
-            Err(error) if matches!(self.asked, Asked::AtStart) => return Err(error.into()),
+            Err(error) if matches!(self.transitions.asked, Asked::AtStart) => return Err(error.into()),
             Err(error) => {
                 log::error!("the cameras cannot be subscribed to: {error}");
                 return self.finish(Outcome::Failure);
             }
         };
-        for (number, subscription) in subscriptions.into_iter().enumerate() {
-            let open = subscription.open(number, &self.inputs, &mut self.tasks);
+        for (number, messages) in subscriptions.into_iter().enumerate() {
+            let open = OpenCamera::new(messages, number, &mut self.background);
             self.cameras.push(open);
         }
         for health in &mut self.diagnostics.cameras {
@@ -260,13 +283,11 @@ impl Driver {
     }
 
     /// Listens to no camera and scores nothing any more.
-    pub fn go_quiet(&mut self) {
+    fn go_quiet(&mut self) {
         self.close_cameras();
         self.session.deactivate();
-        if let Some(reset) = self.resetting.take() {
-            reset.abort();
-        }
-        for request in self.engine.iter().flat_map(Engine::forget) {
+        self.resets.abort();
+        for request in self.model.forget() {
             self.session.not_scored(&request, DropReason::Deactivated);
         }
     }
@@ -275,16 +296,6 @@ impl Driver {
     pub fn close_cameras(&mut self) {
         self.cameras.drain(..).for_each(OpenCamera::close);
     }
-}
-
-/// What the cameras' part of the graph is to be watched for.
-pub fn listening(sources: &[CameraSource], full_name: impl Fn(&str) -> String) -> Vec<Listening> {
-    let listening = |source: &CameraSource| Listening {
-        topic: full_name(&source.topic),
-        message_type: camera::message_type(source.transport),
-        reliable: false,
-    };
-    sources.iter().map(listening).collect()
 }
 
 /// The engine's thread brings the model first, if it has to come from Hugging Face; `leaving` cuts that short.
@@ -301,10 +312,10 @@ fn spawn_engine(config: &Config, inputs: Inputs, leaving: Arc<AtomicBool>) -> Re
         max_samples: config.max_samples(),
         max_instruction_tokens: config.model.max_instruction_tokens,
     };
-    let told = Telling::new(inputs.clone());
+    let progress = LoadProgress::new(inputs.clone());
     let load = move || {
-        options.path = folder(&model, &told, &leaving)?;
-        let report = |share: f64| told.tell(|| format!("loading {model}: {:.0} %", 100.0 * share));
+        options.path = folder(&model, &progress, &leaving)?;
+        let report = |share: f64| progress.report(|| format!("loading {model}: {:.0} %", 100.0 * share));
         Qwen3Vl::load_reporting(&options, &report)
     };
     let settings =
@@ -318,41 +329,41 @@ fn spawn_engine(config: &Config, inputs: Inputs, leaving: Arc<AtomicBool>) -> Re
     Ok(Engine::spawn(load, settings, sink)?)
 }
 
-fn folder(model: &str, told: &Telling, leaving: &AtomicBool) -> Result<PathBuf, VlmError> {
-    let wrong = |error: &dyn Display| VlmError::Fetch(format!("model {model}: {error}"));
-    let source = ModelSource::parse(model).map_err(|error| wrong(&error))?;
+fn folder(model: &str, loading: &LoadProgress, leaving: &AtomicBool) -> Result<PathBuf, VlmError> {
+    let wrong = |source: Cause| VlmError::Fetch { model: model.to_owned(), source };
+    let source = ModelSource::parse(model).map_err(|error| wrong(error.into()))?;
     if let ModelSource::Folder(folder) = source {
         return Ok(folder);
     }
-    let settings = HubSettings::from_env().map_err(|error| wrong(&error))?;
+    let settings = HubSettings::from_env().map_err(|error| wrong(error.into()))?;
     let mut report = |progress: &Progress| {
-        told.tell(|| format!("fetching {model}: {progress}"));
+        loading.report(|| format!("fetching {model}: {progress}"));
         if leaving.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    source.folder(&settings, &mut report).map_err(|error| wrong(&error))
+    source.folder(&settings, &mut report).map_err(|error| wrong(error.into()))
 }
 
-/// Tells how far the loading is: to the driver for /diagnostics, and now and then to the log.
-struct Telling {
+/// Reports how far the loading is: to the driver for /diagnostics, and now and then to the log.
+struct LoadProgress {
     inputs: Inputs,
-    said: Cell<Instant>,
+    reported: Cell<Instant>,
     logged: Cell<Instant>,
 }
 
-impl Telling {
-    const SAID_EVERY: Duration = Duration::from_millis(500);
+impl LoadProgress {
+    const REPORTED_EVERY: Duration = Duration::from_millis(500);
     const LOGGED_EVERY: Duration = Duration::from_secs(5);
 
     fn new(inputs: Inputs) -> Self {
         let now = Instant::now();
-        Self { inputs, said: Cell::new(now), logged: Cell::new(now) }
+        Self { inputs, reported: Cell::new(now), logged: Cell::new(now) }
     }
 
-    fn tell(&self, how_far: impl FnOnce() -> String) {
-        if self.said.get().elapsed() < Self::SAID_EVERY {
+    fn report(&self, how_far: impl FnOnce() -> String) {
+        if self.reported.get().elapsed() < Self::REPORTED_EVERY {
             return;
         }
-        self.said.set(Instant::now());
+        self.reported.set(Instant::now());
         let how_far = how_far();
         if self.logged.get().elapsed() >= Self::LOGGED_EVERY {
             self.logged.set(Instant::now());
@@ -360,9 +371,4 @@ impl Telling {
         }
         self.inputs.send(Input::Loading(how_far));
     }
-}
-
-/// Hands a job that asks the graph to the node's thread.
-pub fn watch_graph(executor: &super::rcl::executor::Executor, listening: Vec<Listening>, inputs: Inputs) {
-    executor.run(move |node: &mut Node| inputs.send(Input::Graph(super::rcl::graph::look(node, &listening))));
 }
