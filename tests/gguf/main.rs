@@ -1,7 +1,6 @@
 //! Weights as GGUF: the folder loads like any other, and what it cannot load it names.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use candle_core::quantized::GgmlDType;
 use topreward::model::qwen3_vl::{LoadOptions, ModelFolder, Qwen3Vl, StoredWeights, fingerprint};

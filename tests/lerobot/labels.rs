@@ -27,7 +27,7 @@ fn labels(name: &str, prefixes: Prefixes) -> ProgressFile {
         let curve = score_prefixes(&model, &sampled.frames, scoring, &mut || {}).unwrap().remove(0);
         let anchors = anchors(&lengths, &sampled.numbers, &readings(&curve, None));
         let rows = dataset.rows(episode.index).unwrap();
-        let progress = frame_progress(&anchors, Normalisation::RecordedEpisode, rows.len()).unwrap();
+        let progress = frame_progress(&anchors, Normalisation::Episode, rows.len()).unwrap();
         EpisodeLabels { episode: episode.index, index: rows.index, progress }
     };
     let episodes = dataset.episodes(Some(FRONT), None).unwrap();
