@@ -1,7 +1,6 @@
 //! Weights as GGUF: the folder loads like any other, and what it cannot load it names.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use candle_core::quantized::GgmlDType;
 use topreward::model::qwen3_vl::{LoadOptions, ModelFolder, Qwen3Vl, StoredWeights, fingerprint};
@@ -190,12 +189,7 @@ fn a_folder_is_told_by_its_numbers() {
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), 4);
-    let inspected = Command::new(env!("CARGO_BIN_EXE_topreward"))
-        .args(["inspect", "--json"])
-        .arg(written.path())
-        .output()
-        .unwrap();
-    let told: serde_json::Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    let told = common::json(&common::topreward(&["inspect", "--json", common::text(written.path())]));
     let types: Vec<_> = told["dtype"].as_object().unwrap().keys().cloned().collect();
     assert_eq!(
         (types, &told["can_score"]),

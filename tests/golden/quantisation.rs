@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use topreward::model::Dtype;
-use topreward::reward::Random;
+use topreward::random::SplitMix64;
 
 use super::common::trained_model;
 use super::*;
@@ -61,7 +61,7 @@ fn quantised_weights_change_scores_as_much_as_their_steps_let_expect() {
         })
         .collect();
     let sensitivity = added.iter().sum::<f64>() / MODELS as f64 / ADDED;
-    println!("errors of {ADDED} of a group's largest weight change scores by {added:.1e?} nats");
+    println!("errors of {ADDED} of a group's largest weight change scores by {added:.2?} nats");
     for format in FORMATS {
         let quantised = load(format.choice, &folder);
         assert_eq!((exact.info().dtype, quantised.info().dtype), (Dtype::F32, format.dtype));
@@ -90,7 +90,7 @@ fn mean_difference(a: &[LogProbs], b: &[LogProbs]) -> f64 {
 fn with_errors(folder: &Path, seed: u64) -> tempfile::TempDir {
     let copy = common::copy_of(folder);
     let file = copy.path().join("model.safetensors");
-    let mut random = Random(seed);
+    let mut random = SplitMix64::new(seed);
     let mut within_a_step = move || random.below(1 << 24) as f64 / f64::from(1 << 24) - 0.5;
     let weights = candle_core::safetensors::load(&file, &Device::Cpu).unwrap();
     let mut names: Vec<&String> = weights.keys().collect();

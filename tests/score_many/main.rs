@@ -52,7 +52,7 @@ fn a_result_is_what_one_episode_alone_gets() {
     let name = "episode_002";
     let alone = set.path().join(name);
     let (model, instruction) = (tiny_model(), DataSet::instruction(2));
-    let arguments = ["score", "--model", &model, "--frames", alone.to_str().unwrap(), "--fps", "2"];
+    let arguments = ["score", "--model", text(&model), "--frames", alone.to_str().unwrap(), "--fps", "2"];
     let alone = json(&topreward(&[&arguments[..], &["--json", "--instruction", &instruction]].concat()));
     let file = std::fs::read(out.join("episodes").join(format!("{name}.json"))).unwrap();
     let mut kept: Value = serde_json::from_slice(&file).unwrap();
@@ -157,7 +157,7 @@ fn an_instruction_is_the_command_lines_or_the_recordings() {
     let file = std::fs::read(out.join("episodes/episode_001.json")).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&file).unwrap()["instruction"], "wave at me");
     let (model, frames) = (tiny_model(), golden_frames());
-    let arguments = ["score", "--model", &model, "--frames", frames.to_str().unwrap(), "--fps", "2"];
+    let arguments = ["score", "--model", text(&model), "--frames", frames.to_str().unwrap(), "--fps", "2"];
     ended(&topreward(&arguments), 2, &["no instruction", "--instruction"]);
     let out = set.out("one");
     let told = ["--instruction", TASK, "--out", out.to_str().unwrap()];

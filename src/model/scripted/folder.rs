@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{ScriptedEpisode, ScriptedVlm};
-use crate::model::{LogProbs, VlmError};
+use crate::model::{Cause, LogProbs, VlmError};
 
 /// The file that makes a folder a scripted model.
 pub const SCRIPT_NAME: &str = "scripted.json";
@@ -44,13 +44,12 @@ impl ScriptedVlm {
     /// # Errors
     /// [`VlmError::Load`] with what is wrong with [`SCRIPT_NAME`].
     pub fn load(folder: &Path) -> Result<Self, VlmError> {
-        let wrong = |reason: String| VlmError::Load {
+        let wrong = |cause: Cause| VlmError::Load {
             folder: folder.display().to_string(),
-            reason: format!("{SCRIPT_NAME}: {reason}"),
+            source: format!("{SCRIPT_NAME}: {cause}").into(),
         };
-        let text =
-            std::fs::read_to_string(folder.join(SCRIPT_NAME)).map_err(|error| wrong(error.to_string()))?;
-        let script: Script = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let text = std::fs::read_to_string(folder.join(SCRIPT_NAME)).map_err(|error| wrong(error.into()))?;
+        let script: Script = serde_json::from_str(&text).map_err(|error| wrong(error.into()))?;
         let answer = move |episode: &ScriptedEpisode, _: &str| Ok(script.score(episode));
         Ok(Self::named(&folder.display().to_string(), Duration::ZERO, Box::new(answer)))
     }

@@ -7,7 +7,6 @@ use resvg::tiny_skia::{Color, Pixmap, Transform};
 use resvg::usvg::{self, fontdb};
 
 use crate::files;
-use crate::model::Cause;
 use crate::picture::text;
 
 /// Pixels of the PNG for one unit of the SVG: sharp on the screens and printers of today.
@@ -21,7 +20,7 @@ pub enum DrawingError {
     #[error("the frame at {time_s:.2} s cannot be drawn: {source}")]
     Frame { time_s: f64, source: ::image::ImageError },
     #[error("the plot cannot be made a PNG: {0}")]
-    Png(#[source] Cause),
+    Png(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("cannot write {file}: {source}")]
     Write { file: String, source: std::io::Error },
 }
@@ -65,7 +64,7 @@ impl Drawing {
             fontdb: Arc::clone(&FONTS),
             ..usvg::Options::default()
         };
-        let failed = |cause: Cause| DrawingError::Png(cause);
+        let failed = DrawingError::Png;
         let tree = usvg::Tree::from_str(&self.svg, &options).map_err(|error| failed(error.into()))?;
         let size =
             tree.size().to_int_size().scale_by(SCALE).ok_or_else(|| failed("it has no size".into()))?;

@@ -243,7 +243,9 @@ mod tests {
     #[test]
     fn other_versions_are_refused_by_name_with_what_to_do() {
         let message = |found: &str| version(found, "info.json").unwrap_err().to_string();
-        assert!(message("v2.0").contains("\"v2.0\"") && message("v2.0").contains("convert_dataset_v20_to_v21"));
+        assert!(
+            message("v2.0").contains("\"v2.0\"") && message("v2.0").contains("convert_dataset_v20_to_v21")
+        );
         assert!(message("v1.6").contains("\"v1.6\"") && message("v1.6").contains("convert_dataset_v1_to_v2"));
         assert!(message("v3.1").contains("newer") && message("v4.0").contains("newer"));
         assert!(message("latest").contains("should be"));

@@ -129,7 +129,8 @@ impl Stream {
         self.end();
         let text = self.messages.take().and_then(|reader| reader.join().ok()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(3).collect();
-        let message = if lines.is_empty() { otherwise.to_owned() } else { format!("\"{}\"", lines.join("; ")) };
+        let message =
+            if lines.is_empty() { otherwise.to_owned() } else { format!("\"{}\"", lines.join("; ")) };
         FilmError::Program { program: self.program.clone(), message }
     }
 

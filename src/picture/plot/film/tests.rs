@@ -127,7 +127,9 @@ fn what_cannot_be_written_is_said_in_a_line() {
     let error = message("out.mp4");
     assert!(error.contains("Disk quota exceeded") && !error.contains('\n'), "{error}");
     assert!(message("out.avi").contains("written as .mp4"));
-    assert!(message("none/out.mp4").contains("cannot write") && message("none/out.mp4").contains("none/out.mp4"));
+    assert!(
+        message("none/out.mp4").contains("cannot write") && message("none/out.mp4").contains("none/out.mp4")
+    );
     let names: Vec<_> =
         std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["ffmpeg"], "no part file is left");

@@ -164,7 +164,8 @@ fn the_instruction_is_the_last_before_the_episode_or_the_first_in_it() {
     let of = |texts: &[(&'static str, i64, &str)]| instruction(texts, &Choice::default());
     assert_eq!(of(&[]), None);
     assert_eq!(of(&[("/task", 0, "lift")]), None, "by its name");
-    let instructions = [("/instruction", -50, "lift"), ("/instruction", 0, "push"), ("/instruction", 300, "pull")];
+    let instructions =
+        [("/instruction", -50, "lift"), ("/instruction", 0, "push"), ("/instruction", 300, "pull")];
     assert_eq!(of(&instructions).as_deref(), Some("push"), "sent with the first frame");
     assert_eq!(of(&instructions[..1]).as_deref(), Some("lift"));
     assert_eq!(of(&instructions[2..]).as_deref(), Some("pull"));

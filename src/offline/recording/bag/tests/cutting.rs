@@ -82,7 +82,8 @@ fn a_nodes_episodes_are_its_scored_frames() {
 
 #[test]
 fn successes_cut_where_no_summaries_are() {
-    let mut messages = vec![success(900, 1, 200, 800), success(910, 1, 200, 800), success(1900, 2, 1500, 1800)];
+    let mut messages =
+        vec![success(900, 1, 200, 800), success(910, 1, 200, 800), success(1900, 2, 1500, 1800)];
     // One that was latched before the bag began.
     messages.insert(0, success(0, 9, -9000, -5000));
     let found = bag(messages.clone(), &Choice::default());
@@ -186,7 +187,10 @@ fn calls_of_a_service_are_marks() {
     // Client and server both record the first call and of its answer.
     let messages =
         vec![event(500, 0, 1), event(510, 1, 1), event(520, 2, 1), event(610, 3, 1), event(1250, 1, 2)];
-    assert_eq!(levels(&bag(messages, &by("/next/_service_event"))), [range(0, 4), range(5, 12), range(13, 19)]);
+    assert_eq!(
+        levels(&bag(messages, &by("/next/_service_event"))),
+        [range(0, 4), range(5, 12), range(13, 19)]
+    );
 }
 
 #[test]
