@@ -19,7 +19,7 @@ use topreward::offline::labels::{EpisodeLabels, ProgressFile};
 use topreward::random::SplitMix64;
 
 /// Mutated inputs for each seed.
-const MUTATIONS: u64 = 150;
+const MUTATIONS: u64 = 80;
 /// Hostile bytes may not keep a reader busy: none of these inputs is larger than 700 kB.
 const LONGEST: Duration = Duration::from_secs(60);
 
