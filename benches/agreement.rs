@@ -8,8 +8,8 @@ use clap::Parser;
 use image::RgbImage;
 use serde::Deserialize;
 use serde_json::json;
-use topreward::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
-use topreward::vlm::{DeviceChoice, DtypeChoice, LogProbs, VideoVlm};
+use topreward::model::qwen3_vl::{LoadOptions, Qwen3Vl};
+use topreward::model::{DeviceChoice, DtypeChoice, LogProbs, VideoVlm};
 
 #[derive(Parser)]
 struct Options {

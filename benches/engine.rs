@@ -8,8 +8,8 @@ use std::path::Path;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use image::RgbImage;
-use topreward::vlm::VideoVlm;
-use topreward::vlm::qwen3_vl::{LoadOptions, Qwen3Vl, QwenEpisode};
+use topreward::model::VideoVlm;
+use topreward::model::qwen3_vl::{LoadOptions, Qwen3Vl, QwenEpisode};
 
 const INSTRUCTION: &str = "pick up the red cube and place it at the goal";
 /// Frames as the embedded model takes them, without a resize.

@@ -10,8 +10,8 @@ use std::time::Instant;
 use clap::Parser;
 use image::RgbImage;
 use serde_json::json;
-use topreward::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
-use topreward::vlm::{DeviceChoice, DtypeChoice, Stage, StageClock, VideoVlm, VlmError};
+use topreward::model::qwen3_vl::{LoadOptions, Qwen3Vl};
+use topreward::model::{DeviceChoice, DtypeChoice, Stage, StageClock, VideoVlm, VlmError};
 
 /// `<|im_start|>user` and a line break stand before the first pair and are not asked again.
 const OPENING_TOKENS: usize = 3;

@@ -8,9 +8,9 @@ use std::time::Instant;
 use clap::Parser;
 use image::RgbImage;
 use serde_json::json;
-use topreward::vlm::qwen3_vl::config::Qwen3VlConfig;
-use topreward::vlm::qwen3_vl::{LoadOptions, ModelFolder, Qwen3Vl, QwenEpisode};
-use topreward::vlm::{DtypeChoice, VideoVlm};
+use topreward::model::qwen3_vl::config::Qwen3VlConfig;
+use topreward::model::qwen3_vl::{LoadOptions, ModelFolder, Qwen3Vl, QwenEpisode};
+use topreward::model::{DtypeChoice, VideoVlm};
 
 const INSTRUCTION: &str = "pick up the red cube and put it into the bowl";
 const FPS: f64 = 30.0;

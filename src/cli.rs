@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::recording::Decoder;
+use crate::offline::recording::Decoder;
 
 /// Scores robot videos with TOPReward: how far has the task come, and is it done?
 #[derive(Debug, Parser)]

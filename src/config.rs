@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
 use crate::episode::{EpisodeLimits, Sampler, SamplerError};
+use crate::model::{DeviceChoice, DtypeChoice, ModelInfo, qwen3_vl};
 use crate::reward::{
     CalibratedSuccess, Calibration, FailureSettings, Fusion, InUse, ProgressSettings, SuccessSettings,
 };
-use crate::vlm::{DeviceChoice, DtypeChoice, ModelInfo, qwen3_vl};
 
 mod cameras;
 mod declarations;

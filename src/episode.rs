@@ -5,6 +5,7 @@ mod account;
 mod buffer;
 mod change;
 mod frame;
+pub mod image;
 mod sampler;
 mod signal;
 

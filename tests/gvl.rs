@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use image::RgbImage;
-use topreward::gvl::{self, GvlSettings};
-use topreward::vlm::VlmError;
-use topreward::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
+use topreward::model::VlmError;
+use topreward::model::gvl::{self, GvlSettings};
+use topreward::model::qwen3_vl::{LoadOptions, Qwen3Vl};
 
 fn golden() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")

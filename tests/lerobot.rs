@@ -11,8 +11,8 @@ mod same;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use topreward::recording::lerobot::Dataset;
-use topreward::recording::{Episode, RecordingError};
+use topreward::offline::recording::lerobot::Dataset;
+use topreward::offline::recording::{Episode, RecordingError};
 
 const FRONT: &str = "observation.images.front";
 const WRIST: &str = "observation.images.wrist";

@@ -6,8 +6,8 @@ use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use topreward::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
-use topreward::vlm::{Dtype, DtypeChoice, LogProbs, VideoVlm, VlmError};
+use topreward::model::qwen3_vl::{LoadOptions, Qwen3Vl};
+use topreward::model::{Dtype, DtypeChoice, LogProbs, VideoVlm, VlmError};
 
 const WEIGHTS: &str = "model.safetensors";
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use image::{ImageFormat, RgbImage};
 use serde_json::Value;
-use topreward::labels::{EpisodeLabels, ProgressFile};
-use topreward::recording::Footage;
-use topreward::recording::lerobot::Dataset;
+use topreward::offline::labels::{EpisodeLabels, ProgressFile};
+use topreward::offline::recording::Footage;
+use topreward::offline::recording::lerobot::Dataset;
 
 const CAMERA: &str = "observation.images.front";
 const IMAGES: &str = "/camera/image_raw/compressed";
@@ -209,7 +209,8 @@ fn labels_carry_the_datasets_own_numbers() {
     let out = folder.path().join("out");
     let chosen = [data.to_str().unwrap(), "--camera", CAMERA, "--episodes", "1", "--num-samples", "3"];
     score(&[&chosen[..], &["--out", out.to_str().unwrap()]].concat());
-    let labels = topreward::labels::ProgressFile::read(&out.join("topreward_progress.parquet")).unwrap();
+    let labels =
+        topreward::offline::labels::ProgressFile::read(&out.join("topreward_progress.parquet")).unwrap();
     let [episode] = &labels.episodes[..] else { panic!("{labels:?}") };
     let dataset = Dataset::open(&data).unwrap();
     let before = dataset.rows(0).unwrap().len() as i64;

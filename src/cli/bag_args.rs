@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use crate::recording::bag::{Bag, BagEpisodes, BagError, Choice, Cut, Spans};
+use crate::offline::recording::bag::{Bag, BagEpisodes, BagError, Choice, Cut, Spans};
 
 #[derive(Debug, Clone, Args)]
 pub struct BagArgs {
@@ -72,7 +72,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::recording::bag::Span;
+    use crate::offline::recording::bag::Span;
 
     #[derive(Debug, Parser)]
     struct Cli {

@@ -12,13 +12,13 @@ use super::Outcome;
 use super::dataset::{self, Examination};
 use super::report::{check_writable, print};
 use super::settings::ScoringArgs;
-use crate::evaluation::{Entry, Manifest, end_score, peak_score};
+use crate::model::VideoVlm;
+use crate::offline::evaluation::{Entry, Manifest, end_score, peak_score};
 use crate::offline::judged;
 use crate::reward::{
     BiasControl, Bootstrap, CALIBRATION_VERSION, CalibratedModel, CalibratedSuccess, Calibration,
     EpisodeCounts, Estimate, RocPoint, SuccessSettings, Threshold, quantile, roc, threshold_for,
 };
-use crate::vlm::VideoVlm;
 
 #[derive(Debug, Args)]
 pub struct CalibrateArgs {

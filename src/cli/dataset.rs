@@ -6,11 +6,11 @@ use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 
 use super::{bar, one_line};
-use crate::evaluation::{Curves, Entry, LineError, Manifest};
-use crate::instruction::InstructionRule;
+use crate::model::VideoVlm;
+use crate::model::instruction::InstructionRule;
+use crate::offline::evaluation::{Curves, Entry, LineError, Manifest};
+use crate::offline::recording::{Footage, Pictures, RecordingError, Sampled, open_file, sample};
 use crate::offline::{Control, Prefixes, SampledFrame, Scoring, score_control, score_prefixes};
-use crate::recording::{Footage, Pictures, RecordingError, Sampled, open_file, sample};
-use crate::vlm::VideoVlm;
 
 /// How the episodes of a data set are scored.
 #[derive(Debug, Clone, Copy)]

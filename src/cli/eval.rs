@@ -21,14 +21,14 @@ use super::dataset::{self, Examination};
 use super::report::{check_writable, print};
 use super::settings::{ScoringArgs, calibrate};
 use crate::config::Config;
-use crate::evaluation::{
+use crate::model::qwen3_vl::Qwen3Vl;
+use crate::model::{Dtype, VideoVlm};
+use crate::offline::evaluation::{
     AblationRow, CurveMeasures, Curves, Entry, EpisodeMeasures, Judged, Labelled, LineError, Manifest,
     ModeRow, Summary, Tracked, ablation, overall_and_groups, progress_modes,
 };
 use crate::offline::{CurvePoint, Prefixes, readings};
 use crate::reward::{BiasControl, Bootstrap, SuccessSettings};
-use crate::vlm::qwen3_vl::Qwen3Vl;
-use crate::vlm::{Dtype, VideoVlm};
 
 #[derive(Debug, Args)]
 pub struct EvalArgs {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use clap::Args;
 
-use crate::recording::Episode;
-use crate::recording::lerobot::{Dataset, Episodes, LeRobotError};
+use crate::offline::recording::Episode;
+use crate::offline::recording::lerobot::{Dataset, Episodes, LeRobotError};
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct DatasetArgs {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Outcome;
 use super::score::{Finished, Kept, finish};
-use crate::results::{EpisodeResult, Merged, merge};
+use crate::offline::results::{EpisodeResult, Merged, merge};
 
 #[derive(Debug, Args)]
 pub struct MergeArgs {

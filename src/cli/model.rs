@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::hub::{Activity, HubSettings, ModelSource, Progress};
+use crate::model::hub::{Activity, HubSettings, ModelSource, Progress};
 
 /// The folder to load.
 ///

@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::report::check_writable;
 use crate::offline::SampledFrame;
-use crate::plot::{self, Encoder, Format, ScoredEpisode};
-use crate::recording::{Decoder, Footage};
+use crate::offline::recording::{Decoder, Footage};
+use crate::picture::plot::{self, Encoder, Format, ScoredEpisode};
 
 /// What stands for the episode's name in a file's name.
 const EPISODE: &str = "{episode}";

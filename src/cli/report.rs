@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use crate::results::{EpisodeResult, EpisodeSummary, PrefixResult, RunSummary};
+use crate::offline::results::{EpisodeResult, EpisodeSummary, PrefixResult, RunSummary};
 
 /// One episode's curve as a table.
 ///

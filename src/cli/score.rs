@@ -18,7 +18,7 @@ use super::Outcome;
 use super::plots::PlotArgs;
 use super::settings::ScoringArgs;
 use super::sources::SourceArgs;
-use crate::results::Shard;
+use crate::offline::results::Shard;
 
 pub use finish::{Finished, Kept, finish};
 

@@ -7,10 +7,10 @@ use clap::Args;
 
 use super::model;
 use crate::config::Config;
+use crate::model::qwen3_vl::{LoadOptions, Qwen3Vl};
+use crate::model::{DeviceChoice, DtypeChoice, VideoVlm};
 use crate::offline::Prefixes;
 use crate::reward::{BiasControl, Calibration};
-use crate::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
-use crate::vlm::{DeviceChoice, DtypeChoice, VideoVlm};
 
 #[derive(Debug, Clone, Args)]
 pub struct ScoringArgs {

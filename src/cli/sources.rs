@@ -9,11 +9,11 @@ use clap::{ArgGroup, Args};
 use super::bag_args::BagArgs;
 use super::dataset::footage;
 use super::lerobot_args::DatasetArgs;
-use crate::evaluation::Manifest;
-use crate::recording::bag::BagEpisodes;
-use crate::recording::lerobot::Dataset;
-use crate::recording::{Episode, Footage, Pictures, RecordingError, open_file};
-use crate::results::EpisodeError;
+use crate::offline::evaluation::Manifest;
+use crate::offline::recording::bag::BagEpisodes;
+use crate::offline::recording::lerobot::Dataset;
+use crate::offline::recording::{Episode, Footage, Pictures, RecordingError, open_file};
+use crate::offline::results::EpisodeError;
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("source").required(true))]

@@ -6,8 +6,8 @@ use anyhow::Result;
 use clap::Args;
 
 use super::report::check_writable;
-use crate::labels::{Baseline, Increments, ProgressFile, WEIGHTS_NAME, WeightSettings, Weights};
-use crate::plot::{Distribution, Format, histogram};
+use crate::offline::labels::{Baseline, Increments, ProgressFile, WEIGHTS_NAME, WeightSettings, Weights};
+use crate::picture::plot::{Distribution, Format, histogram};
 use crate::reward::quantile;
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde_yaml::Value;
 
-use crate::vlm::{DeviceChoice, DtypeChoice};
+use crate::model::{DeviceChoice, DtypeChoice};
 
 #[derive(Debug)]
 pub struct Declaration {

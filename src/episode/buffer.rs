@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::{Admission, CameraFrame, DropReason, Frame, Sampler};
-use crate::image::ImageError;
+use crate::episode::image::ImageError;
 
 /// What happens to an episode from outside.
 #[derive(Debug)]

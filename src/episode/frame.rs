@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use ::image::RgbImage;
 
-use crate::image::ImageError;
+use crate::episode::image::ImageError;
 
 /// One decoded camera frame. Cheap to clone: the pixels are shared.
 #[derive(Debug, Clone)]

@@ -77,7 +77,7 @@ pub struct Calibration {
 pub struct CalibratedModel {
     /// For people; only the fingerprint counts.
     pub name: String,
-    /// [`crate::vlm::ModelInfo::fingerprint`].
+    /// [`crate::model::ModelInfo::fingerprint`].
     pub fingerprint: String,
 }
 

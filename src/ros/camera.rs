@@ -96,7 +96,7 @@ pub struct Ticket {
 mod tests {
     use super::*;
     use crate::episode::CameraFrame;
-    use crate::image::ImageError;
+    use crate::episode::image::ImageError;
     use tokio::sync::mpsc::unbounded_channel;
 
     struct Message;

@@ -5,13 +5,13 @@ use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
 use r2r::std_msgs::msg::Header;
 use r2r::{Clock, builtin_interfaces::msg::Time};
 
-use super::lifecycle::State;
-use super::time::stamp_to_ns;
+use super::rcl::lifecycle::State;
+use super::rcl::time::stamp_to_ns;
 use crate::config::CameraSource;
 use crate::episode::FrameAccount;
-use crate::image::ImageError;
-use crate::session::{Camera, Phase, Session};
-use crate::vlm::ModelInfo;
+use crate::episode::image::ImageError;
+use crate::live::session::{Camera, Phase, Session};
+use crate::model::ModelInfo;
 
 /// What is known of the model.
 #[derive(Debug, Clone)]

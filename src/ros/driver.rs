@@ -12,21 +12,21 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::camera::{OpenCamera, Subscription, Ticket};
 use super::diagnostics::{Diagnostics, ModelState};
 use super::error::NodeError;
-use super::executor::Executor;
-use super::graph::Seen;
-use super::lifecycle_services::{self, ChangeRequest};
 use super::overlay::OverlayOutput;
-use super::parameter_services::{self, lock, parameter_msgs};
 use super::publish::Outputs;
+use super::rcl::executor::Executor;
+use super::rcl::graph::Seen;
+use super::rcl::lifecycle_services::{self, ChangeRequest};
+use super::rcl::parameter_services::{self, lock, parameter_msgs};
 use super::reset::{ResetError, RobotReset};
 use super::services::{Call, answer};
 use super::transitions::Asked;
 use crate::config::Config;
-use crate::engine::{Engine, EngineEvent};
+use crate::episode::image::ImageError;
 use crate::episode::{CameraFrame, DropReason, Recorder, Signal};
-use crate::image::ImageError;
+use crate::live::engine::{Engine, EngineEvent};
+use crate::live::session::{Effect, EpisodeReport, Phase, ResetTicket, Session};
 use crate::reward::Calibration;
-use crate::session::{Effect, EpisodeReport, Phase, ResetTicket, Session};
 
 /// What can happen.
 pub enum Input {

@@ -1,9 +1,11 @@
 use r2r::sensor_msgs::msg::{CompressedImage, Image};
 use r2r::std_msgs::msg::Header;
 
-use super::time::stamp_to_ns;
+use super::rcl::time::stamp_to_ns;
 use crate::episode::CameraFrame;
-use crate::image::{ImageError, ImageView, check_compressed, check_raw, decode_compressed, decode_raw};
+use crate::episode::image::{
+    ImageError, ImageView, check_compressed, check_raw, decode_compressed, decode_raw,
+};
 
 /// What a camera sends.
 pub trait CameraMessage: Sized + Send + 'static {

@@ -13,21 +13,22 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
-use super::arguments::{context, own_arguments};
 use super::diagnostics::{CameraHealth, Diagnostics};
 use super::driver::{Driver, Input, Inputs, Tasks};
-use super::executor::{Executor, Job, SPIN, spin};
-use super::graph::Listening;
-use super::lifecycle::Lifecycle;
-use super::names::Names;
 use super::overlay::OverlayOutput;
 use super::params::{Parameters, USE_SIM_TIME, configure};
 use super::publish::Outputs;
+use super::rcl::arguments::{context, own_arguments};
+use super::rcl::executor::{Executor, Job, SPIN, spin};
+use super::rcl::graph::Listening;
+use super::rcl::lifecycle::Lifecycle;
+use super::rcl::names::Names;
+use super::rcl::{lifecycle_services, logging, parameter_services};
 use super::reset::RobotReset;
 use super::transitions::{Asked, listening, watch_graph};
-use super::{NodeError, lifecycle_services, logging, parameter_services, services, signals};
+use super::{NodeError, services, signals};
 use crate::config::{Config, ConfigError, NODE_NAME};
-use crate::session::Session;
+use crate::live::session::Session;
 
 r2r::assert_compiled_with_use_sim_time_support!();
 

@@ -7,10 +7,10 @@ use r2r::sensor_msgs::msg::Image;
 use r2r::std_msgs::msg::Header;
 use r2r::{Publisher, QosProfile};
 
-use super::time::stamp_from_ns;
-use crate::engine::PrefixScore;
-use crate::overlay::{CurvePoint, Overlay, draw};
-use crate::session::{Effect, Phase, Session};
+use super::rcl::time::stamp_from_ns;
+use crate::live::engine::PrefixScore;
+use crate::live::session::{Effect, Phase, Session};
+use crate::picture::overlay::{CurvePoint, Overlay, draw};
 
 /// Keeps what there is to draw, and publishes it.
 pub struct OverlayOutput {

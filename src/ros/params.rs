@@ -7,7 +7,7 @@ use r2r::{Parameter, ParameterValue};
 use serde_yaml::Value;
 
 use crate::config::{Change, Config, ConfigError, DECLARATIONS, declaration};
-use crate::instruction::InstructionRule;
+use crate::model::instruction::InstructionRule;
 
 pub const USE_SIM_TIME: &str = "use_sim_time";
 const INSTRUCTION: &str = "instruction";

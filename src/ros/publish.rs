@@ -5,10 +5,10 @@ use r2r::std_msgs::msg::{Bool, Float32, Header};
 use r2r::topreward::msg;
 use r2r::{Publisher, QosProfile};
 
-use super::time::{duration_msg, seconds_msg, stamp_from_ns};
-use crate::engine::PrefixScore;
+use super::rcl::time::{duration_msg, seconds_msg, stamp_from_ns};
 use crate::episode::EndReason;
-use crate::session::{EpisodeReport, ProgressReport, SuccessReport};
+use crate::live::engine::PrefixScore;
+use crate::live::session::{EpisodeReport, ProgressReport, SuccessReport};
 
 /// Everything the node publishes.
 pub struct Outputs {

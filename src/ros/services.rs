@@ -4,7 +4,7 @@ use r2r::topreward::srv::SetInstruction;
 use r2r::{Node, QosProfile, ServiceRequest};
 
 use super::driver::{Input, Inputs};
-use crate::session::{Refusal, Session};
+use crate::live::session::{Refusal, Session};
 
 /// A request to one of the node's services.
 pub enum Call {

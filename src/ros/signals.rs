@@ -8,8 +8,8 @@ use r2r::std_msgs::msg::String as Text;
 use r2r::{Node, QosProfile};
 
 use super::driver::{Input, Inputs};
-use super::graph::Listening;
-use super::names::Names;
+use super::rcl::graph::Listening;
+use super::rcl::names::Names;
 use crate::episode::Signal;
 
 const INSTRUCTION_TOPIC: &str = "~/instruction";

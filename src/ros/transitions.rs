@@ -15,18 +15,18 @@ use super::camera::{self, OpenCamera, Subscription};
 use super::diagnostics::ModelState;
 use super::driver::{Driver, Input, Inputs};
 use super::error::NodeError;
-use super::graph::Listening;
-use super::lifecycle::{Outcome, State, Transition};
-use super::lifecycle_services::{ChangeRequest, event, lock, respond};
-use super::time::stamp_to_ns;
+use super::rcl::graph::Listening;
+use super::rcl::lifecycle::{Outcome, State, Transition};
+use super::rcl::lifecycle_services::{ChangeRequest, event, lock, respond};
+use super::rcl::time::stamp_to_ns;
 use crate::config::{BiasControl, CameraSource, Config, ConfigError};
-use crate::engine::{Engine, EngineSettings};
 use crate::episode::DropReason;
-use crate::hub::{HubSettings, ModelSource, Progress};
-use crate::instruction::InstructionRule;
+use crate::live::engine::{Engine, EngineSettings};
+use crate::model::hub::{HubSettings, ModelSource, Progress};
+use crate::model::instruction::InstructionRule;
+use crate::model::qwen3_vl::{LoadOptions, Qwen3Vl};
+use crate::model::{InstructionCheck, ModelInfo, VlmError};
 use crate::reward::Calibration;
-use crate::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
-use crate::vlm::{InstructionCheck, ModelInfo, VlmError};
 
 /// Requests that may wait for the engine: half a minute at two samples a second.
 const ENGINE_QUEUE: usize = 64;
@@ -156,7 +156,9 @@ impl Driver {
         let instruction = self.session.instruction();
         let instruction = (!instruction.is_empty()).then_some(&**instruction);
         calibration
-            .check(&super::parameter_services::lock(&self.parameters).config()?.in_use(info, instruction))
+            .check(
+                &super::rcl::parameter_services::lock(&self.parameters).config()?.in_use(info, instruction),
+            )
             .map_err(|source| NodeError::Mismatch { file: file.clone(), source })?;
         Ok(Some(calibration))
     }
@@ -169,7 +171,7 @@ impl Driver {
             calibration.auc.value
         );
         let mut config = {
-            let mut parameters = super::parameter_services::lock(&self.parameters);
+            let mut parameters = super::rcl::parameter_services::lock(&self.parameters);
             parameters.set_threshold(threshold_nats);
             parameters.config()?
         };
@@ -209,7 +211,7 @@ impl Driver {
     }
 
     fn use_rule(&mut self, rule: InstructionRule) {
-        super::parameter_services::lock(&self.parameters).set_rule(rule.clone());
+        super::rcl::parameter_services::lock(&self.parameters).set_rule(rule.clone());
         self.session.set_rule(rule);
     }
 
@@ -353,6 +355,6 @@ impl Telling {
 }
 
 /// Hands a job that asks the graph to the node's thread.
-pub fn watch_graph(executor: &super::executor::Executor, listening: Vec<Listening>, inputs: Inputs) {
-    executor.run(move |node: &mut Node| inputs.send(Input::Graph(super::graph::look(node, &listening))));
+pub fn watch_graph(executor: &super::rcl::executor::Executor, listening: Vec<Listening>, inputs: Inputs) {
+    executor.run(move |node: &mut Node| inputs.send(Input::Graph(super::rcl::graph::look(node, &listening))));
 }

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use candle_core::quantized::GgmlDType;
 use image::RgbImage;
-use topreward::vlm::qwen3_vl::{LoadOptions, ModelFolder, Qwen3Vl, StoredWeights, fingerprint};
-use topreward::vlm::{DtypeChoice, LogProbs, VideoVlm};
+use topreward::model::qwen3_vl::{LoadOptions, ModelFolder, Qwen3Vl, StoredWeights, fingerprint};
+use topreward::model::{DtypeChoice, LogProbs, VideoVlm};
 
 mod writer;
 

@@ -1,7 +1,7 @@
 //! Answers and descriptions in words.
 
-use topreward::vlm::VlmError;
-use topreward::vlm::qwen3_vl::PromptPart;
+use topreward::model::VlmError;
+use topreward::model::qwen3_vl::PromptPart;
 
 use super::*;
 

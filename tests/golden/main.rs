@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
 use serde::Deserialize;
-use topreward::vlm::qwen3_vl::{LoadOptions, Qwen3Vl, QwenEpisode};
-use topreward::vlm::{DtypeChoice, LogProbs, VideoVlm};
+use topreward::model::qwen3_vl::{LoadOptions, Qwen3Vl, QwenEpisode};
+use topreward::model::{DtypeChoice, LogProbs, VideoVlm};
 
 mod cache;
 mod equality;

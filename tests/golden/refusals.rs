@@ -1,6 +1,6 @@
 //! Errors name what is wrong and leave everything as it was.
 
-use topreward::vlm::VlmError;
+use topreward::model::VlmError;
 
 use super::*;
 

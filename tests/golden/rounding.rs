@@ -1,6 +1,6 @@
 //! What rounded weights change.
 
-use topreward::vlm::Dtype;
+use topreward::model::Dtype;
 
 use super::*;
 

@@ -12,9 +12,11 @@ use std::time::Duration;
 use image::RgbImage;
 use server::{COMMIT, Hub, ID, Mishaps, git_blob, sha256};
 use tempfile::TempDir;
-use topreward::hub::{Activity, HubError, HubId, HubSettings, ModelSource, Progress, Retry, Token, fetch};
-use topreward::vlm::qwen3_vl::{LoadOptions, Qwen3Vl};
-use topreward::vlm::{LogProbs, VideoVlm};
+use topreward::model::hub::{
+    Activity, HubError, HubId, HubSettings, ModelSource, Progress, Retry, Token, fetch,
+};
+use topreward::model::qwen3_vl::{LoadOptions, Qwen3Vl};
+use topreward::model::{LogProbs, VideoVlm};
 
 const WEIGHTS: &str = "model.safetensors";
 

@@ -4,13 +4,13 @@
 use std::process::Command;
 use std::time::Duration;
 
-use topreward::labels::{
+use topreward::model::LogProbs;
+use topreward::model::scripted::ScriptedVlm;
+use topreward::offline::labels::{
     EpisodeLabels, Normalisation, PROGRESS_NAME, ProgressFile, WEIGHTS_NAME, anchors, frame_progress,
 };
+use topreward::offline::recording::sample;
 use topreward::offline::{Prefixes, Scoring, readings, score_prefixes};
-use topreward::recording::sample;
-use topreward::vlm::LogProbs;
-use topreward::vlm::scripted::ScriptedVlm;
 
 use super::*;
 

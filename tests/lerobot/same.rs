@@ -1,7 +1,7 @@
 //! What is read is the same from every version, and what the library was given.
 
-use topreward::recording::lerobot::{Episodes, Storage};
-use topreward::recording::sample;
+use topreward::offline::recording::lerobot::{Episodes, Storage};
+use topreward::offline::recording::sample;
 
 use super::*;
 

@@ -1,9 +1,9 @@
 //! The charts of the page, as SVG.
 
 use super::Examined;
-use crate::evaluation::CurveMeasures;
-use crate::plot::axes::Axes;
-use crate::plot::svg::{escape, put};
+use crate::offline::evaluation::CurveMeasures;
+use crate::picture::plot::axes::Axes;
+use crate::picture::plot::svg::{escape, put};
 use crate::reward::RocPoint;
 
 /// An episode's rewards over time.

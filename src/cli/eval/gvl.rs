@@ -3,10 +3,10 @@
 use ::image::RgbImage;
 use anyhow::{Context, Result, ensure};
 
-use crate::evaluation::{Curves, Entry};
-use crate::gvl::{GvlSettings, values};
+use crate::model::gvl::{GvlSettings, values};
+use crate::model::qwen3_vl::Qwen3Vl;
+use crate::offline::evaluation::{Curves, Entry};
 use crate::offline::{Control, CurvePoint, SampledFrame, changes};
-use crate::vlm::qwen3_vl::Qwen3Vl;
 
 /// As many frames as the paper shows.
 pub const FRAMES: usize = 15;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::offline::{CurvePoint, SampledFrame};
-use crate::plot::Thumbnail;
+use crate::picture::plot::Thumbnail;
 
 const WIDTH: u32 = 200;
 const JPEG_QUALITY: u8 = 70;

@@ -6,9 +6,9 @@ use super::chart;
 use super::moments::Moment;
 use super::table::{GVL_UNITS, GroupCells, Row, mode_name, rows};
 use super::{Evaluation, Examined, Method, number};
-use crate::evaluation::{AblationRow, CurveSummary, ModeRow, Summary};
-use crate::plot::Thumbnail;
-use crate::plot::svg::escape;
+use crate::offline::evaluation::{AblationRow, CurveSummary, ModeRow, Summary};
+use crate::picture::plot::Thumbnail;
+use crate::picture::plot::svg::escape;
 use crate::reward::{BiasControl, Estimate, roc};
 
 const STYLE: &str = include_str!("page.css");

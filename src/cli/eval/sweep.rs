@@ -10,9 +10,9 @@ use super::{EvalArgs, Outcome, check_writable, number, print, successes, write};
 use crate::cli::bar;
 use crate::cli::dataset::{self, Examination};
 use crate::config::Config;
-use crate::evaluation::{CurveMeasures, Curves, Entry, LineError, Manifest};
+use crate::model::VideoVlm;
+use crate::offline::evaluation::{CurveMeasures, Curves, Entry, LineError, Manifest};
 use crate::reward::{Bootstrap, Estimate};
-use crate::vlm::VideoVlm;
 
 /// One model at one sampling rate; means over the successes, with intervals.
 #[derive(Debug, Serialize)]

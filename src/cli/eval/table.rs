@@ -3,7 +3,7 @@
 use std::io::{Result, Write};
 
 use super::{Evaluation, Method, number};
-use crate::evaluation::{AblationRow, CurveSummary, MeanOf, ModeRow, Summary};
+use crate::offline::evaluation::{AblationRow, CurveSummary, MeanOf, ModeRow, Summary};
 use crate::reward::{BiasControl, Estimate, ProgressMode, ProgressScale};
 
 /// How figures are to be read that are not log-probabilities.

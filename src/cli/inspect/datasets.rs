@@ -6,9 +6,9 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::findings::{Findings, counted};
-use crate::labels::ProgressFile;
-use crate::recording::bag::{self, TopicSummary, Use};
-use crate::recording::lerobot::Dataset;
+use crate::offline::labels::ProgressFile;
+use crate::offline::recording::bag::{self, TopicSummary, Use};
+use crate::offline::recording::lerobot::Dataset;
 
 pub fn bag(path: &Path) -> Result<Findings> {
     let summary = bag::summary(path)?;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::findings::{Findings, counted};
-use crate::evaluation::{Entry, Manifest};
+use crate::offline::evaluation::{Entry, Manifest};
 
 /// Episodes by their label.
 #[derive(Default)]

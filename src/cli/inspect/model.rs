@@ -6,9 +6,9 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::findings::{Findings, bytes};
-use crate::vlm::qwen3_vl::config::Qwen3VlConfig;
-use crate::vlm::qwen3_vl::processor::Processor;
-use crate::vlm::qwen3_vl::{ModelFolder, StoredWeights, fingerprint};
+use crate::model::qwen3_vl::config::Qwen3VlConfig;
+use crate::model::qwen3_vl::processor::Processor;
+use crate::model::qwen3_vl::{ModelFolder, StoredWeights, fingerprint};
 
 pub fn findings(path: &Path) -> Result<Findings> {
     let folder = ModelFolder::open(path)?;

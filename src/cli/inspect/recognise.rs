@@ -7,10 +7,10 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::evaluation::MANIFEST_NAME;
-use crate::recording::bag::is_bag;
-use crate::recording::lerobot::Dataset;
-use crate::recording::{Animation, Pictures, Video, VideoError};
+use crate::offline::evaluation::MANIFEST_NAME;
+use crate::offline::recording::bag::is_bag;
+use crate::offline::recording::lerobot::Dataset;
+use crate::offline::recording::{Animation, Pictures, Video, VideoError};
 
 pub enum Kind {
     Model,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::findings::{Findings, counted};
 use crate::episode::{Admission, Sampler};
-use crate::recording::{Animation, Footage, Pictures, Video, VideoStream};
+use crate::offline::recording::{Animation, Footage, Pictures, Video, VideoStream};
 
 pub fn video(file: &Path, sample_fps: f64) -> Result<Findings> {
     let stream = Video::open(file)?.stream()?;

@@ -7,8 +7,8 @@ use anyhow::Result;
 use super::labels;
 use crate::cli::report::{print, write_episode, write_run};
 use crate::cli::{Outcome, one_line};
-use crate::labels::PROGRESS_NAME;
-use crate::results::{EpisodeError, EpisodeResult, RunFile, RunSummary};
+use crate::offline::labels::PROGRESS_NAME;
+use crate::offline::results::{EpisodeError, EpisodeResult, RunFile, RunSummary};
 
 /// All that was scored.
 pub struct Finished<'a> {

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::labels::{EpisodeLabels, Normalisation, PROGRESS_NAME, ProgressFile, anchors, frame_progress};
-use crate::recording::lerobot::Dataset;
-use crate::results::{EpisodeError, EpisodeResult, Input, RunSettings};
+use crate::offline::labels::{
+    EpisodeLabels, Normalisation, PROGRESS_NAME, ProgressFile, anchors, frame_progress,
+};
+use crate::offline::recording::lerobot::Dataset;
+use crate::offline::results::{EpisodeError, EpisodeResult, Input, RunSettings};
 
 /// Writes the labels of every recorded frame. Frames are numbered as the dataset numbers them, or one episode behind the
 /// other where there is none. Episodes that cannot be labelled are named.

@@ -12,8 +12,8 @@ use super::{Finished, Kept, ScoreArgs, finish, pipeline};
 use crate::cli::sources::Listing;
 use crate::cli::{Outcome, bar, interrupt, one_line};
 use crate::config::Config;
-use crate::recording::Episode;
-use crate::results::{EpisodeError, EpisodeResult, Input, ListedEpisode, RunFile, Store};
+use crate::offline::recording::Episode;
+use crate::offline::results::{EpisodeError, EpisodeResult, Input, ListedEpisode, RunFile, Store};
 
 pub fn run(args: &ScoreArgs, config: Config, listing: &Listing) -> Result<Outcome> {
     let scorer = Scorer::load(args, config)?;

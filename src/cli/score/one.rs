@@ -6,8 +6,8 @@ use super::scorer::{Scorer, read};
 use super::{Finished, ScoreArgs, finish};
 use crate::cli::{Outcome, bar};
 use crate::config::Config;
-use crate::recording::Episode;
-use crate::results::EpisodeError;
+use crate::offline::recording::Episode;
+use crate::offline::results::EpisodeError;
 
 pub fn run(args: &ScoreArgs, config: Config, episode: &Episode, errors: &[EpisodeError]) -> Result<Outcome> {
     // Before the model: an episode that cannot be read must not cost a download first.

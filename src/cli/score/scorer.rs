@@ -10,14 +10,14 @@ use super::timings::Timings;
 use crate::cli::plots::{PlotArgs, model_name};
 use crate::cli::settings::calibrate;
 use crate::config::Config;
-use crate::instruction::InstructionRule;
+use crate::model::VideoVlm;
+use crate::model::instruction::InstructionRule;
+use crate::model::qwen3_vl::Qwen3Vl;
+use crate::offline::recording::{Episode, Footage, Sampled, sample};
+use crate::offline::results::{EpisodeResult, PrefixResult, RunSettings, ScoredEpisode};
 use crate::offline::{Prefixes, SampledFrame, Scoring, score_control, score_prefixes};
-use crate::plot;
-use crate::recording::{Episode, Footage, Sampled, sample};
-use crate::results::{EpisodeResult, PrefixResult, RunSettings, ScoredEpisode};
+use crate::picture::plot;
 use crate::reward::{BiasControl, Calibration};
-use crate::vlm::VideoVlm;
-use crate::vlm::qwen3_vl::Qwen3Vl;
 
 /// An episode's samples, and how long it took to read them.
 pub struct Read {

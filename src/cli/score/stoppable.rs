@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use ::image::RgbImage;
 
 use crate::episode::CameraFrame;
-use crate::recording::{Footage, RecordingError};
-use crate::vlm::{InstructionCheck, LogProbs, ModelInfo, VideoVlm, VlmError};
+use crate::model::{InstructionCheck, LogProbs, ModelInfo, VideoVlm, VlmError};
+use crate::offline::recording::{Footage, RecordingError};
 
 /// `inner`, until `stop` says so.
 pub struct Stoppable<'a, T: ?Sized, S> {

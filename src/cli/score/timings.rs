@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::scorer::Read;
-use crate::vlm::{Stage, StageClock};
+use crate::model::{Stage, StageClock};
 
 /// Sums over all episodes and threads since the model was loaded.
 pub struct Timings {
@@ -83,7 +83,7 @@ fn rate(frames: u64, spent: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recording::Sampled;
+    use crate::offline::recording::Sampled;
 
     #[test]
     fn each_stage_has_its_line() {

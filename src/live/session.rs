@@ -1,0 +1,433 @@
+//! The session: episodes begin, are scored, succeed, reset and begin again.
+//!
+//! A state machine without clock, channel, thread or ROS: whoever drives it tells what happened and then carries out
+//! the [`Effect`]s. It is the one owner of the episode, its progress, the success detector and the frame account. Each
+//! camera has a prefix of its own in the episode; progress and success are of what all cameras say together.
+
+use std::sync::Arc;
+
+use crate::config::{Config, ConfigError};
+use crate::episode::image::ImageError;
+use crate::episode::{
+    Applied, CameraFrame, DropReason, EndReason, EpisodeEvent, FrameAccount, PrefixRequest,
+};
+use crate::live::engine::{EngineEvent, PrefixScore};
+use crate::model::instruction::InstructionRule;
+use crate::reward::{FailureDetector, Fusion, ProgressTracker, SuccessDetector, Verdict};
+
+mod cameras;
+mod effects;
+mod judge;
+mod latency;
+mod report;
+
+pub use cameras::Camera;
+pub use effects::{Effect, Phase, Refusal, ResetTicket};
+pub use latency::Latencies;
+pub use report::{EpisodeReport, ProgressReport, ScorePoint, SuccessReport};
+
+pub struct Session {
+    cameras: Vec<Camera>,
+    fusion: Fusion,
+    instruction: Arc<str>,
+    rule: InstructionRule,
+    episodes_started: u64,
+    tracker: ProgressTracker,
+    detector: SuccessDetector,
+    threshold_nats: f64,
+    auto_start: bool,
+    resets: bool,
+    resets_on_timeout: bool,
+    resets_on_failure: bool,
+    trusts_manual_start: bool,
+    failures: FailureDetector,
+    phase: Phase,
+    running: Option<EpisodeReport>,
+    latencies: Latencies,
+    verdict: Verdict,
+    last_error: Option<String>,
+    effects: Vec<Effect>,
+}
+
+impl Session {
+    /// Begins in [`Phase::Inactive`]; [`Session::activate`] moves it on.
+    pub fn new(config: &Config) -> Result<Self, ConfigError> {
+        let instruction: Arc<str> = config.instruction.trim().into();
+        Ok(Self {
+            cameras: Camera::all(config, &instruction)?,
+            fusion: config.fusion,
+            instruction,
+            rule: InstructionRule::default(),
+            episodes_started: 0,
+            tracker: ProgressTracker::new(config.progress),
+            detector: SuccessDetector::new(config.success),
+            threshold_nats: config.success.threshold_nats,
+            auto_start: config.episode.auto_start,
+            resets: !config.reset.service.is_empty(),
+            resets_on_timeout: config.reset.on_timeout,
+            resets_on_failure: config.reset.on_failure,
+            trusts_manual_start: config.episode.trust_manual_start,
+            failures: FailureDetector::new(config.failure),
+            phase: Phase::Inactive,
+            running: None,
+            latencies: Latencies::default(),
+            verdict: Verdict::Gathering,
+            last_error: None,
+            effects: Vec::new(),
+        })
+    }
+
+    pub fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// The running episode so far.
+    pub fn running(&self) -> Option<&EpisodeReport> {
+        self.running.as_ref()
+    }
+
+    pub fn instruction(&self) -> &Arc<str> {
+        &self.instruction
+    }
+
+    pub fn cameras(&self) -> &[Camera] {
+        &self.cameras
+    }
+
+    /// Where the frames of all cameras went.
+    pub fn account(&self) -> FrameAccount {
+        self.cameras.iter().fold(FrameAccount::default(), |sum, camera| sum.plus(&camera.account))
+    }
+
+    pub fn latencies(&self) -> &Latencies {
+        &self.latencies
+    }
+
+    /// The mean reward that counts as success, nats.
+    pub fn threshold_nats(&self) -> f64 {
+        self.threshold_nats
+    }
+
+    /// What the success detector said last in the running or the last episode.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// The running or last episode's last failure to score.
+    pub fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
+    }
+
+    /// What is to be done now.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// A frame from one of the cameras.
+    ///
+    /// # Errors
+    /// Why its image cannot be used; that is counted.
+    pub fn frame(&mut self, camera: usize, frame: CameraFrame) -> Result<(), ImageError> {
+        self.cameras[camera].account.offered += 1;
+        self.take(camera, frame)
+    }
+
+    fn take(&mut self, index: usize, frame: CameraFrame) -> Result<(), ImageError> {
+        let camera = &mut self.cameras[index];
+        match camera.buffer.apply(EpisodeEvent::Frame(frame)) {
+            Applied::Request(request) => {
+                if let Some(running) = &mut self.running {
+                    running.frames += 1;
+                }
+                if let Some(frame) = &request.new_frame {
+                    camera.sampled(frame);
+                }
+                self.effects.push(Effect::Submit(request));
+            }
+            Applied::Skipped => camera.account.skipped += 1,
+            Applied::Dropped(reason) => camera.account.drop_frames(reason, 1),
+            Applied::Undecodable(error) => {
+                camera.account.drop_frames(DropReason::Undecodable, 1);
+                return Err(error);
+            }
+            Applied::TooLong => {
+                camera.account.drop_frames(DropReason::EpisodeEnded, 1);
+                self.end(EndReason::MaxDuration);
+                self.go_on(self.resets_on_timeout);
+            }
+            Applied::TimeJump(frame) => {
+                self.end(EndReason::TimeJump);
+                self.start();
+                return self.take(index, frame);
+            }
+            Applied::Done => {}
+        }
+        Ok(())
+    }
+
+    /// Images of a camera that never became frames, for a reason.
+    pub fn frames_lost(&mut self, camera: usize, reason: DropReason, frames: u64) {
+        let account = &mut self.cameras[camera].account;
+        account.offered += frames;
+        account.drop_frames(reason, frames);
+    }
+
+    /// The engine did not take a request.
+    pub fn queue_full(&mut self, request: &PrefixRequest) {
+        self.not_scored(request, DropReason::QueueFull);
+    }
+
+    /// A request that nobody scores any more.
+    pub fn not_scored(&mut self, request: &PrefixRequest, reason: DropReason) {
+        let frames = u64::from(request.new_frame.is_some());
+        self.cameras[request.camera].account.drop_frames(reason, frames);
+    }
+
+    /// What the engine reports of frames. Its beginning and end are the driver's matter.
+    pub fn engine(&mut self, event: EngineEvent) {
+        match event {
+            EngineEvent::Scored { score, new_frames } => {
+                let account = &mut self.cameras[score.camera].account;
+                account.scored += new_frames.min(1);
+                account.coalesced += new_frames.saturating_sub(1);
+                self.scored(score);
+            }
+            EngineEvent::Failed { camera, frames, error, .. } => {
+                self.cameras[camera].account.drop_frames(DropReason::InferenceFailed, frames);
+                self.last_error = Some(error.to_string());
+            }
+            EngineEvent::Appended { camera, frames } => self.cameras[camera].account.coalesced += frames,
+            EngineEvent::Discarded { camera, frames, reason } => {
+                self.cameras[camera].account.drop_frames(reason, frames);
+            }
+            EngineEvent::Ready(..)
+            | EngineEvent::LoadFailed(_)
+            | EngineEvent::Stopped
+            | EngineEvent::Died(_) => {}
+        }
+    }
+
+    /// The model is there: episodes may begin. What does not fit the model is refused from now on.
+    pub fn activate(&mut self) {
+        if self.phase == Phase::Inactive {
+            self.begin_if_wanted();
+        }
+    }
+
+    /// Ends the running episode; nothing begins until [`Session::activate`].
+    pub fn deactivate(&mut self) {
+        self.end(EndReason::Deactivated);
+        self.phase = Phase::Inactive;
+    }
+
+    /// The rule for instructions from now on.
+    pub fn set_rule(&mut self, rule: InstructionRule) {
+        self.rule = rule;
+    }
+
+    /// Someone asks for an episode.
+    pub fn start_episode(&mut self) -> Result<u64, Refusal> {
+        if let Some(running) = &self.running {
+            return Err(Refusal::Running(running.episode_id));
+        }
+        self.may_start()?;
+        Ok(self.start_by_hand())
+    }
+
+    /// Someone asks for the running episode's end.
+    pub fn end_episode(&mut self) -> Result<u64, Refusal> {
+        let episode_id = self.running.as_ref().ok_or(Refusal::NotRunning)?.episode_id;
+        self.end(EndReason::Requested);
+        self.phase = Phase::Idle;
+        Ok(episode_id)
+    }
+
+    /// Someone asks to begin anew, whatever runs now.
+    pub fn reset_episode(&mut self) -> Result<u64, Refusal> {
+        self.may_start()?;
+        if self.running.is_some() {
+            self.end(EndReason::Requested);
+        }
+        Ok(self.start_by_hand())
+    }
+
+    /// Whoever begins an episode by hand may vouch that its task is not done yet.
+    fn start_by_hand(&mut self) -> u64 {
+        let episode_id = self.start();
+        if self.trusts_manual_start {
+            self.detector.declare_open();
+        }
+        episode_id
+    }
+
+    /// Someone asks for a score of the frames that are there.
+    pub fn score_now(&mut self) -> Result<u64, Refusal> {
+        let episode_id = self.running.as_ref().ok_or(Refusal::NotRunning)?.episode_id;
+        let before = self.effects.len();
+        for camera in &mut self.cameras {
+            if let Applied::Request(request) = camera.buffer.apply(EpisodeEvent::ScoreNow) {
+                self.effects.push(Effect::Submit(request));
+            }
+        }
+        if self.effects.len() == before { Err(Refusal::NoFrames) } else { Ok(episode_id) }
+    }
+
+    /// Someone sets the instruction.
+    pub fn set_instruction(&mut self, instruction: &str) -> Result<(), Refusal> {
+        let instruction = self.rule.accept(instruction)?;
+        if self.instruction == instruction {
+            return Ok(());
+        }
+        self.instruction = instruction.clone();
+        // Rewards of two instructions cannot be compared.
+        self.forget_rewards();
+        if let Some(running) = &mut self.running {
+            running.ask(instruction.clone());
+            self.detector.instruction_changed();
+        }
+        for camera in &mut self.cameras {
+            let asked = camera.buffer.apply(EpisodeEvent::Instruction(instruction.clone()));
+            if let Applied::Request(request) = asked {
+                self.effects.push(Effect::Submit(request));
+            }
+        }
+        if self.phase == Phase::NoInstruction {
+            self.begin_if_wanted();
+        }
+        Ok(())
+    }
+
+    /// Parameters were set. The running episode goes on; where a rule of success has changed, success is looked for anew,
+    /// as at the episode's start.
+    pub fn configure(&mut self, config: &Config) {
+        self.auto_start = config.episode.auto_start;
+        self.resets_on_timeout = config.reset.on_timeout;
+        self.resets_on_failure = config.reset.on_failure;
+        self.trusts_manual_start = config.episode.trust_manual_start;
+        self.failures.configure(config.failure);
+        self.tracker.configure(config.progress);
+        for camera in &mut self.cameras {
+            camera.buffer.set_limits(config.episode_limits());
+            camera.tracker.configure(config.progress);
+        }
+        if self.detector.settings() != config.success {
+            self.detector.configure(config.success);
+            self.threshold_nats = config.success.threshold_nats;
+            self.verdict = Verdict::Gathering;
+        }
+    }
+
+    /// The robot's reset was answered, or was not.
+    pub fn reset_answered(&mut self, ticket: ResetTicket, answer: Result<(), String>) {
+        if self.phase != Phase::Resetting || ticket != self.ticket() {
+            return;
+        }
+        match answer {
+            Ok(()) => {
+                self.phase = Phase::Settling;
+                self.effects.push(Effect::Settle(ticket));
+            }
+            Err(reason) => self.phase = Phase::ResetFailed(reason),
+        }
+    }
+
+    /// The scene has come to rest after a reset.
+    pub fn settled(&mut self, ticket: ResetTicket) {
+        if self.phase == Phase::Settling && ticket == self.ticket() {
+            self.begin_if_wanted();
+        }
+    }
+
+    /// The program ends: the running episode ends, and what is still on its way is counted as lost.
+    pub fn shut_down(&mut self) {
+        if self.running.is_some() {
+            self.end(EndReason::Shutdown);
+        }
+        for camera in &mut self.cameras {
+            let pending = camera.account.pending().unwrap_or_default();
+            camera.account.drop_frames(DropReason::Shutdown, pending);
+        }
+    }
+
+    fn begin_if_wanted(&mut self) {
+        if self.instruction.is_empty() {
+            self.phase = Phase::NoInstruction;
+        } else if self.auto_start {
+            self.start();
+        } else {
+            self.phase = Phase::Idle;
+        }
+    }
+
+    fn may_start(&self) -> Result<(), Refusal> {
+        if self.phase == Phase::Inactive {
+            return Err(Refusal::Inactive);
+        }
+        if self.instruction.is_empty() { Err(Refusal::NoInstruction) } else { Ok(()) }
+    }
+
+    fn start(&mut self) -> u64 {
+        for camera in &mut self.cameras {
+            camera.start();
+        }
+        self.forget_rewards();
+        self.last_error = None;
+        self.episodes_started += 1;
+        let episode_id = self.episodes_started;
+        self.running = Some(EpisodeReport::new(episode_id, self.instruction.clone()));
+        self.phase = Phase::Running;
+        self.effects.push(Effect::EpisodeStarted(episode_id));
+        episode_id
+    }
+
+    fn end(&mut self, reason: EndReason) {
+        for camera in &mut self.cameras {
+            camera.buffer.apply(EpisodeEvent::End);
+        }
+        if let Some(mut report) = self.running.take() {
+            report.end_reason = Some(reason);
+            self.effects.push(Effect::EpisodeEnded(report));
+        }
+    }
+
+    fn forget_rewards(&mut self) {
+        for camera in &mut self.cameras {
+            camera.forget_scores();
+        }
+        self.tracker.reset();
+        self.failures.reset();
+        self.detector.reset();
+        self.verdict = Verdict::Gathering;
+    }
+
+    /// The episode in question is the last one.
+    fn ticket(&self) -> ResetTicket {
+        ResetTicket(self.episodes_started)
+    }
+
+    fn succeeded(&mut self) {
+        self.end(EndReason::Success);
+        if self.resets {
+            self.reset();
+        } else {
+            self.phase = Phase::Idle;
+        }
+    }
+
+    /// After an episode that did not succeed.
+    fn go_on(&mut self, resets: bool) {
+        if self.resets && resets {
+            self.reset();
+        } else {
+            self.begin_if_wanted();
+        }
+    }
+
+    fn reset(&mut self) {
+        self.phase = Phase::Resetting;
+        self.effects.push(Effect::CallReset(self.ticket()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+use std::sync::Arc;
+
+use crate::episode::EndReason;
+use crate::live::engine::PrefixScore;
+use crate::reward::{Verdict, voc};
+
+/// A scored prefix of the running episode: of one camera, or what all of them say together.
+#[derive(Debug, Clone)]
+pub struct ProgressReport {
+    pub score: PrefixScore,
+    /// 0 to 1.
+    pub progress: f64,
+    /// What the success detector said of it; for one of several cameras, what it had said last of all together.
+    pub verdict: Verdict,
+}
+
+/// The running episode has succeeded, at this score.
+#[derive(Debug, Clone)]
+pub struct SuccessReport {
+    pub score: PrefixScore,
+    /// Mean of the newest rewards, nats.
+    pub mean_nats: f64,
+    /// What the mean had to reach, nats.
+    pub threshold_nats: f64,
+}
+
+/// One point of an episode's curve.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScorePoint {
+    /// Seconds since the episode's first frame.
+    pub time_s: f64,
+    /// `log p(" True")`, nats.
+    pub log_prob_true: f64,
+    /// 0 to 1.
+    pub progress: f64,
+}
+
+/// An episode so far, or at its end.
+#[derive(Debug, Clone)]
+pub struct EpisodeReport {
+    pub episode_id: u64,
+    /// The newest instruction; the rewards are all of this one.
+    pub instruction: Arc<str>,
+    /// `None` while it runs.
+    pub end_reason: Option<EndReason>,
+    /// Frames handed to the engine.
+    pub frames: usize,
+    /// Every score, oldest first.
+    pub scores: Vec<ScorePoint>,
+    /// The newest score and its progress.
+    pub newest: Option<ProgressReport>,
+}
+
+impl EpisodeReport {
+    pub(super) fn new(episode_id: u64, instruction: Arc<str>) -> Self {
+        Self { episode_id, instruction, end_reason: None, frames: 0, scores: Vec::new(), newest: None }
+    }
+
+    pub(super) fn ask(&mut self, instruction: Arc<str>) {
+        self.instruction = instruction;
+        self.scores.clear();
+        self.newest = None;
+    }
+
+    pub(super) fn add(&mut self, report: ProgressReport) {
+        let ProgressReport { score, progress, .. } = &report;
+        let log_prob_true = score.log_probs.log_prob_true;
+        self.scores.push(ScorePoint { time_s: score.time_s, log_prob_true, progress: *progress });
+        self.newest = Some(report);
+    }
+
+    /// Value-order correlation of the rewards; `None` where it is undefined.
+    pub fn voc(&self) -> Option<f64> {
+        let rewards: Vec<f64> = self.scores.iter().map(|point| point.log_prob_true).collect();
+        voc(&rewards)
+    }
+}

@@ -1,0 +1,151 @@
+//! A session beside an engine that answers at once, or when the test says so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::image::RgbImage;
+
+use crate::config::Config;
+use crate::episode::{Frame, PrefixRequest};
+use crate::live::engine::{EngineEvent, PrefixScore};
+use crate::live::session::*;
+use crate::model::LogProbs;
+
+pub fn config(reset_service: &str) -> Config {
+    let mut config = Config { instruction: "lift the cup".into(), ..Config::default() };
+    config.success.hold_s = 0.5;
+    config.success.min_frames = 4;
+    config.episode.max_duration_s = 10.0;
+    config.reset.service = reset_service.into();
+    config
+}
+
+/// A session beside an engine that scores each request at once.
+pub struct Bench {
+    pub session: Session,
+    /// Everything that was to be done, by name.
+    pub log: Vec<&'static str>,
+    pub reports: Vec<EpisodeReport>,
+    pub ticket: Option<ResetTicket>,
+    pub reward: f64,
+    pub hold_back: bool,
+    pub frozen: bool,
+    pub held: Vec<PrefixRequest>,
+    /// Cameras and their rewards, as they were reported one by one.
+    pub by_camera: Vec<(usize, f64)>,
+}
+
+impl Bench {
+    pub fn new(config: &Config) -> Self {
+        let session = Session::new(config).unwrap();
+        let (log, reports, held) = (Vec::new(), Vec::new(), Vec::new());
+        let mut bench = Self {
+            session,
+            log,
+            reports,
+            ticket: None,
+            reward: -5.0,
+            hold_back: false,
+            frozen: false,
+            held,
+            by_camera: Vec::new(),
+        };
+        bench.session.activate();
+        bench.settle();
+        bench
+    }
+
+    pub fn frame(&mut self, time_s: f64) {
+        self.frame_of(0, time_s);
+    }
+
+    pub fn frame_of(&mut self, camera: usize, time_s: f64) {
+        let frame = Frame {
+            stamp_ns: 1_000_000_000 + (time_s * 1e9) as i64,
+            frame_id: "camera".into(),
+            rgb: Arc::new(self.picture(time_s)),
+        };
+        self.session.frame(camera, frame.into()).unwrap();
+        self.settle();
+    }
+
+    /// Something moves, unless the video is frozen.
+    pub fn picture(&self, time_s: f64) -> RgbImage {
+        let moved = if self.frozen { 0 } else { (time_s * 40.0) as u8 };
+        RgbImage::from_fn(4, 4, |x, _| ::image::Rgb([if x == 0 { moved } else { 0 }; 3]))
+    }
+
+    /// Two samples a second from `from_s` on, all with this reward.
+    pub fn frames(&mut self, from_s: f64, count: usize, reward: f64) {
+        self.reward = reward;
+        for i in 0..count {
+            self.frame(from_s + i as f64 * 0.5);
+        }
+    }
+
+    pub fn scored(&self, request: PrefixRequest) -> EngineEvent {
+        EngineEvent::Scored {
+            new_frames: u64::from(request.new_frame.is_some()),
+            score: PrefixScore {
+                camera: request.camera,
+                episode_id: request.episode_id,
+                instruction: request.instruction,
+                frames: request.frames,
+                time_s: request.time_s,
+                stamp_ns: request.stamp_ns,
+                frame_id: request.frame_id,
+                frame: request.new_frame,
+                log_probs: LogProbs { log_prob_true: self.reward, log_prob_false: -0.5 },
+                control: None,
+                latency: Duration::from_millis(3),
+                inference: Duration::from_millis(2),
+            },
+        }
+    }
+
+    pub fn settle(&mut self) {
+        loop {
+            let effects = self.session.take_effects();
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects {
+                self.carry_out(effect);
+            }
+        }
+    }
+
+    pub fn carry_out(&mut self, effect: Effect) {
+        self.log.push(match effect {
+            Effect::Submit(request) if self.hold_back => {
+                self.held.push(request);
+                return;
+            }
+            Effect::Submit(request) => {
+                let event = self.scored(request);
+                self.session.engine(event);
+                return;
+            }
+            Effect::EpisodeStarted(_) => "started",
+            Effect::CameraProgress(report) => {
+                self.by_camera.push((report.score.camera, report.score.log_probs.log_prob_true));
+                return;
+            }
+            Effect::Progress(_) => return,
+            Effect::Success(_) => "success",
+            Effect::EpisodeEnded(report) => {
+                self.reports.push(report);
+                "ended"
+            }
+            Effect::CallReset(ticket) => {
+                self.ticket = Some(ticket);
+                "reset"
+            }
+            Effect::Settle(_) => "settle",
+        });
+    }
+
+    pub fn account(&self) -> String {
+        self.session.account().to_string()
+    }
+}

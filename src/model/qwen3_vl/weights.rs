@@ -1,0 +1,277 @@
+//! The tensors of a checkpoint, by Hugging Face's names, converted as they are taken.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::quantized::GgmlDType;
+use candle_core::{Shape, Tensor};
+use half::{bf16, f16};
+use rayon::prelude::*;
+
+use super::super::Dtype;
+use super::error::LoadError;
+use super::folder::ModelFolder;
+use super::gguf::dequantised;
+use super::kernels::Kernels;
+use super::ops::vectorised;
+use super::packed::{PackedMatrix, Panels};
+use super::quantised_cache::{RoundedFile, RoundedWeights};
+use super::shard::{Part, Shard, StoredTensor};
+
+/// Where the language model's tensors live, newest naming first.
+const TEXT_PREFIXES: [&str; 4] = ["model.language_model", "language_model.model", "model", "language_model"];
+const VISION_PREFIXES: [&str; 2] = ["model.visual", "visual"];
+const HEAD_NAMES: [&str; 3] = ["lm_head", "language_model.lm_head", "model.lm_head"];
+/// Numbers of a matrix that are converted at once: no large tensor is ever there twice.
+const PIECE: usize = 1 << 22;
+
+/// Told how much of a checkpoint is loaded, from 0 to 1.
+pub type LoadProgress<'a> = &'a dyn Fn(f64);
+
+/// The open weight files of one checkpoint.
+pub struct Weights<'a> {
+    shards: Vec<Shard>,
+    /// Which shard has a tensor.
+    places: HashMap<String, usize>,
+    /// Numbers in all files.
+    stored: u64,
+    parameters: Cell<usize>,
+    dtype: Dtype,
+    kernels: Kernels,
+    rounded: Rounded,
+    progress: LoadProgress<'a>,
+}
+
+/// Whether rounded weights come from disk, or go there.
+enum Rounded {
+    No,
+    Mapped(RoundedFile),
+    /// Every matrix so far.
+    Collected(RoundedWeights, RefCell<Vec<(String, Arc<Panels>)>>),
+}
+
+impl<'a> Weights<'a> {
+    /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` names, or the GGUF files. `dtype` tells,
+    /// from the number of parameters, what matrices are packed as where `kernels` pack any.
+    ///
+    /// # Errors
+    /// A file that is missing or cut short, an index that names no file, or GGUF files that are no whole model.
+    pub(super) fn open(
+        folder: &ModelFolder,
+        dtype: impl FnOnce(u64) -> Result<Dtype, LoadError>,
+        kernels: Kernels,
+        progress: LoadProgress<'a>,
+    ) -> Result<Self, LoadError> {
+        let shards = Shard::all(folder)?;
+        let (mut places, mut stored) = (HashMap::new(), 0);
+        for (index, shard) in shards.iter().enumerate() {
+            for (name, tensor) in shard.tensors() {
+                stored += tensor.numbers() as u64;
+                places.insert(name.clone(), index);
+            }
+        }
+        Ok(Self {
+            shards,
+            places,
+            stored,
+            parameters: Cell::new(0),
+            dtype: dtype(stored)?,
+            kernels,
+            rounded: Rounded::No,
+            progress,
+        })
+    }
+
+    /// Takes rounded weights from this folder, or has [`Weights::keep_rounded`] write them there.
+    pub fn use_rounded(&mut self, folder: &Path, fingerprint: &str) {
+        if self.dtype != Dtype::F32 {
+            let place = RoundedWeights::new(folder, fingerprint, self.dtype);
+            self.rounded = match place.open() {
+                Some(file) => Rounded::Mapped(file),
+                None => Rounded::Collected(place, RefCell::default()),
+            };
+        }
+    }
+
+    /// Once all matrices have been taken.
+    pub fn keep_rounded(self) {
+        if let Rounded::Collected(place, matrices) = self.rounded {
+            place.keep(&matrices.into_inner());
+        }
+    }
+
+    /// Number of parameters taken so far.
+    pub fn parameters(&self) -> usize {
+        self.parameters.get()
+    }
+
+    /// What matrices are packed as.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// What computes with them, and where.
+    pub(super) fn kernels(&self) -> &Kernels {
+        &self.kernels
+    }
+
+    pub fn text(&self) -> Section<'_> {
+        self.section(&TEXT_PREFIXES, "embed_tokens.weight")
+    }
+
+    pub fn vision(&self) -> Section<'_> {
+        self.section(&VISION_PREFIXES, "patch_embed.proj.weight")
+    }
+
+    pub fn head(&self) -> Section<'_> {
+        self.section(&HEAD_NAMES, "weight")
+    }
+
+    /// The first prefix under which `probe` exists; the newest when none does, so that the error names it.
+    fn section(&self, prefixes: &[&str], probe: &str) -> Section<'_> {
+        let known = prefixes.iter().find(|prefix| self.places.contains_key(&format!("{prefix}.{probe}")));
+        Section { weights: self, prefix: known.unwrap_or(&prefixes[0]).to_string() }
+    }
+
+    /// So many parameters more have been taken.
+    fn count(&self, parameters: usize) {
+        self.parameters.set(self.parameters.get() + parameters);
+        (self.progress)(self.parameters.get() as f64 / self.stored.max(1) as f64);
+    }
+
+    fn find(&self, name: &str, shape: &[usize]) -> Result<Stored<'_>, LoadError> {
+        let missing = || LoadError::MissingTensor { name: name.to_owned() };
+        let shard = self.places.get(name).map(|&index| &self.shards[index]).ok_or_else(missing)?;
+        let tensor = shard.tensors().get(name).ok_or_else(missing)?;
+        if let Some(part) = tensor.parts.iter().find(|part| part.numbers.is_none()) {
+            return Err(LoadError::Quantised { found: format!("{name} is {}", part.stored_as) });
+        }
+        if tensor.shape != shape {
+            return Err(LoadError::TensorShape {
+                name: name.to_owned(),
+                found: tensor.shape.clone(),
+                expected: shape.to_vec(),
+            });
+        }
+        Ok(Stored { weights: self, shard, tensor })
+    }
+}
+
+/// A tensor in its file.
+struct Stored<'a> {
+    weights: &'a Weights<'a>,
+    shard: &'a Shard,
+    tensor: &'a StoredTensor,
+}
+
+impl Stored<'_> {
+    /// All of the tensor's numbers, read in runs of whole rows.
+    fn all(&self, count: usize) -> Result<Vec<f32>, LoadError> {
+        let row = self.tensor.shape.iter().skip(1).product::<usize>().max(1);
+        let at_once = (PIECE / row).max(1) * row;
+        let mut numbers = Vec::with_capacity(count);
+        for first in (0..count).step_by(at_once) {
+            numbers.extend(self.numbers(first, at_once.min(count - first))?);
+        }
+        Ok(numbers)
+    }
+
+    /// Some of the tensor's numbers: whole rows, where it is made of blocks or parts.
+    fn numbers(&self, first: usize, count: usize) -> Result<Vec<f32>, LoadError> {
+        let parts = &self.tensor.parts;
+        let share = first / parts.len()..(first + count) / parts.len();
+        let read = parts.iter().map(|part| self.part(part, share.clone())).collect::<Result<Vec<_>, _>>()?;
+        self.weights.count(count);
+        Ok(match <[_; 1]>::try_from(read) {
+            Ok([whole]) => whole,
+            Err(parts) => in_turn(&parts, self.tensor.run),
+        })
+    }
+
+    /// Some of one part's numbers: whole blocks.
+    fn part(&self, part: &Part, numbers: Range<usize>) -> Result<Vec<f32>, LoadError> {
+        let dtype = part.numbers.unwrap_or(GgmlDType::F32);
+        let (block, size) = (dtype.block_size(), dtype.type_size());
+        let bytes = self.shard.read(part, numbers.start / block * size..numbers.end / block * size)?;
+        Ok(match dtype {
+            GgmlDType::F32 => converted(&bytes, f32::from_le_bytes),
+            GgmlDType::BF16 => converted(&bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+            GgmlDType::F16 => converted(&bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),
+            blocks => dequantised(blocks, &bytes)?,
+        })
+    }
+}
+
+/// `run` numbers of each part in turn.
+fn in_turn(parts: &[Vec<f32>], run: usize) -> Vec<f32> {
+    let mut runs: Vec<_> = parts.iter().map(|part| part.chunks(run.max(1))).collect();
+    let mut numbers = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+    while let Some(round) = runs.iter_mut().map(Iterator::next).collect::<Option<Vec<_>>>() {
+        round.into_iter().for_each(|run| numbers.extend_from_slice(run));
+    }
+    numbers
+}
+
+/// Little-endian numbers of `SIZE` bytes, on all cores.
+fn converted<const SIZE: usize>(bytes: &[u8], number: impl Fn([u8; SIZE]) -> f32 + Sync) -> Vec<f32> {
+    const AT_ONCE: usize = 1 << 15;
+    let (numbers, _) = bytes.as_chunks::<SIZE>();
+    let mut converted = vec![0.0; numbers.len()];
+    converted.par_chunks_mut(AT_ONCE).zip(numbers.par_chunks(AT_ONCE)).for_each(|(converted, numbers)| {
+        vectorised(
+            #[inline(always)]
+            || converted.iter_mut().zip(numbers).for_each(|(to, from)| *to = number(*from)),
+        );
+    });
+    converted
+}
+
+/// The tensors below one prefix.
+pub struct Section<'a> {
+    weights: &'a Weights<'a>,
+    prefix: String,
+}
+
+impl Section<'_> {
+    /// The tensors one level further down.
+    pub fn at(&self, name: impl std::fmt::Display) -> Self {
+        Section { weights: self.weights, prefix: format!("{}.{name}", self.prefix) }
+    }
+
+    /// What computes with the tensors, and where.
+    pub(super) fn kernels(&self) -> &Kernels {
+        self.weights.kernels()
+    }
+
+    /// One tensor in f32, which must have this shape.
+    pub fn get(&self, name: &str, shape: impl Into<Shape>) -> Result<Tensor, LoadError> {
+        let shape = shape.into();
+        let stored = self.weights.find(&format!("{}.{name}", self.prefix), shape.dims())?;
+        let numbers = stored.all(shape.elem_count())?;
+        Ok(Tensor::from_vec(numbers, shape, self.kernels().device())?)
+    }
+
+    /// The tensor `weight` packed for products. It must have this shape, the outputs first; all other dimensions
+    /// together are the inputs.
+    pub(super) fn matrix(&self, shape: &[usize]) -> Result<PackedMatrix, LoadError> {
+        let name = format!("{}.weight", self.prefix);
+        let stored = self.weights.find(&name, shape)?;
+        let (outputs, inputs) = (shape[0], shape[1..].iter().product());
+        if let Rounded::Mapped(file) = &self.weights.rounded
+            && let Some(panels) = file.matrix(&name, self.weights.dtype, outputs, inputs)
+        {
+            self.weights.count(outputs * inputs);
+            return Ok(PackedMatrix::new(outputs, inputs, panels));
+        }
+        let matrix = PackedMatrix::pack(self.weights.dtype, outputs, inputs, PIECE, |rows| {
+            stored.numbers(rows.start * inputs, rows.len() * inputs)
+        })?;
+        if let Rounded::Collected(_, matrices) = &self.weights.rounded {
+            matrices.borrow_mut().push((name, matrix.panels().clone()));
+        }
+        Ok(matrix)
+    }
+}

@@ -1,0 +1,38 @@
+//! Labels that policies are trained on: from the scored prefixes of episodes to progress, and weights, of every recorded
+//! frame, in files that LeRobot reads.
+
+mod frames;
+mod progress_file;
+mod weights;
+
+use crate::offline::columns::ColumnsError as Columns;
+
+pub use crate::offline::columns::ColumnsError;
+pub use frames::{Anchor, Normalisation, anchors, frame_progress};
+pub use progress_file::{EpisodeLabels, PROGRESS_NAME, ProgressFile};
+pub use weights::{Baseline, Increments, WEIGHTS_NAME, WeightSettings, Weights};
+
+/// Why there are no labels.
+#[derive(Debug, thiserror::Error)]
+pub enum LabelError {
+    #[error(transparent)]
+    Columns(#[from] Columns),
+    #[error("no prefix has a reward that is a number")]
+    NoReward,
+    #[error("a score is of frame {frame}, but the episode has {frames} frames")]
+    Beyond { frame: usize, frames: usize },
+    #[error("the scores are not in the order of their frames: {after} follows {before}")]
+    Unordered { before: usize, after: usize },
+    #[error("episode {episode} has {labels} labels for {frames} frames")]
+    Length { episode: u64, labels: usize, frames: usize },
+    #[error("episode {0} is there twice")]
+    Twice(u64),
+    #[error("{file}: episode {episode} has no frame {frame}, or has it twice: label the whole episode")]
+    Frames { file: String, episode: i64, frame: usize },
+    #[error("{file}: frame {frame} of episode {episode} has a progress that is no number: label it again")]
+    NoNumber { file: String, episode: i64, frame: usize },
+    #[error("{0} has no rows: there is nothing to weigh")]
+    NoRows(String),
+    #[error("{name} must be {wanted}, not {value}")]
+    Setting { name: &'static str, wanted: &'static str, value: f64 },
+}

@@ -1,0 +1,124 @@
+//! A video file, decoded by the program `ffmpeg`.
+
+mod clock;
+mod decoder;
+mod ffmpeg_log;
+mod ffmpeg_process;
+mod pixels;
+mod player;
+mod stream;
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::{Footage, RecordingError, truncation};
+use crate::episode::CameraFrame;
+
+pub use decoder::Decoder;
+pub use stream::{Packets, VideoStream};
+
+/// Why a video cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum VideoError {
+    #[error("there is no video file {0}")]
+    Absent(String),
+    #[error(
+        "videos are decoded by the program {0}, which is not installed (Debian, Ubuntu: apt install ffmpeg; elsewhere name it by --ffmpeg or {VARIABLE})",
+        VARIABLE = decoder::VARIABLE
+    )]
+    NoProgram(String),
+    #[error("cannot read {file}: {source}")]
+    Read { file: String, source: std::io::Error },
+    #[error("cannot start {program}: {source}")]
+    Start { program: String, source: std::io::Error },
+    #[error("{program} is no ffmpeg: it answers -version with \"{answer}\"")]
+    NoFfmpeg { program: String, answer: String },
+    #[error(
+        "{program} is ffmpeg {found}; at least 4.4 is needed, since older ones cannot tell the time of each frame cheaply"
+    )]
+    TooOld { program: String, found: String },
+    #[error("cannot read the video {file}: {program} says {said}")]
+    Program { file: String, program: String, said: String },
+    #[error(
+        "{program} cannot decode {codec}, the codec of {file}: use an ffmpeg that was built with {libraries}"
+    )]
+    NoDecoder { file: String, program: String, codec: String, libraries: &'static str },
+    #[error("{0} has no video stream")]
+    NoStream(String),
+    #[error("{file} is cut short: {part} ends {missing} bytes after the file does")]
+    CutShort { file: String, part: String, missing: u64 },
+    #[error("{file}: frame {number} is {width}×{height} pixels, which is no picture size that can be read")]
+    Size { file: String, number: usize, width: u32, height: u32 },
+    #[error("{file} changes its picture from {from} to {to} at frame {number}: it is not one episode")]
+    Changed { file: String, number: usize, from: String, to: String },
+    #[error("the pictures that ffmpeg makes of {file} cannot be read: {reason}")]
+    Pipe { file: String, reason: String },
+    #[error("from {from_s} s to {to_s} s is no span of a video")]
+    Span { from_s: f64, to_s: f64 },
+}
+
+/// A video file of any format that ffmpeg reads: its first video stream that is no cover picture.
+///
+/// A frame's stamp is its presentation time since the first frame told, whatever the rate. Pictures are
+/// turned as the file's display matrix says, and have the pixels that are stored, also where those are not square.
+#[derive(Debug, Clone)]
+pub struct Video {
+    file: PathBuf,
+    span: Option<Span>,
+}
+
+/// Seconds of the file's own presentation times, the end not included.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Span {
+    from_s: f64,
+    to_s: f64,
+}
+
+impl Video {
+    /// # Errors
+    /// There is no such file.
+    pub fn open(file: &Path) -> Result<Self, VideoError> {
+        if !file.is_file() {
+            return Err(VideoError::Absent(file.display().to_string()));
+        }
+        Ok(Self { file: file.to_owned(), span: None })
+    }
+
+    /// Only the frames whose presentation time lies in [from_s, to_s) seconds of the file's own time line, stamped from
+    /// the first of them. A time counts as reached up to a millisecond early, so that sums of durations may stand here.
+    ///
+    /// # Errors
+    /// A span that ends before it begins, or no numbers.
+    pub fn between(self, from_s: f64, to_s: f64) -> Result<Self, VideoError> {
+        if !(from_s.is_finite() && to_s.is_finite() && from_s < to_s) {
+            return Err(VideoError::Span { from_s, to_s });
+        }
+        Ok(Self { span: Some(Span { from_s, to_s }), ..self })
+    }
+
+    /// What the file says of its video stream; nothing is decoded.
+    ///
+    /// # Errors
+    /// No ffprobe, or no video.
+    pub fn stream(&self) -> Result<VideoStream, VideoError> {
+        truncation::check(&self.file)?;
+        VideoStream::probe(&Decoder::in_use()?, &self.file)
+    }
+
+    fn shown(&self) -> String {
+        self.file.display().to_string()
+    }
+}
+
+impl Footage for Video {
+    fn play(&self, show: &mut dyn FnMut(CameraFrame) -> ControlFlow<()>) -> Result<(), RecordingError> {
+        let decoder = Decoder::in_use()?;
+        truncation::check(&self.file)?;
+        let stream = VideoStream::probe(&decoder, &self.file)?;
+        player::play(&decoder, self, &stream, show)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,303 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{SCHEMA, Shard};
+use crate::model::Dtype;
+use crate::reward::{BiasControl, Calibration, ProgressSettings, SuccessSettings};
+
+/// Everything that changes a score, and what is made of the scores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSettings {
+    /// Of this program.
+    pub version: String,
+    /// The model as it was named; the same one may lie elsewhere.
+    pub model: String,
+    /// [`crate::model::ModelInfo::fingerprint`].
+    pub fingerprint: String,
+    /// What the weights were rounded to; earlier versions knew f32 only.
+    #[serde(default)]
+    pub dtype: Dtype,
+    pub chat_template: bool,
+    /// Most pixels of one frame after the resize, as the model used it.
+    pub max_pixels: usize,
+    /// Samples a second.
+    pub sample_fps: f64,
+    /// Most samples that the model remembers; none: all.
+    #[serde(default)]
+    pub max_samples: Option<usize>,
+    /// Which prefixes are scored, as on the command line.
+    pub prefixes: String,
+    /// Whether a prefix goes on from the one before it.
+    pub cache: bool,
+    pub bias_control: BiasControl,
+    /// What replaces the recordings' own instructions.
+    pub instruction: Option<String>,
+    pub progress: ProgressSettings,
+    pub success: SuccessSettings,
+    /// Where the success threshold and the typical rewards are from.
+    pub calibration: Option<Calibration>,
+}
+
+/// What two runs do not need to have in common.
+const NOT_COMPARED: &str = "model";
+
+/// A setting in which two runs differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingDifference {
+    /// Its dotted name.
+    pub name: String,
+    pub written: String,
+    pub wanted: String,
+}
+
+impl fmt::Display for SettingDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, written, wanted } = self;
+        write!(f, "{name} is {written} there and {wanted} now")
+    }
+}
+
+impl RunSettings {
+    /// Every setting in which `wanted` differs from these.
+    ///
+    /// # Errors
+    /// Settings that cannot be written as JSON.
+    pub fn differences(&self, wanted: &Self) -> Result<Vec<SettingDifference>, serde_json::Error> {
+        let mut found = Vec::new();
+        compare("", &serde_json::to_value(self)?, &serde_json::to_value(wanted)?, &mut found);
+        found.retain(|difference| difference.name != NOT_COMPARED);
+        Ok(found)
+    }
+}
+
+fn compare(name: &str, written: &Value, wanted: &Value, found: &mut Vec<SettingDifference>) {
+    match (written, wanted) {
+        (Value::Object(written), Value::Object(wanted)) => {
+            let keys: BTreeSet<&String> = written.keys().chain(wanted.keys()).collect();
+            for key in keys {
+                let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+                let of = |object: &serde_json::Map<String, Value>| object.get(key).cloned();
+                compare(&name, &of(written).unwrap_or_default(), &of(wanted).unwrap_or_default(), found);
+            }
+        }
+        _ if written == wanted => {}
+        _ => found.push(SettingDifference {
+            name: name.to_owned(),
+            written: shown(written),
+            wanted: shown(wanted),
+        }),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::Object(_) => "given".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// The episodes of an input, in the order of their positions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// What was named on the command line; for people.
+    pub source: String,
+    /// Whether that is a LeRobot dataset, which numbers its frames.
+    pub lerobot: bool,
+    pub episodes: Vec<ListedEpisode>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListedEpisode {
+    pub name: String,
+    pub index: u64,
+    /// The recording's own.
+    pub instruction: Option<String>,
+}
+
+impl Input {
+    /// Whether results of this input may stand beside those of `wanted`, which has the same episodes; where it `may_grow`,
+    /// others may have come.
+    ///
+    /// # Errors
+    /// The first episode that is gone, another or elsewhere, in words.
+    pub fn check(&self, wanted: &Self, may_grow: bool) -> Result<(), String> {
+        let now: BTreeMap<&str, &ListedEpisode> =
+            wanted.episodes.iter().map(|episode| (episode.name.as_str(), episode)).collect();
+        for known in &self.episodes {
+            match now.get(known.name.as_str()) {
+                Some(now) if *now == known => {}
+                Some(_) => {
+                    return Err(format!("the episode {} has another number or instruction", known.name));
+                }
+                None => return Err(format!("the episode {} is gone", known.name)),
+            }
+        }
+        if may_grow {
+            return Ok(());
+        }
+        let names =
+            |input: &Self| input.episodes.iter().map(|episode| episode.name.clone()).collect::<Vec<_>>();
+        let (known, now) = (names(self), names(wanted));
+        match now.iter().find(|name| !known.contains(name)) {
+            Some(new) => Err(format!("the episode {new} has come")),
+            None if known != now => Err("its episodes are in another order".to_owned()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `run.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunFile {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    pub settings: RunSettings,
+    /// The part of the input that is scored here; none: all of it.
+    pub shard: Option<Shard>,
+    pub input: Input,
+}
+
+impl RunFile {
+    pub fn new(settings: RunSettings, shard: Option<Shard>, input: Input) -> Self {
+        Self { schema: SCHEMA, settings, shard, input }
+    }
+
+    /// The positions of the episodes that are scored here.
+    pub fn positions(&self) -> Vec<usize> {
+        let all = 0..self.input.episodes.len();
+        all.filter(|position| self.shard.is_none_or(|shard| shard.contains(*position))).collect()
+    }
+}
+
+/// An episode that could not be scored.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpisodeError {
+    /// Its position in the listing; none where it did not get into it.
+    pub position: Option<usize>,
+    pub name: String,
+    pub reason: String,
+}
+
+impl fmt::Display for EpisodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A reason that names the file often has the episode's name with it.
+        let Self { name, reason, .. } = self;
+        let named = reason.starts_with(name) || reason.contains(&format!("/{name}"));
+        if named { f.write_str(reason) } else { write!(f, "{name}: {reason}") }
+    }
+}
+
+/// `errors.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Errors {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    pub errors: Vec<EpisodeError>,
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    pub fn settings() -> RunSettings {
+        RunSettings {
+            version: "0.1.0".to_owned(),
+            model: "models/tiny".to_owned(),
+            fingerprint: "abc".to_owned(),
+            dtype: Dtype::F32,
+            chat_template: false,
+            max_pixels: 4096,
+            sample_fps: 2.0,
+            max_samples: Some(600),
+            prefixes: "all".to_owned(),
+            cache: true,
+            bias_control: BiasControl::Off,
+            instruction: None,
+            progress: ProgressSettings::default(),
+            success: SuccessSettings::default(),
+            calibration: None,
+        }
+    }
+
+    pub fn input(names: &[&str]) -> Input {
+        let listed = |(index, name): (usize, &&str)| ListedEpisode {
+            name: (*name).to_owned(),
+            index: index as u64,
+            instruction: Some("lift".to_owned()),
+        };
+        Input {
+            source: "a test".to_owned(),
+            lerobot: false,
+            episodes: names.iter().enumerate().map(listed).collect(),
+        }
+    }
+
+    #[test]
+    fn every_difference_is_named_but_where_the_model_lies() {
+        let mut other = settings();
+        other.model = "elsewhere".to_owned();
+        assert_eq!(settings().differences(&other).unwrap(), []);
+        other.sample_fps = 1.0;
+        other.success.threshold_nats = -2.5;
+        other.instruction = Some("push".to_owned());
+        let found = settings().differences(&other).unwrap();
+        let shown: Vec<String> = found.iter().map(SettingDifference::to_string).collect();
+        assert_eq!(
+            shown,
+            [
+                "instruction is none there and \"push\" now",
+                "sample_fps is 2.0 there and 1.0 now",
+                "success.threshold_nats is -1.0 there and -2.5 now",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_input_may_grow_but_what_is_known_stays() {
+        let known = input(&["a", "b"]);
+        assert_eq!(known.check(&input(&["a", "b"]), false), Ok(()));
+        let grown = input(&["a", "b", "c"]);
+        assert_eq!(known.check(&grown, true), Ok(()));
+        assert!(known.check(&grown, false).unwrap_err().contains("c has come"));
+        assert!(known.check(&input(&["a"]), true).unwrap_err().contains("b is gone"));
+        // The numbers are a data set's own: between two there may be room for one that could not be listed before.
+        let mut mended = input(&["a", "b", "c"]);
+        mended.episodes.rotate_right(1);
+        assert_eq!(known.check(&mended, true), Ok(()));
+        mended.episodes.remove(0);
+        mended.episodes.reverse();
+        assert!(known.check(&mended, false).unwrap_err().contains("order"));
+        let counted = input(&["a", "0", "b"]);
+        assert!(known.check(&counted, true).unwrap_err().contains("the episode b has another number"));
+        let mut said = input(&["a", "b"]);
+        said.episodes[1].instruction = None;
+        assert!(known.check(&said, true).unwrap_err().contains("the episode b has another"));
+    }
+
+    #[test]
+    fn an_error_names_its_episode_once() {
+        let error = |name: &str, reason: &str| {
+            EpisodeError { position: None, name: name.to_owned(), reason: reason.to_owned() }.to_string()
+        };
+        assert_eq!(error("a.mp4", "there is no video file /x/a.mp4"), "there is no video file /x/a.mp4");
+        assert_eq!(error("a.mp4", "no instruction"), "a.mp4: no instruction");
+        assert_eq!(error("7", "frame 7 is no picture"), "7: frame 7 is no picture");
+    }
+
+    #[test]
+    fn a_shard_has_its_positions() {
+        let run = RunFile::new(settings(), "1/2".parse().ok(), input(&["a", "b", "c", "d"]));
+        assert_eq!(run.positions(), [1, 3]);
+        assert_eq!(RunFile { shard: None, ..run }.positions(), [0, 1, 2, 3]);
+    }
+}
