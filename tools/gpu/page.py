@@ -140,29 +140,38 @@ def signal_lines(found):
             yield [name.removeprefix("signal "), part["episodes"], *cells, part["from_f32"]]
 
 
+HEAD = """# Benchmarks on a GPU
+
+Written by `./dev bench --device cuda` (tools/gpu/check): random weights in the shapes of the models. A step is a pair of frames through the vision
+tower, and it and the question through the language model; ours is timed by the wall from the frames in memory to the score, that of transformers
+is its two models alone. The fastest of the runs counts. Memory is what nvidia-smi shows beyond what was in use before.
+"""
+
+
+def section(told, head, lines):
+    """A table with what is said of it; nothing where the table would be empty."""
+    lines = list(lines)
+    return ["", told, "", *rows(head, lines)] if lines else []
+
+
 def page(results):
     found, machine = Found(results), results["machine"]
+    lines = [HEAD, ", ".join(text for text in (machine["card"] or "no GPU", machine["processor"], machine["versions"], machine["date"]) if text) + "."]
+    asked = ([what, f"{relation} {show(goal)}", value, verdict(relation, goal, value)] for what, relation, goal, value in goals(found))
+    lines += section("## Goals", ["goal", "", "measured", "met"], asked)
+    lines += section(
+        "## Steps", ["model", "weights", "px", "step, ms", "vision", "pair and question", "question", "load, s", "peak, GB"], step_lines(found)
+    )
+    told = "## Correctness\n\nDistance of log p from transformers in f32 on tests/golden, nats; the last column is a growing cache against a full recompute."
+    lines += section(told, ["weights", "largest", "mean", "cached, recomputed"], golden_lines(found))
+    told = "## Signal\n\nThe embedded model on its recorded episodes, with 95 % bootstrap intervals."
+    lines += section(told, ["weights", "episodes", "VOC of successes", "success AUC", "log p from f32, largest"], signal_lines(found))
     kernels = (found.parts.get("kernels") or {}).get("text", "")
-    told = next((line.strip() for line in kernels.splitlines() if line.startswith("test result")), None)
-    lines = [
-        "# Benchmarks on a GPU", "",
-        "Written by `./dev bench --device cuda` (tools/gpu/check): random weights in the shapes of the models. A step is a pair of frames through the vision",
-        "tower, and it and the question through the language model; ours is timed by the wall from the frames in memory to the score, that of transformers",
-        "is its two models alone. The fastest of the runs counts. Memory is what nvidia-smi shows beyond what was in use before.", "",
-        ", ".join(text for text in (machine["card"] or "no GPU", machine["processor"], machine["versions"], machine["date"]) if text) + ".", "",
-        *rows(["goal", "", "measured", "met"], ([what, f"{relation} {show(goal)}", value, verdict(relation, goal, value)] for what, relation, goal, value in goals(found))), "",
-        *rows(["model", "weights", "px", "step, ms", "vision", "pair and question", "question", "load, s", "peak, GB"], step_lines(found)), "",
-        "Distance of log p from transformers in f32 on tests/golden, nats; the last column is a growing cache against a full recompute.", "",
-        *rows(["weights", "largest", "mean", "cached, recomputed"], golden_lines(found)), "",
-        "The embedded model on its recorded episodes, with 95 % bootstrap intervals.", "",
-        *rows(["weights", "episodes", "VOC of successes", "success AUC", "log p from f32, largest"], signal_lines(found)), "",
-    ]  # fmt: skip
-    if told:
-        lines += [f"Kernels against their references: {told}", ""]
+    lines += [f"\nKernels against their references: {line.strip()}" for line in kernels.splitlines() if line.startswith("test result")]
     failed = {name: part["failed"] for name, part in found.parts.items() if part.get("failed")}
     if failed:
-        lines += ["Failed or left out:", "", *(f"- {name}: {reason}" for name, reason in failed.items()), ""]
-    return "\n".join(lines).rstrip() + "\n"
+        lines += ["", "## Failed or left out", "", *(f"- {name}: {reason}" for name, reason in failed.items())]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

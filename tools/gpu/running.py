@@ -76,11 +76,21 @@ def finish(process, log, seconds):
             failed = f"it ended with {process.returncode}: {last_line(f'{log}.err')}"
     except subprocess.TimeoutExpired:
         failed = f"it took longer than {seconds:.0f} s"
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        end(process)
     return Path(f"{log}.out").read_text(errors="replace"), failed
 
 
+def end(process):
+    """Ends a program and what it started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
 def last_line(path):
-    lines = [line.strip() for line in Path(path).read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "no message"
+    """Why a program ended, of what it wrote: without Rust's advice, which stands behind a panic's reason."""
+    lines = [line.strip() for line in Path(path).read_text(errors="replace").splitlines()]
+    told = [line for line in lines if line and not line.startswith("note: run with")]
+    return told[-1][:300] if told else "no message"
