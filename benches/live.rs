@@ -110,6 +110,7 @@ fn main() -> anyhow::Result<()> {
         device: options.device,
         max_pixels: Some((options.size * options.size) as usize),
         weight_cache: options.weights.clone(),
+        max_samples: Some((2 * options.pairs).max(2) as usize),
         ..LoadOptions::new(folder)
     };
     let mut model = Qwen3Vl::load(&load)?;

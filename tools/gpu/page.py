@@ -51,6 +51,13 @@ class Found:
         report = self.report("golden, transformers", dtype="bfloat16")
         return set(report["golden"]) if report else None
 
+    def within(self, dtype):
+        """How many measures of the signal lie within the interval that they have with f32."""
+        ours, exact = (self.parts.get(f"signal {name}") or {} for name in (dtype, "f32"))
+        if "voc" not in ours or "voc" not in exact:
+            return None
+        return sum(exact[measure][1] <= ours[measure][0] <= exact[measure][2] for measure in ("voc", "auc"))
+
     def peak_gb(self, name):
         return (self.parts.get(name) or {}).get("peak_gb")
 
@@ -88,6 +95,8 @@ def goals(found):
     yield "bf16: largest distance from golden, nats (that of transformers bf16 is the goal)", LESS, first(theirs), first(ours)
     yield "bf16: mean distance from golden, nats (likewise)", LESS, theirs and theirs[1], ours and ours[1]
     yield "bf16: cached against recomputed, golden checkpoints, nats", LESS, 0.02, first(found.worst("golden", "recomputed", "bf16"))
+    for dtype in ("bf16", "q8", "q4"):
+        yield f"signal by {dtype}: how many of VOC and AUC lie within the intervals of f32", MORE, 2, found.within(dtype)
 
 
 def show(value):
