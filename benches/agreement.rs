@@ -101,6 +101,9 @@ fn main() {
     for dtype in &options.dtype {
         // What one kind of weights cannot do is told, and the next one is tried.
         let report = agreement(&options, folder, dtype);
-        println!("{}", report.unwrap_or_else(|error| json!({ "dtype": dtype, "error": format!("{error:#}") })));
+        println!(
+            "{}",
+            report.unwrap_or_else(|error| json!({ "dtype": dtype, "error": format!("{error:#}") }))
+        );
     }
 }
