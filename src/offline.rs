@@ -11,6 +11,8 @@ pub mod recording;
 pub mod results;
 mod scoring;
 
+#[cfg(test)]
+pub(crate) use scoring::half_second_curve;
 pub use scoring::{
     Control, CurvePoint, OfflineError, Prefixes, SampledFrame, Scoring, changes, first_success,
     first_success_of, judged, readings, score_control, score_prefixes,
