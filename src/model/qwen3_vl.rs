@@ -199,15 +199,18 @@ impl Qwen3Vl {
         Ok(model)
     }
 
-    /// Two steps of an episode that nobody sees: whatever a device makes ready at first use is ready then.
+    /// Steps of episodes that nobody sees: whatever a device makes ready at first use is ready then. Cameras see squares or
+    /// wider; products of other sizes may be other kernels.
     fn warm_up(&self) -> Result<(), VlmError> {
-        let frame = RgbImage::new(640, 480);
-        let mut episode = self.new_episode();
-        for step in 0..2 {
-            for time_s in [2 * step, 2 * step + 1] {
-                self.append(&mut episode, &frame, f64::from(time_s))?;
+        for (width, height) in [(480, 480), (640, 480), (1280, 720)] {
+            let frame = RgbImage::new(width, height);
+            let mut episode = self.new_episode();
+            for step in 0..2 {
+                for time_s in [2 * step, 2 * step + 1] {
+                    self.append(&mut episode, &frame, f64::from(time_s))?;
+                }
+                self.score(&mut episode, "pick up the red cube and put it into the box")?;
             }
-            self.score(&mut episode, "pick up the cube")?;
         }
         Ok(())
     }

@@ -2,25 +2,21 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-/// Least growth of a layer's storage, in tokens.
-const LEAST_GROWTH: usize = 256;
-
-/// By how much of itself a layer's storage grows at least when it is full.
+/// By how much a layer's storage grows at least when it is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Growth {
-    /// Copying stays rare.
+    /// By half of itself or 256 tokens: copying stays rare.
     Half,
-    /// Where memory is scarce and copying is fast.
+    /// By a sixteenth of itself or 1024 tokens: where memory is scarce and copying is fast.
     Sixteenth,
 }
 
 impl Growth {
     fn of(self, capacity: usize) -> usize {
         match self {
-            Self::Half => capacity / 2,
-            Self::Sixteenth => capacity / 16,
+            Self::Half => (capacity / 2).max(256),
+            Self::Sixteenth => (capacity / 16).max(1024),
         }
-        .max(LEAST_GROWTH)
     }
 
     /// Tokens that there is room for once so many have come one after the other, at most.
@@ -171,8 +167,8 @@ impl LayerCache {
         if let Some((old_keys, old_values)) = &self.storage
             && committed > 0
         {
-            keys.slice_set(&old_keys.narrow(1, 0, committed)?.contiguous()?, 1, 0)?;
-            values.slice_set(&old_values.narrow(1, 0, committed)?.contiguous()?, 1, 0)?;
+            keys.slice_set(old_keys, 1, 0)?;
+            values.slice_set(old_values, 1, 0)?;
         }
         self.storage = Some((keys.clone(), values.clone()));
         Ok((keys, values))

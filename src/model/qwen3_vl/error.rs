@@ -51,8 +51,8 @@ pub enum LoadError {
     NotBuiltFor { device: DeviceChoice },
     #[error("model.device is {device}, but it cannot be used: {reason}")]
     Device { device: DeviceChoice, reason: String },
-    #[error("model.dtype {dtype} is not for model.device {device}: take {}", dtypes_of(.device))]
-    DtypeElsewhere { dtype: Dtype, device: DeviceChoice },
+    #[error("model.dtype {dtype} is not computed by model.device {device}: take {instead}")]
+    DtypeElsewhere { dtype: Dtype, device: DeviceChoice, instead: &'static str },
     #[error(
         "the GPU has too little free memory: an episode of {samples} samples needs {needed} beside the {weights} of weights, and {free} are free: {advice}"
     )]
@@ -77,15 +77,6 @@ impl LoadError {
             found: found.to_string(),
             expected: expected.into(),
         }
-    }
-}
-
-/// The values of `model.dtype` that a device computes with, in words.
-fn dtypes_of(device: &DeviceChoice) -> &'static str {
-    match device {
-        DeviceChoice::Cpu => "auto, f32, q8, q6 or q4 (bf16 and f16 are for GPUs)",
-        DeviceChoice::Cuda => "auto, bf16, f16, f32, q8, q6 or q4",
-        DeviceChoice::Metal => "auto, f32, bf16 or f16",
     }
 }
 

@@ -22,6 +22,7 @@ pub struct Functions {
     f32: OfType,
     bf16: OfType,
     f16: OfType,
+    pub add: CudaFunction,
     pub sum_of_exponentials: CudaFunction,
 }
 
@@ -29,7 +30,6 @@ pub struct Functions {
 pub struct OfType {
     pub rms_norm: CudaFunction,
     pub layer_norm: CudaFunction,
-    pub add: CudaFunction,
     pub gelu_tanh: CudaFunction,
     pub gelu_erf: CudaFunction,
     pub swiglu: CudaFunction,
@@ -49,6 +49,7 @@ impl Functions {
             f32: OfType::load(&module, "f32")?,
             bf16: OfType::load(&module, "bf16")?,
             f16: OfType::load(&module, "f16")?,
+            add: function(&module, "add_f32")?,
             sum_of_exponentials: function(&module, "sum_of_exponentials_f32")?,
         })
     }
@@ -81,7 +82,6 @@ impl OfType {
         Ok(Self {
             rms_norm: of("rms_norm")?,
             layer_norm: of("layer_norm")?,
-            add: of("add")?,
             gelu_tanh: of("gelu_tanh")?,
             gelu_erf: of("gelu_erf")?,
             swiglu: of("swiglu")?,

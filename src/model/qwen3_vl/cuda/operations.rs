@@ -58,7 +58,7 @@ impl Cuda {
         let (rows, width) = hidden.dims2()?;
         check_width(width)?;
         let threads = width.div_ceil(HELD).next_multiple_of(32);
-        if threads > MOST_THREADS || rows == 0 {
+        if threads > MOST_THREADS || rows == 0 || delta.is_some_and(|delta| delta.dtype() != DType::F32) {
             bail!("a norm over {rows} rows of {width} numbers");
         }
         let out = self.empty((rows, width), dtype)?;
@@ -93,9 +93,11 @@ impl Cuda {
         if delta.is_none() && bias.is_none() {
             return Ok(());
         }
-        let function = &self.functions.of(delta.map_or(DType::F32, Tensor::dtype))?.add;
+        if delta.is_some_and(|delta| delta.dtype() != DType::F32) {
+            bail!("what is added to hidden rows is f32");
+        }
         let addresses = [self.address(hidden)?, self.address_of_some(delta)?, self.address_of_some(bias)?];
-        self.on_columns(function, &addresses, hidden.dims2()?)
+        self.on_columns(&self.functions.add, &addresses, hidden.dims2()?)
     }
 
     /// Rows of a matrix on the card, in f32.

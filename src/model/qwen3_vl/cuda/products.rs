@@ -20,7 +20,8 @@ impl Cuda {
                 self.multiply(weights, x, &out, false)?;
                 Ok(out)
             }
-            Linear::Quantised { weights, .. } => x.apply_op1_no_bwd(weights.as_ref())?.to_dtype(dtype),
+            // What comes out is of the type of what goes in.
+            Linear::Quantised { weights, .. } => x.to_dtype(dtype)?.apply_op1_no_bwd(weights.as_ref()),
             Linear::Packed { .. } | Linear::Table(_) => bail!("this matrix is for the processor"),
         }
     }
@@ -32,7 +33,7 @@ impl Cuda {
                 self.multiply(weights, x, hidden, true)?;
                 Ok(None)
             }
-            _ => Ok(Some(self.times(linear, x, x.dtype())?)),
+            _ => Ok(Some(self.times(linear, x, DType::F32)?)),
         }
     }
 

@@ -92,7 +92,12 @@ impl Operations for Stepwise {
         parameters: u64,
         _stored: GgmlDType,
     ) -> std::result::Result<Dtype, LoadError> {
-        let wrong = |dtype| Err(LoadError::DtypeElsewhere { dtype, device: self.choice });
+        let instead = if self.plain {
+            "auto, f32, bf16 or f16"
+        } else {
+            "auto, f32, q8, q6 or q4 (bf16 and f16 are for GPUs)"
+        };
+        let wrong = |dtype| Err(LoadError::DtypeElsewhere { dtype, device: self.choice, instead });
         match (choice, self.plain) {
             (DtypeChoice::Auto, true) => Ok(Dtype::F32),
             (choice, plain) => match choice.resolve(parameters) {

