@@ -18,6 +18,7 @@ sys.path.append(str(Path(__file__).parents[1] / "bench"))
 from hf import Step, cached, fastest, settle  # noqa: E402
 
 PAIRS = 4
+ROUNDS = 2  # of all shapes; the first one warms up
 
 
 def load(folder, device, dtype):
@@ -53,11 +54,12 @@ def main():
     options = parser.parse_args()
     dtype = torch.float32 if options.device == "cpu" else torch.bfloat16
     model, load_s = load(options.folder, options.device, dtype)
+    shapes = [tuple(map(int, shape.split(":"))) for shape in options.shape]
     with torch.inference_mode():
-        for shape in options.shape:
-            pixels, pair, question = map(int, shape.split(":"))
-            report = {"size": pixels, "dtype": str(dtype).removeprefix("torch."), "load_s": load_s}
-            print(json.dumps(report | step(model, pixels, pair, question, options.runs)), flush=True)
+        rounds = [[step(model, *shape, options.runs) for shape in shapes] for _ in range(ROUNDS)]
+    for (pixels, *_), found in zip(shapes, zip(*rounds, strict=True), strict=True):
+        report = {"size": pixels, "dtype": str(dtype).removeprefix("torch."), "load_s": load_s}
+        print(json.dumps(report | min(found, key=lambda one: one["step_s"])))
 
 
 if __name__ == "__main__":
