@@ -1,16 +1,17 @@
 //! What one live step costs with a real model's shapes, as one line of JSON: loading, memory, a pair of frames through the
 //! vision tower, the pair and the question through the language model, the question alone.
 //!
-//! `cargo bench --bench live -- FOLDER [--dtype auto|f32|q8|q6|q4] [--size 224] [--pairs 4]`; tools/bench/ runs it beside others.
+//! `cargo bench --bench live -- FOLDER [--device cpu] [--dtype auto] [--size 224] [--pairs 4]`; tools/bench/ and tools/gpu/ run it
+//! beside others.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Parser;
 use image::RgbImage;
 use serde_json::json;
 use topreward::model::qwen3_vl::{LoadOptions, Qwen3Vl};
-use topreward::model::{DtypeChoice, Stage, StageClock, VideoVlm};
+use topreward::model::{DeviceChoice, DtypeChoice, Stage, StageClock, VideoVlm, VlmError};
 
 /// `<|im_start|>user` and a line break stand before the first pair and are not asked again.
 const OPENING_TOKENS: usize = 3;
@@ -20,12 +21,14 @@ const INSTRUCTION: &str = "pick up the red cube and put it into the bowl";
 struct Options {
     /// A model folder; without one nothing is measured.
     folder: Option<std::path::PathBuf>,
+    #[arg(long, default_value = "cpu")]
+    device: DeviceChoice,
     #[arg(long, default_value = "auto")]
     dtype: DtypeChoice,
     /// Pixels of a frame's side.
     #[arg(long, default_value_t = 224)]
     size: u32,
-    /// Pairs of frames; the fastest counts.
+    /// Pairs of frames, one episode; the fastest counts.
     #[arg(long, default_value_t = 4)]
     pairs: u32,
     /// Where rounded weights are kept for the next time; without it they are rounded each time.
@@ -53,54 +56,75 @@ fn memory(name: &str) -> f64 {
     kilobytes.map_or(f64::NAN, |kilobytes| kilobytes * 1024.0 / 1e9)
 }
 
-fn main() {
+/// One live step after the other, seconds.
+#[derive(Default)]
+struct Steps {
+    /// A pair's frames appended and the prefix scored, by the clock on the wall: nothing is left to be computed then.
+    whole: Vec<f64>,
+    /// Its parts by the model's own clock: vision, and pair and question. On a GPU work may wait beyond its own part.
+    vision: Vec<f64>,
+    language: Vec<f64>,
+    /// The question asked again, the pair being in the cache.
+    question: Vec<f64>,
+    pair_tokens: usize,
+}
+
+fn measure(model: &mut Qwen3Vl, options: &Options) -> Result<(Steps, usize), VlmError> {
+    let clock = Arc::new(StageClock::default());
+    model.time_stages(clock.clone());
+    let spent = |stage| clock.spent(stage).as_secs_f64();
+    let mut episode = model.new_episode();
+    let mut steps = Steps::default();
+    for pair in 0..options.pairs {
+        let frames = [0, 1].map(|second| frame(options.size, 2 * pair + second));
+        let seen = model.prompt_tokens(&mut episode, INSTRUCTION)?.len();
+        let (begun, vision, language) = (Instant::now(), spent(Stage::Vision), spent(Stage::Language));
+        for (second, rgb) in (0..).zip(&frames) {
+            model.append(&mut episode, rgb, f64::from(2 * pair + second) / 2.0)?;
+        }
+        model.score(&mut episode, INSTRUCTION)?;
+        steps.whole.push(begun.elapsed().as_secs_f64());
+        steps.vision.push(spent(Stage::Vision) - vision);
+        steps.language.push(spent(Stage::Language) - language);
+        let begun = Instant::now();
+        model.score(&mut episode, INSTRUCTION)?;
+        steps.question.push(begun.elapsed().as_secs_f64());
+        steps.pair_tokens = model.prompt_tokens(&mut episode, INSTRUCTION)?.len() - seen;
+    }
+    Ok((steps, episode.bytes_per_token()))
+}
+
+fn least(times: &[f64]) -> f64 {
+    times.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let Some(folder) = &options.folder else {
         eprintln!("live: no model folder given, nothing measured; ./dev bench gives one");
-        return;
+        return Ok(());
     };
     let begun = Instant::now();
     let load = LoadOptions {
         dtype: options.dtype,
+        device: options.device,
         max_pixels: Some((options.size * options.size) as usize),
         weight_cache: options.weights.clone(),
+        max_samples: Some((2 * options.pairs).max(2) as usize),
         ..LoadOptions::new(folder)
     };
-    let mut model = Qwen3Vl::load(&load).expect("the model folder must load");
+    let mut model = Qwen3Vl::load(&load)?;
     let loaded = begun.elapsed();
-    let clock = Arc::new(StageClock::default());
-    model.time_stages(clock.clone());
-    let spent = || (clock.spent(Stage::Vision), clock.spent(Stage::Language));
-    let mut episode = model.new_episode();
-    let mut best = [Duration::MAX; 3];
-    let mut pair_tokens = 0;
-    for pair in 0..options.pairs {
-        let before = spent();
-        let seen = model.prompt_tokens(&mut episode, INSTRUCTION).expect("a prompt").len();
-        for second in 0..2 {
-            let rgb = frame(options.size, 2 * pair + second);
-            model.append(&mut episode, &rgb, f64::from(2 * pair + second) / 2.0).expect("appended");
-        }
-        let encoded = spent();
-        pair_tokens = model.prompt_tokens(&mut episode, INSTRUCTION).expect("a prompt").len() - seen;
-        model.score(&mut episode, INSTRUCTION).expect("a score");
-        let scored = spent();
-        // The pair is in the cache now.
-        model.score(&mut episode, INSTRUCTION).expect("a score");
-        let took = [encoded.0 - before.0, scored.1 - encoded.1, spent().1 - scored.1];
-        for (best, took) in best.iter_mut().zip(took) {
-            *best = took.min(*best);
-        }
-    }
-    let asked = model.prompt_tokens(&mut model.new_episode(), INSTRUCTION).expect("a question").len();
-    let [vision, language, question] = best.map(|time| time.as_secs_f64());
+    let (steps, bytes_per_token) = measure(&mut model, &options)?;
+    let asked = model.prompt_tokens(&mut model.new_episode(), INSTRUCTION)?.len();
     let report = json!({
-        "dtype": model.info().dtype, "size": options.size, "threads": rayon::current_num_threads(),
+        "device": options.device, "dtype": model.info().dtype, "size": options.size, "threads": rayon::current_num_threads(),
         "load_s": loaded.as_secs_f64(), "peak_gb": memory("VmHWM"), "now_gb": memory("VmRSS"),
-        "vision_s_per_pair": vision,
-        "cache_bytes_per_token": episode.bytes_per_token(),
-        "pair_tokens": pair_tokens, "question_tokens": asked - OPENING_TOKENS,
-        "language_s": language, "question_s": question,
+        "vision_s_per_pair": least(&steps.vision),
+        "cache_bytes_per_token": bytes_per_token,
+        "pair_tokens": steps.pair_tokens, "question_tokens": asked - OPENING_TOKENS,
+        "language_s": least(&steps.language), "question_s": least(&steps.question), "steps_s": steps.whole,
     });
     println!("{report}");
+    Ok(())
 }

@@ -21,7 +21,10 @@ PRESETS = {
     "so101": "so101.yaml",
     "sim": "so101_sim.yaml",
 }
+DEVICES = ["", "cpu", "cuda", "metal"]
 LOG_LEVELS = ["", "debug", "info", "warn", "error", "fatal"]
+# The parameters of arguments that are texts.
+TEXTS = {"instruction": "instruction", "model": "model.path", "device": "model.device", "reset_service": "reset.service"}
 # What image_topic:= calls its camera: the one name that every preset has too.
 CAMERA = "camera"
 
@@ -35,6 +38,7 @@ ARGUMENTS = [
     argument("robot", "The preset in config/. What is given below goes before it.", "so101", choices=list(PRESETS)),
     argument("instruction", "What the robot is to do, in words."),
     argument("model", "Folder of a Qwen3-VL checkpoint, or its name on Hugging Face."),
+    argument("device", "Where the model is computed: cpu, or cuda or metal with a build for it.", choices=DEVICES),
     argument("params_file", "Parameter file that is read after the preset."),
     argument("namespace", "Namespace of the node."),
     argument("image_topic", "The one camera to look at, instead of the preset's."),
@@ -58,7 +62,7 @@ def truth(name, text):
 def overrides(given):
     """The parameters that launch arguments set; `given` maps the arguments' names to their texts."""
     values = {}
-    for argument, parameter in [("instruction", "instruction"), ("model", "model.path"), ("reset_service", "reset.service")]:
+    for argument, parameter in TEXTS.items():
         if given[argument]:
             # Without the type, launch_ros makes a number of "7" and a truth value of "yes".
             values[parameter] = ParameterValue(given[argument], value_type=str)

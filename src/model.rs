@@ -71,6 +71,10 @@ pub enum VlmError {
         "the prompt has {tokens} tokens, more than the model's {limit}: show fewer frames or shrink them (processor.max_pixels)"
     )]
     PromptTooLong { tokens: usize, limit: usize },
+    #[error(
+        "the device ran out of memory: end episodes earlier, set episode.max_samples, shrink the frames (processor.max_pixels) or take a smaller model.dtype"
+    )]
+    OutOfMemory,
     #[error("inference failed: {0}")]
     Inference(#[source] Cause),
     /// Whoever asked for it has asked for its end. Nothing is wrong.

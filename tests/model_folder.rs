@@ -379,11 +379,14 @@ fn a_cache_that_cannot_be_written_stops_nothing() {
 }
 
 #[test]
-fn rounded_weights_need_the_processors_kernels() {
+fn a_dtype_that_a_device_does_not_compute_with_is_named() {
     let options =
         LoadOptions { dtype: DtypeChoice::Q8, plain_kernels: true, ..LoadOptions::new(golden("tied")) };
     let error = Qwen3Vl::load(&options).err().unwrap().to_string();
-    assert!(error.contains("model.dtype q8 is for the processor"), "{error}");
+    assert!(error.contains("model.dtype q8") && error.contains("take auto, f32, bf16 or f16"), "{error}");
+    let halves = LoadOptions { dtype: DtypeChoice::Bf16, ..LoadOptions::new(golden("tied")) };
+    let error = Qwen3Vl::load(&halves).err().unwrap().to_string();
+    assert!(error.contains("model.dtype bf16") && error.contains("take auto, f32, q8"), "{error}");
     let auto = LoadOptions { dtype: DtypeChoice::Auto, ..options };
     assert_eq!(Qwen3Vl::load(&auto).unwrap().info().dtype, Dtype::F32);
 }

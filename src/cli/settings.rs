@@ -21,7 +21,7 @@ pub struct ScoringArgs {
     #[arg(long, visible_alias = "num-samples", value_name = "all|N|every:K")]
     pub prefixes: Option<Prefixes>,
     /// What the weights are rounded to [default: auto, or the parameter file's].
-    #[arg(long, value_name = "auto|f32|q8|q6|q4")]
+    #[arg(long, value_name = "auto|f32|bf16|f16|q8|q6|q4")]
     pub dtype: Option<DtypeChoice>,
     /// Where the model is computed [default: cpu, or the parameter file's].
     #[arg(long, value_name = "cpu|cuda|metal")]

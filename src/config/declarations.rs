@@ -105,12 +105,12 @@ pub const DECLARATIONS: &[Declaration] = &[
     at_start_up(
         "model.dtype",
         Bounds::Choice(&DtypeChoice::NAMES),
-        "What the weights are rounded to when they are loaded: f32 (not at all), q8 (8 bits: a quarter of the memory), q6 (6 bits: faster, nearly as exact), q4 (4 bits: least memory, and rough); auto: f32 below 200 million parameters, else q8.",
+        "What the weights are rounded to when they are loaded: f32 (not at all), q8 (8 bits: a quarter of the memory), q6 (6 bits: faster, nearly as exact), q4 (4 bits: least memory, and rough); on a GPU also bf16 and f16 (half the memory). auto: on a GPU bf16, on the processor f32 below 200 million parameters, else q8.",
     ),
     at_start_up(
         "model.device",
         Bounds::Choice(&DeviceChoice::NAMES),
-        "Where the model is computed: cpu, or with a build for it cuda or metal (in f32; never run by us).",
+        "Where the model is computed: cpu, or with a build for it cuda (see docs/gpu.md) or metal (never run by us).",
     ),
     at_start_up(
         "model.weight_cache",

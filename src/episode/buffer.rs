@@ -15,6 +15,8 @@ pub enum EndReason {
     Stuck,
     /// The camera's clock was set back.
     TimeJump,
+    /// The model's device has no room for more of its frames.
+    OutOfMemory,
     /// The node was deactivated.
     Deactivated,
     /// The program ended.
@@ -29,6 +31,7 @@ impl EndReason {
             Self::Requested => "requested",
             Self::Stuck => "stuck",
             Self::TimeJump => "time_jump",
+            Self::OutOfMemory => "out_of_memory",
             Self::Deactivated => "deactivated",
             Self::Shutdown => "shutdown",
         }

@@ -10,6 +10,7 @@ use crate::config::{Config, ConfigError};
 use crate::episode::image::ImageError;
 use crate::episode::{Applied, CameraFrame, DropReason, EndReason, FrameAccount, PrefixRequest};
 use crate::live::engine::{EngineEvent, PrefixScore};
+use crate::model::VlmError;
 use crate::model::instruction::InstructionRule;
 use crate::reward::{FailureDetector, Fusion, ProgressTracker, SuccessDetector, Verdict};
 
@@ -189,9 +190,15 @@ impl Session {
                 account.coalesced += new_frames.saturating_sub(1);
                 self.scored(score);
             }
-            EngineEvent::Failed { camera, frames, error, .. } => {
+            EngineEvent::Failed { camera, episode_id, frames, error } => {
                 self.cameras[camera].account.drop_frames(DropReason::InferenceFailed, frames);
                 self.last_error = Some(error.to_string());
+                let running = self.running.as_ref().is_some_and(|running| running.episode_id == episode_id);
+                // It would only grow.
+                if running && matches!(error, VlmError::OutOfMemory) {
+                    self.end(EndReason::OutOfMemory);
+                    self.go_on(self.resets_on_timeout);
+                }
             }
             EngineEvent::Appended { camera, frames } => self.cameras[camera].account.coalesced += frames,
             EngineEvent::Discarded { camera, frames, reason } => {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::NoSuchChoice;
 
-/// What `model.device` asks for. Only the processor has been measured.
+/// What `model.device` asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceChoice {

@@ -14,15 +14,15 @@ use std::sync::Arc;
 use ::image::RgbImage;
 
 use super::{
-    DeviceChoice, Dtype, DtypeChoice, InstructionCheck, LogProbs, ModelInfo, Stage, StageClock, VideoVlm,
-    VlmError,
+    DeviceChoice, DtypeChoice, InstructionCheck, LogProbs, ModelInfo, Stage, StageClock, VideoVlm, VlmError,
 };
-use crate::reward::log_softmax_at;
 
 mod append;
 mod attention;
 pub mod cache;
 pub mod config;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod episode;
 mod error;
 mod fingerprint;
@@ -33,6 +33,7 @@ mod inventory;
 mod kernels;
 mod layers;
 pub mod mrope;
+mod need;
 mod ops;
 mod packed;
 pub mod processor;
@@ -40,6 +41,7 @@ pub mod prompt;
 mod quantised_cache;
 mod resize;
 mod shard;
+mod table;
 pub mod text;
 pub mod vision;
 mod weight_files;
@@ -54,10 +56,11 @@ pub use inventory::StoredWeights;
 pub use shard::weight_files;
 pub use weights::LoadProgress;
 
+use cache::KvCache;
 use config::{FRAMES_PER_PAIR, Qwen3VlConfig};
 use error::inference;
-use kernels::Kernels;
 use mrope::TokenChunk;
+use need::Need;
 use processor::Processor;
 use prompt::Prompt;
 use text::LanguageModel;
@@ -153,10 +156,18 @@ impl Qwen3Vl {
             options.max_instruction_tokens,
         )?;
         let processor = Processor::load(&folder, &config.vision, options.max_pixels)?;
-        let kernels = Kernels::open(options.device, options.plain_kernels)?;
-        let packs = kernels.packs();
-        let dtype = |parameters| dtype(options, packs, parameters);
-        let mut weights = Weights::open(&folder, dtype, kernels, progress)?;
+        let kernels = kernels::open(options.device, options.plain_kernels)?;
+        let dtype = |parameters, stored| {
+            let dtype = kernels.dtype(options.dtype, parameters, stored)?;
+            if let Some(free) = kernels.free_memory() {
+                let (number, growth) = kernels.cache(dtype);
+                let cache = (number.size_in_bytes(), growth);
+                let (samples, pixels) = (options.max_samples, processor.max_pixels());
+                Need::new(&config, parameters, samples, pixels, cache).check(dtype, free)?;
+            }
+            Ok(dtype)
+        };
+        let mut weights = Weights::open(&folder, dtype, kernels.clone(), progress)?;
         let fingerprint = fingerprint::fingerprint(&folder)?;
         if let Some(kept) = &options.weight_cache {
             weights.use_rounded(kept, &fingerprint);
@@ -172,7 +183,8 @@ impl Qwen3Vl {
             fingerprint,
         };
         weights.keep_rounded();
-        Ok(Self {
+        kernels.loaded()?;
+        let model = Self {
             info,
             processor,
             prompt: Arc::new(prompt),
@@ -181,7 +193,27 @@ impl Qwen3Vl {
             max_tokens: config.text.max_tokens,
             max_samples: options.max_samples.map_or(usize::MAX, |most| most.max(FRAMES_PER_PAIR)),
             clock: None,
-        })
+        };
+        if kernels.warms_up() {
+            model.warm_up().map_err(|error| LoadError::FirstStep { reason: error.to_string() })?;
+        }
+        Ok(model)
+    }
+
+    /// Steps of episodes that nobody sees: whatever a device makes ready at first use is ready then. Cameras see squares or
+    /// wider; products of other sizes may be other kernels.
+    fn warm_up(&self) -> Result<(), VlmError> {
+        for (width, height) in [(480, 480), (640, 480), (1280, 720)] {
+            let frame = RgbImage::new(width, height);
+            let mut episode = self.new_episode();
+            for step in 0..2 {
+                for time_s in [2 * step, 2 * step + 1] {
+                    self.append(&mut episode, &frame, f64::from(time_s))?;
+                }
+                self.score(&mut episode, "pick up the red cube and put it into the box")?;
+            }
+        }
+        Ok(())
     }
 
     /// Measures from now on how long each stage takes. The scores stay the same.
@@ -246,21 +278,20 @@ impl Qwen3Vl {
         }
         chunk.push_text(&question);
         self.check_length(chunk.len())?;
-        self.log_probs(&self.text.last_logits(&chunk, &mut episode.cache).map_err(inference)?)
+        let answers = self.prompt.answers();
+        let both = self.text.last_log_probs(&chunk, &mut episode.cache, answers.into()).map_err(inference)?;
+        log_probs(both)
     }
 
     fn score_frames(&self, episode: &mut QwenEpisode, question: &[u32]) -> Result<LogProbs, VlmError> {
         if episode.frames == 0 {
             return Err(VlmError::NoFrames);
         }
-        let (logits, _question_in_cache) = self.ask(episode, question)?;
-        self.log_probs(&logits)
-    }
-
-    fn log_probs(&self, logits: &[f32]) -> Result<LogProbs, VlmError> {
-        let (answer_true, answer_false) = self.prompt.answers();
-        let log_prob = |token: u32| log_softmax_at(logits, token as usize).ok_or_else(no_numbers);
-        Ok(LogProbs { log_prob_true: log_prob(answer_true)?, log_prob_false: log_prob(answer_false)? })
+        let answers = self.prompt.answers();
+        let look =
+            |chunk: &TokenChunk, cache: &mut KvCache| self.text.last_log_probs(chunk, cache, answers.into());
+        let (both, _question_in_cache) = self.ask(episode, question, look)?;
+        log_probs(both)
     }
 }
 
@@ -297,15 +328,12 @@ impl VideoVlm for Qwen3Vl {
     }
 }
 
-/// What the weights are held as; rounded ones need kernels that unfold them.
-fn dtype(options: &LoadOptions, packs: bool, parameters: u64) -> Result<Dtype, LoadError> {
-    match options.dtype {
-        choice if packs => Ok(choice.resolve(parameters)),
-        DtypeChoice::Auto | DtypeChoice::F32 => Ok(Dtype::F32),
-        choice => {
-            Err(LoadError::RoundedElsewhere { dtype: choice.resolve(parameters), device: options.device })
-        }
-    }
+/// Of the two answers, in the order of [`Prompt::answers`].
+fn log_probs([answer_true, answer_false]: [Option<f64>; 2]) -> Result<LogProbs, VlmError> {
+    Ok(LogProbs {
+        log_prob_true: answer_true.ok_or_else(no_numbers)?,
+        log_prob_false: answer_false.ok_or_else(no_numbers)?,
+    })
 }
 
 /// Runs on a thread of the worker pool: from outside, each of a step's many small parallel operations would have to

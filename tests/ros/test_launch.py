@@ -44,7 +44,7 @@ ARGUMENTS = {call.args[0].value: call.args[1].value for call in assigned("ARGUME
 
 def test_every_argument_is_described():
     assert list(ARGUMENTS) == [
-        "robot", "instruction", "model", "params_file", "namespace", "image_topic", "compressed", "use_sim_time",
+        "robot", "instruction", "model", "device", "params_file", "namespace", "image_topic", "compressed", "use_sim_time",
         "reset_service", "autostart", "shared_memory", "log_level",
     ]  # fmt: skip
     assert all(len(text) > 10 and text.endswith(".") for text in ARGUMENTS.values())

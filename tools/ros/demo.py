@@ -23,6 +23,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--headless", action="store_true", help="plain lines, for CI")
     parser.add_argument("--model", help="another model folder than the embedded one")
+    parser.add_argument("--device", help="what model.device says: cpu, or cuda with a build for it")
     parser.add_argument("--all", action="store_true", help="every recorded episode")
     parser.add_argument("--log", type=Path, default=Path("build/demo-node.log"), help="where the node's log goes")
     options = parser.parse_args()
@@ -37,6 +38,8 @@ def main():
     node += ["-p", "reset.service:=/episode_player/reset"]
     if options.model:
         node += ["-p", f"model.path:={options.model}"]
+    if options.device:
+        node += ["-p", f"model.device:={options.device}"]
     player = [programs / "topreward_episode_player", *(["--headless"] if options.headless else []), *episodes]
 
     options.log.parent.mkdir(parents=True, exist_ok=True)

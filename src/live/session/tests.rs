@@ -86,6 +86,23 @@ fn the_longest_episode_ends_and_the_next_begins_without_a_reset() {
 }
 
 #[test]
+fn an_episode_without_room_ends_and_the_next_begins() {
+    let mut bench = Bench::new(&config(""));
+    bench.frames(0.0, 5, -5.0);
+    let failed =
+        |episode_id| EngineEvent::Failed { camera: 0, episode_id, frames: 1, error: VlmError::OutOfMemory };
+    bench.session.engine(failed(7));
+    bench.settle();
+    assert_eq!(bench.log, ["started"], "of an episode that is over nothing follows");
+    bench.session.engine(failed(1));
+    bench.settle();
+    assert_eq!(bench.log, ["started", "ended", "started"]);
+    assert_eq!(bench.reports[0].end_reason, Some(EndReason::OutOfMemory));
+    assert_eq!(bench.session.running().unwrap().episode_id, 2);
+    assert!(bench.session.last_error().unwrap().contains("out of memory"));
+}
+
+#[test]
 fn the_longest_episode_resets_where_that_is_wanted() {
     let mut config = config("/robot/reset");
     config.reset.on_timeout = true;

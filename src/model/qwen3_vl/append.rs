@@ -179,25 +179,24 @@ impl Qwen3Vl {
         self.tail_of(cache, episode.grid(), waiting, behind.as_ref(), question)
     }
 
-    /// The logits behind a question, and the cache with the question in it for as long as the guard lives. Pairs that waited
-    /// stay in the cache. On an error the episode is as it was.
-    pub(super) fn ask<'a>(
+    /// What `look` sees behind a question, and the cache with the question in it for as long as the guard lives. Pairs that
+    /// waited stay in the cache. On an error the episode is as it was.
+    pub(super) fn ask<'a, T>(
         &self,
         episode: &'a mut QwenEpisode,
         question: &[u32],
-    ) -> Result<(Vec<f32>, Fork<'a>), VlmError> {
+        look: impl FnOnce(&TokenChunk, &mut KvCache) -> candle_core::Result<T>,
+    ) -> Result<(T, Fork<'a>), VlmError> {
         self.encode_behind(episode)?;
         let grid = episode.grid();
         let QwenEpisode { cache, tokens, waiting, behind, .. } = episode;
         let tail = self.tail_of(cache, grid, waiting, behind.as_ref(), question)?;
         let mut fork = cache.fork();
-        let logits = self
-            .timed(Stage::Language, || self.text.last_logits(&tail.chunk, fork.cache()))
-            .map_err(inference)?;
+        let seen = self.timed(Stage::Language, || look(&tail.chunk, fork.cache())).map_err(inference)?;
         fork.keep(tail.stays, tail.next_position);
         tokens.extend_from_slice(&tail.chunk.tokens()[..tail.stays]);
         waiting.clear();
-        Ok((logits, fork))
+        Ok((seen, fork))
     }
 
     fn tail_of<'a>(

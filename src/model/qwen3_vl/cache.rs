@@ -2,8 +2,28 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-/// Least growth of a layer's storage, in tokens.
-const LEAST_GROWTH: usize = 256;
+/// By how much a layer's storage grows at least when it is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth {
+    /// By half of itself or 256 tokens: copying stays rare.
+    Half,
+    /// By a sixteenth of itself or 1024 tokens: where memory is scarce and copying is fast.
+    Sixteenth,
+}
+
+impl Growth {
+    fn of(self, capacity: usize) -> usize {
+        match self {
+            Self::Half => (capacity / 2).max(256),
+            Self::Sixteenth => (capacity / 16).max(1024),
+        }
+    }
+
+    /// Tokens that there is room for once so many have come one after the other, at most.
+    pub fn capacity(self, tokens: usize) -> usize {
+        tokens + self.of(tokens)
+    }
+}
 
 /// Keys and values of all tokens seen so far, for every layer.
 ///
@@ -15,15 +35,16 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// An empty cache that holds numbers of this type on this device; storage is taken when tokens come.
+    /// An empty cache that holds numbers of this type on this device; storage is taken when tokens come, and grows like this.
     pub fn new(
         layers: usize,
         key_value_heads: usize,
         head_dim: usize,
-        dtype: DType,
+        (dtype, growth): (DType, Growth),
         device: &Device,
     ) -> Self {
-        let empty = || LayerCache { key_value_heads, head_dim, dtype, device: device.clone(), storage: None };
+        let empty =
+            || LayerCache { key_value_heads, head_dim, dtype, growth, device: device.clone(), storage: None };
         let layers = (0..layers).map(|_| empty()).collect();
         Self { layers, len: 0, next_position: 0 }
     }
@@ -69,6 +90,16 @@ impl KvCache {
         self.layers[layer].write(self.len, keys, values)
     }
 
+    /// Storage of one layer with room for so many tokens behind the committed ones, keys and values of (key-value heads,
+    /// capacity, head_dim), for a kernel to write them there. They count only once [`KvCache::advance`] is called.
+    #[cfg_attr(
+        not(feature = "cuda"),
+        expect(dead_code, reason = "only kernels on a device write by themselves")
+    )]
+    pub(super) fn room(&mut self, layer: usize, tokens: usize) -> Result<(Tensor, Tensor)> {
+        self.layers[layer].reserve(self.len, self.len + tokens)
+    }
+
     /// Commits tokens that every layer has written.
     pub(super) fn advance(&mut self, tokens: usize, next_position: u32) {
         self.len += tokens;
@@ -104,6 +135,7 @@ struct LayerCache {
     key_value_heads: usize,
     head_dim: usize,
     dtype: DType,
+    growth: Growth,
     device: Device,
     /// (key-value heads, capacity, head_dim) each.
     storage: Option<(Tensor, Tensor)>,
@@ -118,7 +150,7 @@ impl LayerCache {
         Ok((stored_keys.narrow(1, 0, total)?, stored_values.narrow(1, 0, total)?))
     }
 
-    /// Storage for at least `total` tokens, the committed ones kept. It grows by half, so that copying stays linear.
+    /// Storage for at least `total` tokens, the committed ones kept. It grows by a share, so that copying stays linear.
     fn reserve(&mut self, committed: usize, total: usize) -> Result<(Tensor, Tensor)> {
         let capacity = match &self.storage {
             Some((keys, _)) => keys.dim(1)?,
@@ -129,14 +161,14 @@ impl LayerCache {
         {
             return Ok((keys.clone(), values.clone()));
         }
-        let grown = total.max(capacity + (capacity / 2).max(LEAST_GROWTH));
+        let grown = total.max(capacity + self.growth.of(capacity));
         let empty = || Tensor::zeros((self.key_value_heads, grown, self.head_dim), self.dtype, &self.device);
         let (keys, values) = (empty()?, empty()?);
         if let Some((old_keys, old_values)) = &self.storage
             && committed > 0
         {
-            keys.slice_set(&old_keys.narrow(1, 0, committed)?.contiguous()?, 1, 0)?;
-            values.slice_set(&old_values.narrow(1, 0, committed)?.contiguous()?, 1, 0)?;
+            keys.slice_set(old_keys, 1, 0)?;
+            values.slice_set(old_values, 1, 0)?;
         }
         self.storage = Some((keys.clone(), values.clone()));
         Ok((keys, values))
@@ -163,7 +195,7 @@ mod tests {
 
     #[test]
     fn growth_keeps_every_token_of_every_head() {
-        let mut cache = KvCache::new(1, 2, 1, DType::F32, &Device::Cpu);
+        let mut cache = KvCache::new(1, 2, 1, (DType::F32, Growth::Half), &Device::Cpu);
         let mut keys = push(&mut cache, 1);
         for tokens in [3, 250, 7, 1000, 1] {
             keys = push(&mut cache, tokens);
@@ -174,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_fork_leaves_nothing_behind() {
-        let mut cache = KvCache::new(1, 2, 1, DType::F32, &Device::Cpu);
+        let mut cache = KvCache::new(1, 2, 1, (DType::F32, Growth::Half), &Device::Cpu);
         push(&mut cache, 5);
         {
             let mut fork = cache.fork();
@@ -188,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_fork_keeps_what_it_was_told_to() {
-        let mut cache = KvCache::new(1, 2, 1, DType::F32, &Device::Cpu);
+        let mut cache = KvCache::new(1, 2, 1, (DType::F32, Growth::Half), &Device::Cpu);
         push(&mut cache, 5);
         {
             let mut fork = cache.fork();
@@ -202,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_panic_inside_a_fork_leaves_nothing_behind() {
-        let mut cache = KvCache::new(1, 2, 1, DType::F32, &Device::Cpu);
+        let mut cache = KvCache::new(1, 2, 1, (DType::F32, Growth::Half), &Device::Cpu);
         push(&mut cache, 4);
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let mut fork = cache.fork();

@@ -1,5 +1,7 @@
 //! What can be wrong with a model folder. Becomes [`VlmError::Load`] at the door.
 
+use indicatif::HumanBytes;
+
 use super::super::{DeviceChoice, Dtype, VlmError};
 
 /// One reason why a model folder cannot be used; the text is meant for the person who chose the folder.
@@ -47,10 +49,16 @@ pub enum LoadError {
         "model.device is {device}, but this program was not built for it: build with `--features {device}`, or take cpu"
     )]
     NotBuiltFor { device: DeviceChoice },
-    #[error("model.device is {device}, but it cannot be used: {source}")]
-    Device { device: DeviceChoice, source: candle_core::Error },
-    #[error("model.dtype {dtype} is for the processor; with model.device {device} take f32 or auto")]
-    RoundedElsewhere { dtype: Dtype, device: DeviceChoice },
+    #[error("model.device is {device}, but it cannot be used: {reason}")]
+    Device { device: DeviceChoice, reason: String },
+    #[error("model.dtype {dtype} is not computed by model.device {device}: take {instead}")]
+    DtypeElsewhere { dtype: Dtype, device: DeviceChoice, instead: &'static str },
+    #[error(
+        "the GPU has too little free memory: an episode of {samples} samples needs {needed} beside the {weights} of weights, and {free} are free: {advice}"
+    )]
+    Memory { samples: usize, needed: HumanBytes, weights: HumanBytes, free: HumanBytes, advice: String },
+    #[error("the model is loaded, but its first step failed: {reason}")]
+    FirstStep { reason: String },
     #[error("the weights cannot be prepared: {0}")]
     Tensor(#[from] candle_core::Error),
 }
@@ -72,7 +80,27 @@ impl LoadError {
     }
 }
 
-/// An arithmetic failure during inference.
+/// A failure during inference: of arithmetic, or for want of memory.
 pub(super) fn inference(error: candle_core::Error) -> VlmError {
+    let text = error.to_string();
+    // The driver's name for it, and that of its library for products.
+    if ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED"].iter().any(|name| text.contains(name)) {
+        return VlmError::OutOfMemory;
+    }
     VlmError::Inference(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn want_of_memory_is_a_kind_of_its_own() {
+        let of = |text: &str| inference(candle_core::Error::Msg(text.to_owned()));
+        assert!(matches!(
+            of("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")"),
+            VlmError::OutOfMemory
+        ));
+        assert!(matches!(of("shape mismatch"), VlmError::Inference(cause) if cause.to_string() == "shape mismatch"));
+    }
 }

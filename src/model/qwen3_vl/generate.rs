@@ -64,7 +64,10 @@ impl Qwen3Vl {
             return Err(VlmError::NoFrames);
         }
         let tokens = on_worker(|| {
-            let (logits, mut fork) = self.ask(episode, &self.prompt.ask_for_description()?)?;
+            let (logits, mut fork) =
+                self.ask(episode, &self.prompt.ask_for_description()?, |chunk, cache| {
+                    self.text.last_logits(chunk, cache)
+                })?;
             self.answer(logits, fork.cache(), max_new_tokens)
         })?;
         Ok(self.prompt.decode(&tokens)?.trim().to_owned())

@@ -1,134 +1,191 @@
-//! What computes between the matrix products, and where: our own kernels on the processor, candle's operations elsewhere.
+//! What a model is computed with: the same operations on every device, each in its own way.
+//!
+//! `stepwise.rs` has them one after the other, on the processor by kernels of our own and elsewhere by candle's; `cuda` has
+//! them for NVIDIA's cards, few and large.
 
-use std::ops::Range;
+use std::sync::Arc;
 
-use candle_core::{D, Device, Result, Tensor};
+use candle_core::quantized::GgmlDType;
+use candle_core::{DType, Device, Tensor};
 
-use super::super::DeviceChoice;
+use super::super::{DeviceChoice, Dtype, DtypeChoice};
+use super::cache::{Growth, KvCache};
 use super::config::Activation;
 use super::error::LoadError;
-use super::{attention, ops};
+use super::layers::{Linear, Norm, RotaryTable, Side, TextHeads};
+use super::weights::Stored;
+use crate::reward::log_softmax_at;
 
-/// Which operations a model is computed with. All tensors are f32 and on [`Kernels::device`]; what an operation takes by
-/// value it may write to.
-#[derive(Clone)]
-pub(super) struct Kernels {
-    device: Device,
-    plain: bool,
-}
+mod stepwise;
 
-impl Kernels {
-    /// With `plain` candle's operations on the processor too.
+use stepwise::Stepwise;
+#[cfg(test)]
+pub(super) use stepwise::plain_attention;
+
+/// The operations of one device. Layers are written against these and nothing else; what an operation takes by value it
+/// may write to. What is called hidden, and all that comes of [`Operations::product`], is f32; between them a device
+/// computes in numbers of its own.
+pub(super) trait Operations: Send + Sync {
+    fn device(&self) -> &Device;
+
+    /// How matrices are to be laid out.
+    fn matrices(&self) -> Matrices;
+
+    /// What weights are held as, for a model of so many parameters whose matrices are stored as `stored`.
     ///
     /// # Errors
-    /// A device that this program was not built for, or that is not there.
-    pub fn open(choice: DeviceChoice, plain: bool) -> std::result::Result<Self, LoadError> {
-        let device = match choice {
-            DeviceChoice::Cpu => Ok(Device::Cpu),
-            DeviceChoice::Cuda => Device::new_cuda(0),
-            DeviceChoice::Metal => Device::new_metal(0),
-        };
-        let device = device.map_err(|source| {
-            let built = cfg!(feature = "cuda") && choice == DeviceChoice::Cuda
-                || cfg!(feature = "metal") && choice == DeviceChoice::Metal;
-            if built {
-                LoadError::Device { device: choice, source }
-            } else {
-                LoadError::NotBuiltFor { device: choice }
-            }
-        })?;
-        Ok(Self { plain: plain || !device.is_cpu(), device })
+    /// A choice that this device does not compute with.
+    fn dtype(&self, choice: DtypeChoice, parameters: u64, stored: GgmlDType) -> Result<Dtype, LoadError>;
+
+    /// What keys and values are kept as beside such weights, and by which share the room for them grows.
+    fn cache(&self, weights: Dtype) -> (DType, Growth);
+
+    /// `x · Wᵀ + b`: (rows, in) → (rows, out).
+    fn product(&self, linear: &Linear, x: &Tensor) -> candle_core::Result<Tensor>;
+
+    /// `hidden + x · Wᵀ + b`.
+    fn add_product(&self, hidden: Tensor, linear: &Linear, x: &Tensor) -> candle_core::Result<Tensor>;
+
+    fn norm(&self, norm: &Norm, x: &Tensor) -> candle_core::Result<Tensor>;
+
+    /// [`Operations::add_product`], and the norm of it.
+    fn add_product_and_norm(
+        &self,
+        hidden: Tensor,
+        linear: &Linear,
+        x: &Tensor,
+        norm: &Norm,
+    ) -> candle_core::Result<(Tensor, Tensor)> {
+        let hidden = self.add_product(hidden, linear, x)?;
+        let normed = self.norm(norm, &hidden)?;
+        Ok((hidden, normed))
     }
 
-    pub fn device(&self) -> &Device {
-        &self.device
-    }
+    /// `activation(x · Wᵀ + b)`.
+    fn activated(&self, linear: &Linear, activation: Activation, x: &Tensor) -> candle_core::Result<Tensor>;
 
-    /// Whether matrices are packed for products of our own.
-    pub fn packs(&self) -> bool {
-        !self.plain
-    }
+    /// `silu(x · gateᵀ) · (x · upᵀ)`, `both` being the gate and up.
+    fn gated(&self, both: &Side, x: &Tensor) -> candle_core::Result<Tensor>;
 
-    /// `x + y`, both of one shape.
-    pub fn add(&self, x: Tensor, y: &Tensor) -> Result<Tensor> {
-        if self.plain {
-            return x + y;
-        }
-        ops::add_in_place(&x, y)?;
-        Ok(x)
-    }
+    /// The rows' keys and values go behind the cached ones of this layer; then those rows that are wanted look at all of
+    /// them: (wanted rows, heads · head_dim), or nothing.
+    fn attend(
+        &self,
+        heads: &TextHeads,
+        normed: &Tensor,
+        rotary: &RotaryTable,
+        cache: (&mut KvCache, usize),
+        wanted: Wanted,
+    ) -> candle_core::Result<Option<Tensor>>;
+
+    /// All patches look at all patches: (patches, hidden).
+    fn attend_patches(
+        &self,
+        query_key_value: &Linear,
+        heads: usize,
+        normed: &Tensor,
+        rotary: &RotaryTable,
+    ) -> candle_core::Result<Tensor>;
+
+    /// Rows of a table, (ids, width), on the device.
+    fn embed(&self, table: &Linear, ids: &[u32]) -> candle_core::Result<Tensor>;
+
+    /// `patches · Wᵀ + b + positions`.
+    fn embed_patches(
+        &self,
+        linear: &Linear,
+        patches: &Tensor,
+        positions: &Tensor,
+    ) -> candle_core::Result<Tensor>;
 
     /// Adds `y` to the rows of `x` from `first` on, in place.
-    pub fn add_to_rows(&self, x: &Tensor, first: usize, y: &Tensor) -> Result<()> {
-        let rows = x.narrow(0, first, y.dim(0)?)?;
-        if self.plain {
-            return x.slice_set(&(rows + y)?, 0, first);
-        }
-        ops::add_in_place(&rows, y)
+    fn add_to_rows(&self, x: &Tensor, first: usize, y: &Tensor) -> candle_core::Result<()>;
+
+    /// `log softmax(logits)` at some tokens, in nats; `None` where that is no number. `logits` is (1, vocabulary).
+    fn log_probs(&self, logits: &Tensor, tokens: [u32; 2]) -> candle_core::Result<[Option<f64>; 2]> {
+        let logits: Vec<f32> = logits.flatten_all()?.to_vec1()?;
+        Ok(tokens.map(|token| log_softmax_at(&logits, token as usize)))
     }
 
-    /// `silu(gate) · up`.
-    pub fn swiglu(&self, gate: Tensor, up: &Tensor) -> Result<Tensor> {
-        if self.plain {
-            return gate.silu()? * up;
-        }
-        ops::swiglu_in_place(&gate, up)?;
-        Ok(gate)
+    /// The linear map of these stretches of weights, one below the other; only where [`Matrices::Joined`] says so.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or no memory.
+    fn load(&self, stored: &[Stored], bias: Option<Tensor>) -> Result<Linear, LoadError> {
+        let _ = (stored, bias);
+        Err(candle_core::Error::Msg("this device has matrices of its own making".to_owned()).into())
     }
 
-    pub fn activate(&self, activation: Activation, x: Tensor) -> Result<Tensor> {
-        match (activation, self.plain) {
-            (Activation::GeluTanh, true) => return x.gelu(),
-            (Activation::GeluErf, true) => return x.gelu_erf(),
-            (Activation::GeluTanh, false) => ops::gelu_tanh_in_place(&x)?,
-            (Activation::GeluErf, false) => ops::gelu_erf_in_place(&x)?,
-        }
-        Ok(x)
+    /// Told once all matrices are there.
+    ///
+    /// # Errors
+    /// One of them did not arrive.
+    fn loaded(&self) -> Result<(), LoadError> {
+        Ok(())
     }
 
-    /// The heads that stand side by side in some columns of `x`, (rows, width): (heads, rows, head_dim).
-    pub fn heads(&self, x: &Tensor, columns: Range<usize>, head_dim: usize) -> Result<Tensor> {
-        if self.plain {
-            let (rows, heads) = (x.dim(0)?, columns.len() / head_dim);
-            let part = x.narrow(1, columns.start, columns.len())?;
-            return part.reshape((rows, heads, head_dim))?.transpose(0, 1)?.contiguous();
-        }
-        ops::heads(x, columns, head_dim)
+    /// Bytes that are free, where that is to be looked at before a model is loaded.
+    fn free_memory(&self) -> Option<u64> {
+        None
     }
 
-    /// See [`attention::attention`].
-    pub fn attention(&self, query: &Tensor, keys: &Tensor, values: &Tensor, causal: bool) -> Result<Tensor> {
-        if self.plain {
-            return plain_attention(query, keys, values, causal);
-        }
-        attention::attention(query, keys, values, causal)
+    /// Whether the first step of a fresh model takes longer than the second, so that loading is to end with one.
+    fn warms_up(&self) -> bool {
+        false
     }
 }
 
-/// [`attention::attention`] by candle's own operations: one product for all heads that share keys, and a mask.
-pub(super) fn plain_attention(
-    query: &Tensor,
-    keys: &Tensor,
-    values: &Tensor,
-    causal: bool,
-) -> Result<Tensor> {
-    let ((heads, rows, head_dim), (shared, total, _)) = (query.dims3()?, keys.dims3()?);
-    let (keys, values) = (keys.contiguous()?, values.contiguous()?);
-    let grouped = query.reshape((shared, heads / shared * rows, head_dim))?;
-    let scores = (grouped.matmul(&keys.t()?)? / (head_dim as f64).sqrt())?.reshape((heads, rows, total))?;
-    let scores =
-        if causal && rows > 1 { scores.broadcast_add(&mask(rows, total, query.device())?)? } else { scores };
-    let weights = candle_nn::ops::softmax(&scores, D::Minus1)?;
-    let mixed = weights.reshape((shared, heads / shared * rows, total))?.matmul(&values)?;
-    mixed.reshape((heads, rows, head_dim))?.transpose(0, 1)?.flatten_from(1)
+/// How the matrices of a device are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Matrices {
+    /// For products of our own on the processor.
+    Packed,
+    /// As candle has them.
+    Plain,
+    /// What is multiplied with the same rows stands in one matrix.
+    Joined,
 }
 
-/// (1, rows, total): 0 where the last `rows` of `total` tokens may look, −∞ behind themselves.
-fn mask(rows: usize, total: usize, device: &Device) -> Result<Tensor> {
-    let hidden = |at: usize| at % total > total - rows + at / total;
-    let mask: Vec<f32> =
-        (0..rows * total).map(|at| if hidden(at) { f32::NEG_INFINITY } else { 0.0 }).collect();
-    Tensor::from_vec(mask, (1, rows, total), device)
+/// Which rows of a chunk are of use behind a layer's keys and values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Nothing,
+    LastRow,
+    All,
+}
+
+/// The operations of the device that was chosen.
+pub(super) type Kernels = Arc<dyn Operations>;
+
+/// With `plain` candle's operations on the processor too.
+///
+/// # Errors
+/// A device that this program was not built for, or that is not there.
+pub(super) fn open(choice: DeviceChoice, plain: bool) -> Result<Kernels, LoadError> {
+    match choice {
+        DeviceChoice::Cpu => Ok(Arc::new(Stepwise::new(Device::Cpu, choice, plain))),
+        DeviceChoice::Cuda => open_cuda(),
+        DeviceChoice::Metal => {
+            let device = Device::new_metal(0).map_err(|source| {
+                if cfg!(feature = "metal") {
+                    LoadError::Device { device: choice, reason: source.to_string() }
+                } else {
+                    LoadError::NotBuiltFor { device: choice }
+                }
+            })?;
+            Ok(Arc::new(Stepwise::new(device, choice, true)))
+        }
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn open_cuda() -> Result<Kernels, LoadError> {
+    Ok(Arc::new(super::cuda::Cuda::open()?))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open_cuda() -> Result<Kernels, LoadError> {
+    Err(LoadError::NotBuiltFor { device: DeviceChoice::Cuda })
 }
 
 #[cfg(test)]
@@ -141,37 +198,8 @@ mod tests {
             if cfg!(any(feature = "cuda", feature = "metal")) {
                 continue;
             }
-            let error = Kernels::open(device, false).err().unwrap().to_string();
+            let error = open(device, false).err().unwrap().to_string();
             assert!(error.contains(&format!("--features {device}")), "{error}");
-        }
-    }
-
-    /// The same numbers from both kinds of kernels.
-    #[test]
-    fn plain_operations_equal_our_own() {
-        let [own, plain] = [false, true].map(|plain| Kernels::open(DeviceChoice::Cpu, plain).unwrap());
-        let random = || Tensor::randn(0f32, 2.0, (5, 12), &Device::Cpu).unwrap();
-        let (x, y, part) = (random(), random(), random().narrow(0, 0, 2).unwrap());
-        let results = [&own, &plain].map(|kernels| {
-            let copy = || x.copy().unwrap();
-            let rows = copy();
-            kernels.add_to_rows(&rows, 3, &part).unwrap();
-            [
-                rows,
-                kernels.add(copy(), &y).unwrap(),
-                kernels.swiglu(copy(), &y).unwrap(),
-                kernels.activate(Activation::GeluTanh, copy()).unwrap(),
-                kernels.activate(Activation::GeluErf, copy()).unwrap(),
-            ]
-        });
-        let [own_heads, plain_heads] =
-            [&own, &plain].map(|kernels| kernels.heads(&x, 2..10, 4).unwrap().to_vec3::<f32>().unwrap());
-        assert_eq!(own_heads, plain_heads);
-        assert_eq!((own_heads.len(), own_heads[1].len(), own_heads[1][0].len()), (2, 5, 4));
-        assert!(own.heads(&x, 2..14, 4).is_err() && own.heads(&x, 2..9, 4).is_err());
-        for (index, (own, plain)) in results[0].iter().zip(&results[1]).enumerate() {
-            let off: f32 = (own - plain).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap();
-            assert!(off < 2e-6, "operation {index}: {off}");
         }
     }
 }

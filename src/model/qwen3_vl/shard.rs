@@ -5,10 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 
 use candle_core::quantized::GgmlDType;
+use rayon::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserialize;
@@ -18,6 +20,8 @@ use super::folder::ModelFolder;
 
 const SINGLE_FILE: &str = "model.safetensors";
 const INDEX_FILE: &str = "model.safetensors.index.json";
+/// Bytes that one thread reads at once.
+const AT_ONCE: usize = 4 << 20;
 /// No header of the format may be longer.
 const LONGEST_HEADER: u64 = 100_000_000;
 
@@ -152,16 +156,23 @@ impl Shard {
     /// The file's own, or a range outside the part.
     pub fn read(&self, part: &Part, bytes: Range<usize>) -> Result<Vec<u8>, LoadError> {
         let mut read = vec![0; bytes.len()];
-        let place = part.bytes.start + bytes.start as u64;
-        let outcome = if bytes.end <= part.size() { self.fill(place, &mut read) } else { Err(outside()) };
-        outcome.map_err(|source| LoadError::Read { file: self.name.clone(), source })?;
+        self.read_into(part, bytes.start, &mut read)?;
         Ok(read)
     }
 
-    fn fill(&self, place: u64, bytes: &mut [u8]) -> std::io::Result<()> {
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(place))?;
-        file.read_exact(bytes)
+    /// As many bytes of a tensor's part as there is room for, from the `first` on, on all cores.
+    ///
+    /// # Errors
+    /// As [`Shard::read`].
+    pub fn read_into(&self, part: &Part, first: usize, bytes: &mut [u8]) -> Result<(), LoadError> {
+        let place = part.bytes.start + first as u64;
+        let fits = first.checked_add(bytes.len()).is_some_and(|end| end <= part.size());
+        let read = |(index, bytes): (usize, &mut [u8])| {
+            self.file.read_exact_at(bytes, place + (index * AT_ONCE) as u64)
+        };
+        let outcome =
+            if fits { bytes.par_chunks_mut(AT_ONCE).enumerate().try_for_each(read) } else { Err(outside()) };
+        outcome.map_err(|source| LoadError::Read { file: self.name.clone(), source })
     }
 }
 

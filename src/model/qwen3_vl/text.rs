@@ -4,33 +4,25 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::super::Dtype;
-use super::cache::KvCache;
+use super::cache::{Growth, KvCache};
 use super::config::TextConfig;
 use super::error::LoadError;
-use super::kernels::Kernels;
-use super::layers::{Linear, RmsNorm, RotaryTable};
+use super::kernels::{Kernels, Wanted};
+use super::layers::{Linear, Norm, Side, TextHeads};
 use super::mrope::{MultimodalRope, TokenChunk};
 use super::weights::{Section, Weights};
 
 pub struct LanguageModel {
     /// (vocabulary, hidden); `None` where they are the head's.
-    embeddings: Option<Tensor>,
+    embeddings: Option<Linear>,
     layers: Vec<DecoderLayer>,
-    norm: RmsNorm,
+    norm: Norm,
     head: Linear,
     rope: MultimodalRope,
     config: TextConfig,
-    /// What keys and values are kept as.
-    kept_as: DType,
+    /// What keys and values are kept as, and how the room for them grows.
+    kept: (DType, Growth),
     kernels: Kernels,
-}
-
-/// What is wanted of a chunk besides its keys and values.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Output {
-    Nothing,
-    LastRow,
 }
 
 impl LanguageModel {
@@ -44,26 +36,25 @@ impl LanguageModel {
             (None, Linear::load(&embeddings, hidden, vocabulary, false)?)
         } else {
             let head = Linear::load(&weights.head(), hidden, vocabulary, false)?;
-            (Some(embeddings.get("weight", (vocabulary, hidden))?), head)
+            (Some(Linear::table(&embeddings, vocabulary, hidden)?), head)
         };
         Ok(Self {
             embeddings,
             layers: (0..config.layers)
                 .map(|index| DecoderLayer::load(&section.at("layers").at(index), config))
                 .collect::<std::result::Result<_, _>>()?,
-            norm: RmsNorm::load(&section.at("norm"), hidden, config.rms_norm_eps)?,
+            norm: Norm::root_mean_square(&section.at("norm"), hidden, config.rms_norm_eps)?,
             head,
             rope: MultimodalRope::new(config.rope_theta, config.head_dim, config.mrope_section),
             config: config.clone(),
-            // Where weights are rounded already, the cache takes half the memory.
-            kept_as: if weights.dtype() == Dtype::F32 { DType::F32 } else { DType::F16 },
+            kept: weights.kernels().cache(weights.dtype()),
             kernels: weights.kernels().clone(),
         })
     }
 
     pub fn new_cache(&self) -> KvCache {
         let (heads, head_dim) = (self.config.key_value_heads, self.config.head_dim);
-        KvCache::new(self.layers.len(), heads, head_dim, self.kept_as, self.kernels.device())
+        KvCache::new(self.layers.len(), heads, head_dim, self.kept, self.kernels.device())
     }
 
     /// Adds a chunk to the cache. On an error the cache is as it was.
@@ -71,7 +62,7 @@ impl LanguageModel {
     /// # Errors
     /// A token outside the vocabulary, or no memory.
     pub fn append(&self, chunk: &TokenChunk, cache: &mut KvCache) -> Result<()> {
-        self.forward(chunk, cache, Output::Nothing).map(|_| ())
+        self.forward(chunk, cache, Wanted::Nothing).map(|_| ())
     }
 
     /// Adds a chunk to the cache and returns the logits behind its last token, one per vocabulary entry.
@@ -79,30 +70,50 @@ impl LanguageModel {
     /// # Errors
     /// An empty chunk, a token outside the vocabulary, or no memory.
     pub fn last_logits(&self, chunk: &TokenChunk, cache: &mut KvCache) -> Result<Vec<f32>> {
-        let last = self.forward(chunk, cache, Output::LastRow)?;
-        self.head.forward(&self.norm.forward(&last)?)?.squeeze(0)?.to_vec1()
+        self.last_row(chunk, cache)?.flatten_all()?.to_vec1()
     }
 
-    fn forward(&self, chunk: &TokenChunk, cache: &mut KvCache, output: Output) -> Result<Tensor> {
+    /// Adds a chunk to the cache and returns the log-probabilities of two tokens behind its last; `None` where that is no
+    /// number.
+    ///
+    /// # Errors
+    /// As [`LanguageModel::last_logits`].
+    pub fn last_log_probs(
+        &self,
+        chunk: &TokenChunk,
+        cache: &mut KvCache,
+        tokens: [u32; 2],
+    ) -> Result<[Option<f64>; 2]> {
+        self.kernels.log_probs(&self.last_row(chunk, cache)?, tokens)
+    }
+
+    /// (1, vocabulary)
+    fn last_row(&self, chunk: &TokenChunk, cache: &mut KvCache) -> Result<Tensor> {
+        let last = self.forward(chunk, cache, Wanted::LastRow)?;
+        self.kernels.product(&self.head, &self.kernels.norm(&self.norm, &last)?)
+    }
+
+    /// The last row behind all layers, where it is wanted.
+    fn forward(&self, chunk: &TokenChunk, cache: &mut KvCache, wanted: Wanted) -> Result<Tensor> {
+        let kernels = &self.kernels;
         let mut hidden = self.embed(chunk)?;
-        let mut rotary = self.rope.table(chunk.positions(), self.kernels.device())?;
+        let rotary = self.rope.table(chunk.positions(), kernels.device())?;
         for (index, layer) in self.layers.iter().enumerate() {
-            let mut normed = layer.attention_norm.forward(&hidden)?;
-            let (key, value) = layer.key_value(&normed, &rotary, &self.kernels)?;
-            let (keys, values) = cache.write(index, &key, &value)?;
+            let normed = kernels.norm(&layer.attention_norm, &hidden)?;
             let is_last = index + 1 == self.layers.len();
+            // Behind the last layer's keys and values only the row that answers is of use.
+            let wanted = if is_last { wanted } else { Wanted::All };
+            let Some(attended) =
+                kernels.attend(&layer.heads, &normed, &rotary, (&mut *cache, index), wanted)?
+            else {
+                break;
+            };
             if is_last {
-                // Behind the last layer's keys and values only the row that answers is of use.
-                if output == Output::Nothing {
-                    break;
-                }
-                (hidden, normed, rotary) = (last_row(&hidden)?, last_row(&normed)?, rotary.last()?);
+                hidden = last_row(&hidden)?;
             }
-            let query = layer.query(&normed, &rotary, &self.kernels)?;
-            let attended = self.kernels.attention(&query, &keys, &values, true)?;
-            hidden = self.kernels.add(hidden, &layer.output.forward(&attended)?)?;
-            let mixed = layer.mlp(&layer.mlp_norm.forward(&hidden)?, &self.kernels)?;
-            hidden = self.kernels.add(hidden, &mixed)?;
+            let (sum, normed) =
+                kernels.add_product_and_norm(hidden, &layer.output, &attended, &layer.mlp_norm)?;
+            hidden = kernels.add_product(sum, &layer.down, &kernels.gated(&layer.gate_and_up, &normed)?)?;
             if !is_last {
                 self.add_deepstack(&hidden, chunk, index)?;
             }
@@ -113,12 +124,8 @@ impl LanguageModel {
 
     /// (tokens, hidden), the visual rows taken from the vision tower.
     fn embed(&self, chunk: &TokenChunk) -> Result<Tensor> {
-        let hidden = match &self.embeddings {
-            Some(embeddings) => {
-                embeddings.index_select(&Tensor::new(chunk.tokens(), self.kernels.device())?, 0)?
-            }
-            None => self.head.rows(chunk.tokens())?,
-        };
+        let table = self.embeddings.as_ref().unwrap_or(&self.head);
+        let hidden = self.kernels.embed(table, chunk.tokens())?;
         for span in chunk.visual() {
             hidden.slice_set(&span.features.embeddings, 0, span.start)?;
         }
@@ -142,18 +149,12 @@ fn last_row(x: &Tensor) -> Result<Tensor> {
 }
 
 struct DecoderLayer {
-    attention_norm: RmsNorm,
-    query: Linear,
-    key: Linear,
-    value: Linear,
+    attention_norm: Norm,
+    heads: TextHeads,
     output: Linear,
-    query_norm: RmsNorm,
-    key_norm: RmsNorm,
-    mlp_norm: RmsNorm,
-    gate: Linear,
-    up: Linear,
+    mlp_norm: Norm,
+    gate_and_up: Side,
     down: Linear,
-    head_dim: usize,
 }
 
 impl DecoderLayer {
@@ -162,45 +163,23 @@ impl DecoderLayer {
         let (query_width, key_width) = (config.heads * head_dim, config.key_value_heads * head_dim);
         let (bias, eps) = (config.attention_bias, config.rms_norm_eps);
         let (attention, mlp) = (weights.at("self_attn"), weights.at("mlp"));
+        let query_key_value = [("q_proj", query_width), ("k_proj", key_width), ("v_proj", key_width)];
+        let query_key_value = query_key_value.map(|(name, width)| (attention.at(name), width));
+        let gate_and_up = [(mlp.at("gate_proj"), wide), (mlp.at("up_proj"), wide)];
         Ok(Self {
-            attention_norm: RmsNorm::load(&weights.at("input_layernorm"), hidden, eps)?,
-            query: Linear::load(&attention.at("q_proj"), hidden, query_width, bias)?,
-            key: Linear::load(&attention.at("k_proj"), hidden, key_width, bias)?,
-            value: Linear::load(&attention.at("v_proj"), hidden, key_width, bias)?,
+            attention_norm: Norm::root_mean_square(&weights.at("input_layernorm"), hidden, eps)?,
+            heads: TextHeads {
+                query_key_value: Side::load(&query_key_value, hidden, bias)?,
+                query_norm: Norm::root_mean_square(&attention.at("q_norm"), head_dim, eps)?,
+                key_norm: Norm::root_mean_square(&attention.at("k_norm"), head_dim, eps)?,
+                heads: config.heads,
+                shared: config.key_value_heads,
+                head_dim,
+            },
             output: Linear::load(&attention.at("o_proj"), query_width, hidden, bias)?,
-            query_norm: RmsNorm::load(&attention.at("q_norm"), head_dim, eps)?,
-            key_norm: RmsNorm::load(&attention.at("k_norm"), head_dim, eps)?,
-            mlp_norm: RmsNorm::load(&weights.at("post_attention_layernorm"), hidden, eps)?,
-            gate: Linear::load(&mlp.at("gate_proj"), hidden, wide, false)?,
-            up: Linear::load(&mlp.at("up_proj"), hidden, wide, false)?,
+            mlp_norm: Norm::root_mean_square(&weights.at("post_attention_layernorm"), hidden, eps)?,
+            gate_and_up: Side::load(&gate_and_up, hidden, false)?,
             down: Linear::load(&mlp.at("down_proj"), wide, hidden, false)?,
-            head_dim,
         })
-    }
-
-    /// Rotated queries, (heads, tokens, head_dim).
-    fn query(&self, normed: &Tensor, rotary: &RotaryTable, kernels: &Kernels) -> Result<Tensor> {
-        rotary.rotate(&self.query_norm.forward(&self.heads(&self.query, normed, kernels)?)?)
-    }
-
-    /// Rotated keys and values, (key-value heads, tokens, head_dim) each.
-    fn key_value(
-        &self,
-        normed: &Tensor,
-        rotary: &RotaryTable,
-        kernels: &Kernels,
-    ) -> Result<(Tensor, Tensor)> {
-        let key = self.key_norm.forward(&self.heads(&self.key, normed, kernels)?)?;
-        Ok((rotary.rotate(&key)?, self.heads(&self.value, normed, kernels)?))
-    }
-
-    fn heads(&self, projection: &Linear, normed: &Tensor, kernels: &Kernels) -> Result<Tensor> {
-        let all = projection.forward(normed)?;
-        kernels.heads(&all, 0..all.dim(1)?, self.head_dim)
-    }
-
-    fn mlp(&self, normed: &Tensor, kernels: &Kernels) -> Result<Tensor> {
-        let gated = kernels.swiglu(self.gate.forward(normed)?, &self.up.forward(normed)?)?;
-        self.down.forward(&gated)
     }
 }

@@ -8,7 +8,7 @@ use candle_core::{Result, Tensor};
 use super::config::{Activation, CHANNELS, FRAMES_PER_PAIR, VisionConfig};
 use super::error::LoadError;
 use super::kernels::Kernels;
-use super::layers::{LayerNorm, Linear, RotaryTable, inverse_frequencies};
+use super::layers::{Linear, Norm, RotaryTable, inverse_frequencies};
 use super::weights::Section;
 
 /// A frame's size in patches; both sides are multiples of the merge size.
@@ -153,7 +153,7 @@ impl VisionTower {
             let rows = self.position_table.index_select(&Tensor::from_vec(indices, count, device)?, 0)?;
             rows.broadcast_mul(&Tensor::from_vec(weights, (count, 1), device)?)
         });
-        others.into_iter().try_fold(first?, |sum, other| self.kernels.add(sum, &other?))
+        others.into_iter().try_fold(first?, |sum, other| sum + other?)
     }
 
     /// Encodes one pair: `patches` is (patches, channels · 2 · patch²) in merge-block order, normalised.
@@ -162,11 +162,17 @@ impl VisionTower {
     /// Only when `patches` or `tables` are of another grid, or memory cannot be had.
     pub fn encode(&self, patches: &Tensor, tables: &GridTables) -> Result<VisionFeatures> {
         let kernels = &self.kernels;
-        let embedded = self.patch_embedding.forward(&patches.to_device(kernels.device())?)?;
-        let mut hidden = kernels.add(embedded, &tables.positions)?;
+        let mut hidden = kernels.embed_patches(&self.patch_embedding, patches, &tables.positions)?;
         let mut deepstack: Vec<Option<Tensor>> = vec![None; self.deepstack.len()];
+        let mut normed = match self.blocks.first() {
+            Some(block) => Some(kernels.norm(&block.attention_norm, &hidden)?),
+            None => None,
+        };
         for (index, block) in self.blocks.iter().enumerate() {
-            hidden = block.forward(hidden, &tables.rotary, kernels)?;
+            let next = self.blocks.get(index + 1).map(|block| &block.attention_norm);
+            if let Some(this) = normed.take() {
+                (hidden, normed) = block.forward(hidden, &this, &tables.rotary, next, kernels)?;
+            }
             for (slot, (tapped, merger)) in deepstack.iter_mut().zip(&self.deepstack) {
                 if *tapped == index {
                     *slot = Some(merger.forward(&hidden, kernels)?);
@@ -203,10 +209,10 @@ fn stretch(table_side: usize, grid_side: usize) -> Vec<TablePlace> {
 }
 
 struct Block {
-    attention_norm: LayerNorm,
+    attention_norm: Norm,
     query_key_value: Linear,
     projection: Linear,
-    mlp_norm: LayerNorm,
+    mlp_norm: Norm,
     up: Linear,
     down: Linear,
     activation: Activation,
@@ -217,10 +223,10 @@ impl Block {
     fn load(weights: &Section, config: &VisionConfig) -> std::result::Result<Self, LoadError> {
         let (hidden, wide) = (config.hidden_size, config.intermediate_size);
         Ok(Self {
-            attention_norm: LayerNorm::load(&weights.at("norm1"), hidden)?,
+            attention_norm: Norm::mean_and_variance(&weights.at("norm1"), hidden)?,
             query_key_value: Linear::load(&weights.at("attn.qkv"), hidden, 3 * hidden, true)?,
             projection: Linear::load(&weights.at("attn.proj"), hidden, hidden, true)?,
-            mlp_norm: LayerNorm::load(&weights.at("norm2"), hidden)?,
+            mlp_norm: Norm::mean_and_variance(&weights.at("norm2"), hidden)?,
             up: Linear::load(&weights.at("mlp.linear_fc1"), hidden, wide, true)?,
             down: Linear::load(&weights.at("mlp.linear_fc2"), wide, hidden, true)?,
             activation: config.activation,
@@ -228,21 +234,26 @@ impl Block {
         })
     }
 
-    fn forward(&self, hidden: Tensor, rotary: &RotaryTable, kernels: &Kernels) -> Result<Tensor> {
-        let attended = self.attend(&self.attention_norm.forward(&hidden)?, rotary, kernels)?;
-        let hidden = kernels.add(hidden, &self.projection.forward(&attended)?)?;
-        let wide = self.up.forward(&self.mlp_norm.forward(&hidden)?)?;
-        let wide = kernels.activate(self.activation, wide)?;
-        kernels.add(hidden, &self.down.forward(&wide)?)
-    }
-
-    fn attend(&self, x: &Tensor, rotary: &RotaryTable, kernels: &Kernels) -> Result<Tensor> {
-        let hidden = x.dim(1)?;
-        let all = self.query_key_value.forward(x)?;
-        let part =
-            |index: usize| kernels.heads(&all, index * hidden..(index + 1) * hidden, hidden / self.heads);
-        let (query, key) = (rotary.rotate(&part(0)?)?, rotary.rotate(&part(1)?)?);
-        kernels.attention(&query, &key, &part(2)?, false)
+    /// `normed` is `hidden` behind this block's first norm; so is what comes back behind the next block's, if there is one.
+    fn forward(
+        &self,
+        hidden: Tensor,
+        normed: &Tensor,
+        rotary: &RotaryTable,
+        next: Option<&Norm>,
+        kernels: &Kernels,
+    ) -> Result<(Tensor, Option<Tensor>)> {
+        let attended = kernels.attend_patches(&self.query_key_value, self.heads, normed, rotary)?;
+        let (hidden, normed) =
+            kernels.add_product_and_norm(hidden, &self.projection, &attended, &self.mlp_norm)?;
+        let wide = kernels.activated(&self.up, self.activation, &normed)?;
+        match next {
+            Some(norm) => {
+                let (hidden, normed) = kernels.add_product_and_norm(hidden, &self.down, &wide, norm)?;
+                Ok((hidden, Some(normed)))
+            }
+            None => Ok((kernels.add_product(hidden, &self.down, &wide)?, None)),
+        }
     }
 }
 
@@ -255,7 +266,7 @@ enum NormOrder {
 
 /// Joins a merge block's patches into one visual token.
 struct Merger {
-    norm: LayerNorm,
+    norm: Norm,
     order: NormOrder,
     merged_width: usize,
     up: Linear,
@@ -272,7 +283,7 @@ impl Merger {
         let merged_width = config.hidden_size * config.merge_size * config.merge_size;
         let norm_width = if order == NormOrder::AfterMerge { merged_width } else { config.hidden_size };
         Ok(Self {
-            norm: LayerNorm::load(&weights.at("norm"), norm_width)?,
+            norm: Norm::mean_and_variance(&weights.at("norm"), norm_width)?,
             order,
             merged_width,
             up: Linear::load(&weights.at("linear_fc1"), merged_width, merged_width, true)?,
@@ -284,11 +295,11 @@ impl Merger {
         let (patches, width) = hidden.dims2()?;
         let merged = (patches * width / self.merged_width, self.merged_width);
         let normed = match self.order {
-            NormOrder::BeforeMerge => self.norm.forward(hidden)?.reshape(merged)?,
-            NormOrder::AfterMerge => self.norm.forward(&hidden.reshape(merged)?)?,
+            NormOrder::BeforeMerge => kernels.norm(&self.norm, hidden)?.reshape(merged)?,
+            NormOrder::AfterMerge => kernels.norm(&self.norm, &hidden.reshape(merged)?)?,
         };
-        let wide = kernels.activate(Activation::GeluErf, self.up.forward(&normed)?)?;
-        self.down.forward(&wide)
+        let wide = kernels.activated(&self.up, Activation::GeluErf, &normed)?;
+        kernels.product(&self.down, &wide)
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::quantized::GgmlDType;
-use candle_core::{Shape, Tensor};
+use candle_core::{DType, Shape, Tensor};
 use half::{bf16, f16};
 use rayon::prelude::*;
 
@@ -15,11 +15,12 @@ use super::super::Dtype;
 use super::error::LoadError;
 use super::folder::ModelFolder;
 use super::gguf::dequantised;
-use super::kernels::Kernels;
+use super::kernels::{Kernels, Matrices};
 use super::ops::vectorised;
 use super::packed::{PackedMatrix, Panels};
 use super::quantised_cache::{RoundedFile, RoundedWeights};
 use super::shard::{Part, Shard, StoredTensor};
+use super::table::Table;
 
 /// Where the language model's tensors live, newest naming first.
 const TEXT_PREFIXES: [&str; 4] = ["model.language_model", "language_model.model", "model", "language_model"];
@@ -55,30 +56,38 @@ enum Rounded {
 
 impl<'a> Weights<'a> {
     /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` names, or the GGUF files. `dtype` tells,
-    /// from the number of parameters, what matrices are packed as where `kernels` pack any.
+    /// from the number of parameters and what most of them are stored as, what matrices are held as.
     ///
     /// # Errors
     /// A file that is missing or cut short, an index that names no file, or GGUF files that are no whole model.
     pub(super) fn open(
         folder: &ModelFolder,
-        dtype: impl FnOnce(u64) -> Result<Dtype, LoadError>,
+        dtype: impl FnOnce(u64, GgmlDType) -> Result<Dtype, LoadError>,
         kernels: Kernels,
         progress: LoadProgress<'a>,
     ) -> Result<Self, LoadError> {
         let shards = Shard::all(folder)?;
         let (mut places, mut stored) = (HashMap::new(), 0);
+        let mut by_type: Vec<(GgmlDType, u64)> = Vec::new();
         for (index, shard) in shards.iter().enumerate() {
             for (name, tensor) in shard.tensors() {
-                stored += tensor.numbers() as u64;
+                let numbers = tensor.numbers() as u64;
+                stored += numbers;
                 places.insert(name.clone(), index);
+                let Some(of) = tensor.parts.first().and_then(|part| part.numbers) else { continue };
+                match by_type.iter_mut().find(|(known, _)| *known == of) {
+                    Some((_, count)) => *count += numbers,
+                    None => by_type.push((of, numbers)),
+                }
             }
         }
+        let most = by_type.iter().max_by_key(|(_, count)| *count).map_or(GgmlDType::F32, |(of, _)| *of);
         Ok(Self {
             shards,
             places,
             stored,
             parameters: Cell::new(0),
-            dtype: dtype(stored)?,
+            dtype: dtype(stored, most)?,
             kernels,
             rounded: Rounded::No,
             progress,
@@ -87,7 +96,7 @@ impl<'a> Weights<'a> {
 
     /// Takes rounded weights from this folder, or has [`Weights::keep_rounded`] write them there.
     pub fn use_rounded(&mut self, folder: &Path, fingerprint: &str) {
-        if self.dtype != Dtype::F32 {
+        if self.kernels.matrices() == Matrices::Packed && self.dtype != Dtype::F32 {
             let place = RoundedWeights::new(folder, fingerprint, self.dtype);
             self.rounded = match place.open() {
                 Some(file) => Rounded::Mapped(file),
@@ -108,7 +117,7 @@ impl<'a> Weights<'a> {
         self.parameters.get()
     }
 
-    /// What matrices are packed as.
+    /// What matrices are held as.
     pub fn dtype(&self) -> Dtype {
         self.dtype
     }
@@ -161,13 +170,106 @@ impl<'a> Weights<'a> {
 }
 
 /// A tensor in its file.
-struct Stored<'a> {
+pub(super) struct Stored<'a> {
     weights: &'a Weights<'a>,
     shard: &'a Shard,
     tensor: &'a StoredTensor,
 }
 
+/// What a matrix is held as on a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeldAs {
+    Numbers(DType),
+    /// Of llama.cpp.
+    Blocks(GgmlDType),
+}
+
+impl HeldAs {
+    /// What the matrices of a model are held as, where their shape allows it.
+    fn wanted(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => Self::Numbers(DType::F32),
+            Dtype::Bf16 => Self::Numbers(DType::BF16),
+            Dtype::F16 => Self::Numbers(DType::F16),
+            Dtype::Q8 => Self::Blocks(GgmlDType::Q8_0),
+            Dtype::Q6 => Self::Blocks(GgmlDType::Q6K),
+            Dtype::Q4 => Self::Blocks(GgmlDType::Q4K),
+        }
+    }
+
+    /// Blocks stay what they are stored as unless smaller ones are wanted. Rows that are not made of whole blocks are held in
+    /// smaller ones, or as numbers.
+    fn of(wanted: Self, stored: Option<GgmlDType>, inputs: usize) -> Self {
+        let Self::Blocks(blocks) = wanted else { return wanted };
+        let bits = |of: GgmlDType| 8 * of.type_size() / of.block_size();
+        let whole = |of: &GgmlDType| inputs.is_multiple_of(of.block_size());
+        let kept = stored.filter(|of| of.block_size() > 1 && bits(*of) <= bits(blocks));
+        let held = kept.into_iter().chain([blocks, GgmlDType::Q8_0]).find(whole);
+        held.map_or(Self::Numbers(DType::BF16), Self::Blocks)
+    }
+}
+
+#[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "other devices take their matrices as f32"))]
 impl Stored<'_> {
+    /// The first dimension.
+    pub fn outputs(&self) -> usize {
+        self.tensor.shape.first().copied().unwrap_or(1)
+    }
+
+    /// All other dimensions together.
+    pub fn inputs(&self) -> usize {
+        self.tensor.shape.iter().skip(1).product()
+    }
+
+    /// The bytes as they lie in the file, from the `first` on, where that is what they are to be held as. Tells whether so.
+    pub fn copy(&self, held: HeldAs, first: usize, to: &mut [u8]) -> Result<bool, LoadError> {
+        let [part] = self.tensor.parts.as_slice() else { return Ok(false) };
+        let same = match (held, part.numbers) {
+            (HeldAs::Numbers(DType::F32), Some(GgmlDType::F32))
+            | (HeldAs::Numbers(DType::BF16), Some(GgmlDType::BF16))
+            | (HeldAs::Numbers(DType::F16), Some(GgmlDType::F16)) => true,
+            (HeldAs::Blocks(held), Some(stored)) => held == stored,
+            _ => false,
+        };
+        if same {
+            self.shard.read_into(part, first, to)?;
+        }
+        Ok(same)
+    }
+
+    /// Whole rows in f32, counted as taken.
+    pub fn rows(&self, rows: Range<usize>) -> Result<Vec<f32>, LoadError> {
+        self.numbers(rows.start * self.inputs(), rows.len() * self.inputs())
+    }
+
+    /// Rows that have been taken by [`Stored::copy`].
+    pub fn count(&self, numbers: usize) {
+        self.weights.count(numbers);
+    }
+}
+
+impl Stored<'_> {
+    /// All of it as it is stored, to look up rows in.
+    pub fn table(&self) -> Result<Table, LoadError> {
+        let (count, width) = (self.tensor.numbers(), self.tensor.shape.iter().skip(1).product());
+        let [Part { numbers: Some(stored), .. }] = self.tensor.parts.as_slice() else {
+            let bytes = self.all(count)?.into_iter().flat_map(f32::to_le_bytes).collect();
+            return Ok(Table::new(bytes, GgmlDType::F32, width));
+        };
+        let bytes = self.shard.read(&self.tensor.parts[0], 0..self.tensor.parts[0].size())?;
+        self.weights.count(count);
+        Ok(Table::new(bytes, *stored, width))
+    }
+
+    /// What the matrix is to be held as.
+    pub fn held_as(&self) -> HeldAs {
+        let stored = match self.tensor.parts.as_slice() {
+            [part] => part.numbers,
+            _ => None,
+        };
+        HeldAs::of(HeldAs::wanted(self.weights.dtype), stored, self.tensor.shape.iter().skip(1).product())
+    }
+
     /// All of the tensor's numbers, read in runs of whole rows.
     fn all(&self, count: usize) -> Result<Vec<f32>, LoadError> {
         let row = self.tensor.shape.iter().skip(1).product::<usize>().max(1);
@@ -244,6 +346,19 @@ impl Section<'_> {
     /// What computes with the tensors, and where.
     pub(super) fn kernels(&self) -> &Kernels {
         self.weights.kernels()
+    }
+
+    /// A tensor in its file, which must have this shape.
+    pub(super) fn stored(&self, name: &str, shape: &[usize]) -> Result<Stored<'_>, LoadError> {
+        self.weights.find(&format!("{}.{name}", self.prefix), shape)
+    }
+
+    /// What candle is to multiply with.
+    pub(super) fn plain_dtype(&self) -> DType {
+        match HeldAs::wanted(self.weights.dtype) {
+            HeldAs::Numbers(dtype) => dtype,
+            HeldAs::Blocks(_) => DType::F32,
+        }
     }
 
     /// One tensor in f32, which must have this shape.

@@ -54,7 +54,7 @@ impl Panels {
     pub fn empty(dtype: Dtype, outputs: usize, inputs: usize) -> Self {
         let (panels, groups) = (outputs.div_ceil(PANEL), inputs.div_ceil(GROUP));
         match dtype {
-            Dtype::F32 => Self::F32(vec![0.0; panels * PANEL * inputs]),
+            Dtype::F32 | Dtype::Bf16 | Dtype::F16 => Self::F32(vec![0.0; panels * PANEL * inputs]),
             Dtype::Q8 => Self::Int8 {
                 weights: Numbers::zeros(panels * PANEL * groups * GROUP),
                 scales: vec![0.0; panels * PANEL * groups],
@@ -149,7 +149,7 @@ impl Panels {
             Some(bytemuck::pod_collect_to_vec::<u8, f32>(&sized(SCALES, count * size_of::<f32>())?))
         };
         match dtype {
-            Dtype::F32 => None,
+            Dtype::F32 | Dtype::Bf16 | Dtype::F16 => None,
             Dtype::Q8 => {
                 let count = panels * PANEL * inputs.div_ceil(GROUP);
                 Some(Self::Int8 { weights: sized(NUMBERS, count * GROUP)?, scales: scales(count)? })
