@@ -192,13 +192,14 @@ impl Session {
             }
             EngineEvent::Failed { camera, episode_id, frames, error } => {
                 self.cameras[camera].account.drop_frames(DropReason::InferenceFailed, frames);
-                self.last_error = Some(error.to_string());
                 let running = self.running.as_ref().is_some_and(|running| running.episode_id == episode_id);
                 // It would only grow.
                 if running && matches!(error, VlmError::OutOfMemory) {
                     self.end(EndReason::OutOfMemory);
                     self.go_on(self.resets_on_timeout);
                 }
+                // Behind the next episode's start, which forgets what went wrong before.
+                self.last_error = Some(error.to_string());
             }
             EngineEvent::Appended { camera, frames } => self.cameras[camera].account.coalesced += frames,
             EngineEvent::Discarded { camera, frames, reason } => {
