@@ -120,6 +120,12 @@ mod tests {
             assert!(DtypeChoice::NAMES.contains(&name));
             assert_eq!(serde_json::to_value(choice).unwrap(), name);
         }
-        assert!("int8".parse::<DtypeChoice>().unwrap_err().to_string().contains("auto, f32, bf16, f16, q8, q6, q4"));
+        assert!(
+            "int8"
+                .parse::<DtypeChoice>()
+                .unwrap_err()
+                .to_string()
+                .contains("auto, f32, bf16, f16, q8, q6, q4")
+        );
     }
 }

@@ -101,6 +101,8 @@ mod tests {
             of("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")"),
             VlmError::OutOfMemory
         ));
-        assert!(matches!(of("shape mismatch"), VlmError::Inference(cause) if cause.to_string() == "shape mismatch"));
+        assert!(
+            matches!(of("shape mismatch"), VlmError::Inference(cause) if cause.to_string() == "shape mismatch")
+        );
     }
 }
