@@ -74,6 +74,17 @@ fn quantised_weights_change_scores_as_much_as_their_steps_let_expect() {
         );
         assert!((BELOW * derived..ABOVE * derived).contains(&off), "{}: {off} of {derived}", format.dtype);
     }
+    // Halves by candle's operations; a GPU has kernels of its own for them. A number's step is a share of itself, which is
+    // less than of its group's largest.
+    for (dtype, choice, step) in
+        [(Dtype::F16, DtypeChoice::F16, 1.0 / 1024.0), (Dtype::Bf16, DtypeChoice::Bf16, 1.0 / 128.0)]
+    {
+        let options = LoadOptions { dtype: choice, plain_kernels: true, ..LoadOptions::new(&folder) };
+        let off = mean_difference(&scores(&Qwen3Vl::load(&options).unwrap()), &expected);
+        let most = ABOVE * sensitivity * f64::hypot(step, step);
+        println!("{dtype}: off by {off:.1e} nats, at most {most:.1e} are expected");
+        assert!(off > 0.0 && off < most, "{dtype}: {off} of {most}");
+    }
 }
 
 /// Of the prefixes of one to seven frames.

@@ -77,12 +77,12 @@ impl Cuda {
         let columns = width as i32;
         launch.arg(&columns);
         let blocks = (width / COLUMNS).div_ceil(THREADS) as u32;
-        // SAFETY: as in `launch`; all tensors are (rows, width), or rows of that width.
         let config = LaunchConfig {
             grid_dim: (rows as u32, blocks, 1),
             block_dim: (THREADS as u32, 1, 1),
             shared_mem_bytes: 0,
         };
+        // SAFETY: as in `launch`; all tensors are (rows, width), or rows of that width.
         unsafe { launch.launch(config) }.map_err(Error::wrap)?;
         Ok(())
     }
