@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::image::RgbImage;
 
-use super::{Dtype, InstructionCheck, LogProbs, ModelInfo, VideoVlm, VlmError};
+use super::{DeviceChoice, Dtype, InstructionCheck, LogProbs, ModelInfo, VideoVlm, VlmError};
 
 type Script = Box<dyn Fn(usize, &str) -> Result<LogProbs, VlmError> + Send>;
 
@@ -31,6 +31,7 @@ impl ScriptedVlm {
             parameters: 0,
             max_pixels: 1 << 20,
             dtype: Dtype::F32,
+            device: DeviceChoice::Cpu,
             chat_template: false,
             fingerprint: "scripted".into(),
         };

@@ -26,7 +26,7 @@ use crate::episode::image::ImageError;
 use crate::episode::{CameraFrame, DropReason, Recorder, Signal};
 use crate::live::engine::{Engine, EngineEvent};
 use crate::live::session::{Effect, EpisodeReport, Phase, ResetTicket, Session};
-use crate::reward::Calibration;
+use crate::model::Calibration;
 
 /// What can happen.
 pub enum Input {
@@ -150,8 +150,7 @@ impl Driver {
     }
 
     fn publish_overlay(&mut self) {
-        let threshold_nats = self.session.threshold_nats();
-        if let Err(error) = self.overlay.publish(&self.session, threshold_nats) {
+        if let Err(error) = self.overlay.publish(&self.session) {
             log::error!("cannot publish the overlay: {error}");
         }
     }
@@ -277,7 +276,7 @@ impl Driver {
             return;
         }
         self.instruction = instruction.clone();
-        self.overlay.forget_scores();
+        self.overlay.redraw();
         lock(&self.parameters).set_instruction(instruction);
         self.publish_changed(&["instruction"]);
     }
@@ -345,7 +344,7 @@ impl Driver {
                 log::info!(
                     "episode {} has succeeded after {:.1} s: mean log p(\" True\") {:.3} nats reaches {:.3}",
                     report.score.episode_id,
-                    report.score.time_s,
+                    report.score.reading.time_s,
                     report.mean_nats,
                     report.threshold_nats
                 );

@@ -1,8 +1,7 @@
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
-use crate::model::VlmError;
-use crate::reward::{CalibrationError, CalibrationMismatch};
+use crate::model::{CalibrationError, CalibrationMismatch, VlmError};
 
 /// Why the node cannot start or go on.
 #[derive(Debug, thiserror::Error)]

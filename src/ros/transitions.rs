@@ -2,7 +2,6 @@
 //! that and keeps the model, cleanup frees it, shutdown does both and is the end.
 
 use std::cell::Cell;
-use std::fmt::Display;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,14 +18,13 @@ use super::rcl::graph::Listening;
 use super::rcl::lifecycle::{Outcome, State, Transition};
 use super::rcl::lifecycle_services::{ChangeRequest, event, lock, respond};
 use super::rcl::time::stamp_to_ns;
-use crate::config::{BiasControl, CameraSource, Config, ConfigError};
+use crate::config::{CameraSource, Config, ConfigError};
 use crate::episode::DropReason;
 use crate::live::engine::{Engine, EngineSettings};
-use crate::model::hub::{HubSettings, ModelSource, Progress};
+use crate::model::hub::{self, Progress};
 use crate::model::instruction::InstructionRule;
-use crate::model::qwen3_vl::{LoadOptions, Qwen3Vl};
-use crate::model::{InstructionCheck, ModelInfo, VlmError};
-use crate::reward::Calibration;
+use crate::model::qwen3_vl::Qwen3Vl;
+use crate::model::{Calibration, InstructionCheck, ModelInfo, VlmError};
 
 /// Requests that may wait for the engine: half a minute at two samples a second.
 const ENGINE_QUEUE: usize = 64;
@@ -288,40 +286,23 @@ pub fn listening(sources: &[CameraSource], full_name: impl Fn(&str) -> String) -
 /// The engine's thread brings the model first, if it has to come from Hugging Face; `leaving` cuts that short.
 fn spawn_engine(config: &Config, inputs: Inputs, leaving: Arc<AtomicBool>) -> Result<Engine, NodeError> {
     let model = config.model.path.clone();
-    let mut options = LoadOptions {
-        path: Default::default(),
-        dtype: config.model.dtype,
-        device: config.model.device,
-        plain_kernels: false,
-        weight_cache: config.weight_cache(),
-        chat_template: config.model.chat_template,
-        max_pixels: config.max_pixels(),
-        max_samples: config.max_samples(),
-        max_instruction_tokens: config.model.max_instruction_tokens,
-    };
+    let mut options = config.load_options(PathBuf::new());
     let told = Telling::new(inputs.clone());
     let load = move || {
         options.path = folder(&model, &told, &leaving)?;
         let report = |share: f64| told.tell(|| format!("loading {model}: {:.0} %", 100.0 * share));
         Qwen3Vl::load_reporting(&options, &report)
     };
-    let settings =
-        EngineSettings { capacity: ENGINE_QUEUE, static_control: config.bias.control == BiasControl::Static };
+    let settings = EngineSettings { capacity: ENGINE_QUEUE, control: config.bias.control };
     Ok(Engine::spawn(load, settings, move |event| inputs.send(Input::Engine(event)))?)
 }
 
 fn folder(model: &str, told: &Telling, leaving: &AtomicBool) -> Result<PathBuf, VlmError> {
-    let wrong = |error: &dyn Display| VlmError::Fetch(format!("model {model}: {error}"));
-    let source = ModelSource::parse(model).map_err(|error| wrong(&error))?;
-    if let ModelSource::Folder(folder) = source {
-        return Ok(folder);
-    }
-    let settings = HubSettings::from_env().map_err(|error| wrong(&error))?;
     let mut report = |progress: &Progress| {
         told.tell(|| format!("fetching {model}: {progress}"));
         if leaving.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    source.folder(&settings, &mut report).map_err(|error| wrong(&error))
+    hub::resolve(model, &mut report).map_err(|error| VlmError::Fetch(format!("model {model}: {error}")))
 }
 
 /// Tells how far the loading is: to the driver for /diagnostics, and now and then to the log.

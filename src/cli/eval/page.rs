@@ -44,7 +44,7 @@ fn put(html: &mut String, text: std::fmt::Arguments<'_>) {
 }
 
 fn header(html: &mut String, evaluation: &Evaluation) {
-    let rule = &evaluation.success;
+    let (rule, fingerprint) = (&evaluation.success, &evaluation.made_with.fingerprint);
     put(html, format_args!("<header><p class=\"kicker\">topreward eval</p>"));
     put(html, format_args!("<h1>{}</h1>", escape(&evaluation.model)));
     put(html, format_args!("<p>on {}</p>", escape(&evaluation.dataset)));
@@ -60,15 +60,15 @@ fn header(html: &mut String, evaluation: &Evaluation) {
         format_args!(
             "<p class=\"settings\">{} frames a second · {} · chat template {} · {} pixels a frame · success: mean of {} rewards \
              from {calibration} nats, held {} s, {} frames or more, bias control {} · model {}</p></header>",
-            evaluation.sample_fps,
-            evaluation.dtype,
-            if evaluation.chat_template { "on" } else { "off" },
-            evaluation.max_pixels,
+            evaluation.made_with.sample_fps,
+            evaluation.made_with.dtype,
+            if evaluation.made_with.chat_template { "on" } else { "off" },
+            evaluation.made_with.max_pixels,
             rule.window,
             rule.hold_s,
             rule.min_frames,
             rule.bias_control.as_str(),
-            escape(evaluation.fingerprint.get(..12).unwrap_or(&evaluation.fingerprint)),
+            escape(fingerprint.get(..12).unwrap_or(fingerprint)),
         ),
     );
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::findings::Findings;
-use crate::reward::Calibration;
+use crate::model::Calibration;
 
 pub fn findings(file: &Path) -> Result<Findings> {
     let calibration = Calibration::read(file)?;
