@@ -6,7 +6,7 @@ use anyhow::Context;
 use topreward::model::qwen3_vl::{LoadOptions, Qwen3Vl};
 use topreward::offline::recording::{open_file, sample};
 use topreward::offline::{Prefixes, Scoring, score_prefixes};
-use topreward::reward::voc;
+use topreward::reward::{BiasControl, voc};
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -18,7 +18,8 @@ fn main() -> anyhow::Result<()> {
     // Two frames a second, chosen as the node chooses them.
     let sampled = sample(&*open_file(Path::new(&video))?, &video, 2.0)?;
     let lengths = Prefixes::All.lengths(sampled.frames.len());
-    let scoring = Scoring { instructions: &[&instruction], lengths: &lengths, cache: true };
+    let scoring =
+        Scoring { instructions: &[&instruction], lengths: &lengths, cache: true, control: BiasControl::Off };
     let curves = score_prefixes(&model, &sampled.frames, scoring, &mut || {})?;
     for point in &curves[0] {
         println!("{:6.2} s  {:8.4} nats", point.time_s, point.log_prob_true);

@@ -7,10 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
 use crate::episode::{EpisodeLimits, Sampler, SamplerError};
-use crate::model::{DeviceChoice, DtypeChoice, ModelInfo, qwen3_vl};
-use crate::reward::{
-    CalibratedSuccess, Calibration, FailureSettings, Fusion, InUse, ProgressSettings, SuccessSettings,
-};
+use crate::model::qwen3_vl::{self, LoadOptions};
+use crate::model::{CalibratedSuccess, Calibration, DeviceChoice, DtypeChoice, Identity, InUse, ModelInfo};
+use crate::reward::{FailureSettings, Fusion, ProgressSettings, SuccessSettings};
 
 pub mod calibration_file;
 mod cameras;
@@ -345,14 +344,29 @@ impl Config {
         self.progress.typical = Some(calibration.typical());
     }
 
+    /// What scores of a loaded model are made with.
+    pub fn identity(&self, model: &ModelInfo) -> Identity {
+        Identity::of(model, self.sampling.rate_hz)
+    }
+
+    /// How the model in this folder is to be loaded.
+    pub fn load_options(&self, path: PathBuf) -> LoadOptions {
+        LoadOptions {
+            dtype: self.model.dtype,
+            device: self.model.device,
+            weight_cache: self.weight_cache(),
+            chat_template: self.model.chat_template,
+            max_pixels: self.max_pixels(),
+            max_samples: self.max_samples(),
+            max_instruction_tokens: self.model.max_instruction_tokens,
+            ..LoadOptions::new(path)
+        }
+    }
+
     /// What a calibration must have been made for, to be used with this configuration and a loaded model.
-    pub fn in_use<'a>(&self, model: &'a ModelInfo, instruction: Option<&'a str>) -> InUse<'a> {
+    pub fn in_use<'a>(&self, model: &ModelInfo, instruction: Option<&'a str>) -> InUse<'a> {
         InUse {
-            fingerprint: &model.fingerprint,
-            dtype: model.dtype.as_str(),
-            chat_template: model.chat_template,
-            max_pixels: model.max_pixels,
-            sampling_rate_hz: self.sampling.rate_hz,
+            identity: self.identity(model),
             bias_control: self.bias.control,
             success: CalibratedSuccess::of(&self.success),
             instruction,
@@ -360,7 +374,7 @@ impl Config {
     }
 
     /// Where rounded weights are kept, if they are.
-    pub fn weight_cache(&self) -> Option<PathBuf> {
+    fn weight_cache(&self) -> Option<PathBuf> {
         if self.model.weight_cache { qwen3_vl::weight_cache() } else { None }
     }
 
@@ -370,7 +384,7 @@ impl Config {
     }
 
     /// `processor.max_pixels`, `None` for the checkpoint's own.
-    pub fn max_pixels(&self) -> Option<usize> {
+    fn max_pixels(&self) -> Option<usize> {
         (self.processor.max_pixels > 0).then_some(self.processor.max_pixels)
     }
 }

@@ -5,17 +5,26 @@ use std::sync::Arc;
 
 use ::image::RgbImage;
 
+mod calibration;
 mod device;
 mod dtype;
 pub mod gvl;
 pub mod hub;
+mod identity;
 pub mod instruction;
+mod probe;
 pub mod qwen3_vl;
 pub mod scripted;
 mod stages;
 
+pub use calibration::{
+    CalibratedModel, CalibratedSuccess, Calibration, CalibrationMismatch, Difference, EpisodeCounts, InUse,
+    VERSION as CALIBRATION_VERSION,
+};
 pub use device::DeviceChoice;
 pub use dtype::{Dtype, DtypeChoice};
+pub use identity::Identity;
+pub use probe::Probe;
 pub use stages::{Stage, StageClock};
 
 /// The two answers' log-probabilities at the position where the model answers, in nats, both ≤ 0.
@@ -38,6 +47,8 @@ pub struct ModelInfo {
     pub max_pixels: usize,
     /// What the weights were rounded to.
     pub dtype: Dtype,
+    /// Where it is computed.
+    pub device: DeviceChoice,
     /// Whether the question stands inside the chat template.
     pub chat_template: bool,
     /// Tells two models apart, fine-tunes of one model too; calibrations are bound to it.

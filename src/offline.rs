@@ -7,13 +7,12 @@
 pub(crate) mod columns;
 pub mod evaluation;
 pub mod labels;
+mod prefixes;
 pub mod recording;
 pub mod results;
 mod scoring;
 
-#[cfg(test)]
-pub(crate) use scoring::half_second_curve;
+pub use prefixes::{NoPrefixes, Prefixes};
 pub use scoring::{
-    Control, CurvePoint, NoPrefixes, OfflineError, Prefixes, SampledFrame, Scoring, changes, first_success,
-    first_success_of, judged, readings, score_control, score_prefixes,
+    OfflineError, SampledFrame, Scoring, changes, score_prefixes, score_still, still_curve, uncontrolled,
 };

@@ -14,12 +14,13 @@ use super::dataset::{self, Examination};
 use super::report::{check_writable, print};
 use super::settings::ScoringArgs;
 use crate::config::calibration_file;
-use crate::model::VideoVlm;
-use crate::offline::evaluation::{Entry, Manifest, end_score, peak_score};
-use crate::offline::judged;
+use crate::model::{
+    CALIBRATION_VERSION, CalibratedModel, CalibratedSuccess, Calibration, EpisodeCounts, VideoVlm,
+};
+use crate::offline::evaluation::{Entry, Manifest};
 use crate::reward::{
-    BiasControl, Bootstrap, CALIBRATION_VERSION, CalibratedModel, CalibratedSuccess, Calibration,
-    EpisodeCounts, Estimate, RocPoint, SuccessSettings, Threshold, quantile, roc, threshold_for,
+    Bootstrap, Estimate, Reading, RocPoint, SuccessSettings, Threshold, end_score, peak_score, quantile, roc,
+    threshold_for,
 };
 
 #[derive(Debug, Args)]
@@ -61,7 +62,7 @@ pub fn run(args: &CalibrateArgs) -> Result<Outcome> {
         sample_fps: config.sampling.rate_hz,
         prefixes: args.scoring.prefixes(&config),
         cache: !args.scoring.no_cache,
-        control: config.bias.control == BiasControl::Static,
+        control: config.bias.control,
         static_samples: 0,
         wrong: false,
     };
@@ -78,15 +79,15 @@ pub fn run(args: &CalibrateArgs) -> Result<Outcome> {
         quantile(&values, 0.5).context("there is no success to learn from")
     };
     let auc = Bootstrap::default().auc(&scores.0, &scores.1).context("a score is no number")?;
-    let info = model.info();
+    let made_with = config.identity(model.info());
     let calibration = Calibration {
         version: CALIBRATION_VERSION,
-        model: CalibratedModel { name: args.model.clone(), fingerprint: info.fingerprint.clone() },
+        model: CalibratedModel { name: args.model.clone(), fingerprint: made_with.fingerprint },
         instructions: if args.any_instruction { Vec::new() } else { instructions(&manifest) },
-        dtype: info.dtype.to_string(),
-        chat_template: info.chat_template,
-        max_pixels: info.max_pixels,
-        sampling_rate_hz: config.sampling.rate_hz,
+        dtype: made_with.dtype,
+        chat_template: made_with.chat_template,
+        max_pixels: made_with.max_pixels,
+        sampling_rate_hz: made_with.sample_fps,
         bias_control: config.bias.control,
         success: CalibratedSuccess::of(&config.success),
         date: utc_date(Timestamp::now()),
@@ -119,7 +120,7 @@ fn score(
 ) -> Result<Scored> {
     let frames = dataset::read_frames(entry, examination.sample_fps)?.frames;
     let curves = dataset::curves(model, entry, &frames, examination)?;
-    let curve = judged(&curves.reward, curves.control.as_ref());
+    let curve = &curves.episode;
     let too_short = || {
         let SuccessSettings { window, hold_s, min_frames, .. } = settings;
         format!(
@@ -129,9 +130,9 @@ fn score(
     };
     Ok(Scored {
         success: entry.success,
-        peak_nats: peak_score(&curve, settings).with_context(too_short)?,
-        first_nats: curve.first().map(|point| point.log_prob_true).with_context(too_short)?,
-        end_nats: end_score(&curve, settings.window).with_context(too_short)?,
+        peak_nats: peak_score(curve, settings).with_context(too_short)?,
+        first_nats: curve.first().map(Reading::judged).with_context(too_short)?,
+        end_nats: end_score(curve, settings).with_context(too_short)?,
     })
 }
 

@@ -10,7 +10,8 @@ use crate::model::VideoVlm;
 use crate::model::instruction::InstructionRule;
 use crate::offline::evaluation::{Curves, Entry, LineError, LineFault, Manifest};
 use crate::offline::recording::{Footage, Pictures, RecordingError, Sampled, open_file, sample};
-use crate::offline::{Control, Prefixes, SampledFrame, Scoring, score_control, score_prefixes};
+use crate::offline::{Prefixes, SampledFrame, Scoring, score_prefixes, score_still, still_curve};
+use crate::reward::{BiasControl, Reading};
 
 /// How the episodes of a data set are scored.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +20,7 @@ pub struct Examination {
     pub prefixes: Prefixes,
     pub cache: bool,
     /// Whether the first frame, repeated, is scored too.
-    pub control: bool,
+    pub control: BiasControl,
     /// The least frames of that; 0: as many as the episode has.
     pub static_samples: usize,
     /// Whether successes are scored under a wrong instruction too.
@@ -115,29 +116,37 @@ pub fn curves(
     };
     let instructions: Vec<&str> = std::iter::once(&*instruction).chain(wrong.as_deref()).collect();
     let lengths = examination.prefixes.lengths(frames.len());
-    let scoring = Scoring { instructions: &instructions, lengths: &lengths, cache: examination.cache };
-    let mut real = score_prefixes(model, frames, scoring, &mut || {})?.into_iter();
-    let controls =
-        if examination.control { controls(model, frames, scoring, examination)? } else { Vec::new() };
-    let mut controls = controls.into_iter();
-    let (reward, control) = (real.next().context("no curve")?, controls.next());
-    let wrong = real.next().map(|wrong| (wrong, controls.next()));
-    Ok(Curves { reward, control, wrong, comparable: true })
+    let Examination { cache, control, .. } = *examination;
+    let scoring = Scoring { instructions: &instructions, lengths: &lengths, cache, control };
+    let mut curves = score_prefixes(model, frames, scoring, &mut || {})?.into_iter();
+    let episode = curves.next().context("no curve")?;
+    let still = match control {
+        BiasControl::Off => None,
+        BiasControl::Static => {
+            let mut still = still_curve(&episode);
+            let scoring = Scoring { instructions: &instructions[..1], ..scoring };
+            still.extend(still_tail(model, frames, scoring, examination)?);
+            Some(still)
+        }
+    };
+    Ok(Curves { episode, still, wrong: curves.next() })
 }
 
-fn controls(
+/// What the unchanged scene is given beyond the episode, up to [`Examination::static_samples`].
+fn still_tail(
     model: &impl VideoVlm,
     frames: &[SampledFrame],
     scoring: Scoring<'_>,
     examination: &Examination,
-) -> Result<Vec<Control>> {
-    let Some(first) = frames.first() else { return Ok(Vec::new()) };
+) -> Result<Vec<Reading>> {
     let mut times_s: Vec<f64> = frames.iter().map(|frame| frame.time_s).collect();
-    let mut lengths = scoring.lengths.to_vec();
-    while times_s.len() < examination.static_samples {
-        times_s.push(times_s[times_s.len() - 1] + 1.0 / examination.sample_fps);
+    let mut lengths = Vec::new();
+    while let Some(last_s) = times_s.last().filter(|_| times_s.len() < examination.static_samples) {
+        times_s.push(last_s + 1.0 / examination.sample_fps);
         lengths.push(times_s.len());
     }
+    let Some(first) = frames.first().filter(|_| !lengths.is_empty()) else { return Ok(Vec::new()) };
     let scoring = Scoring { lengths: &lengths, ..scoring };
-    score_control(model, first, &times_s, scoring, &mut || {}).context("the first frame repeated")
+    let curves = score_still(model, first, &times_s, scoring).context("the first frame repeated")?;
+    Ok(curves.into_iter().next().unwrap_or_default())
 }

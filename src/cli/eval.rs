@@ -23,13 +23,13 @@ use super::settings::{ScoringArgs, calibrate};
 use crate::config::Config;
 use crate::files;
 use crate::model::qwen3_vl::Qwen3Vl;
-use crate::model::{Dtype, VideoVlm};
+use crate::model::{Identity, VideoVlm};
+use crate::offline::Prefixes;
 use crate::offline::evaluation::{
     AblationRow, CurveMeasures, Curves, Entry, EpisodeMeasures, Judged, Labelled, LineError, Manifest,
-    ModeRow, Summary, Tracked, ablation, overall_and_groups, progress_modes,
+    ModeRow, Summary, Tracked, ablation, judged_curve, overall_and_groups, progress_modes,
 };
-use crate::offline::{CurvePoint, Prefixes, readings};
-use crate::reward::{BiasControl, Bootstrap, SuccessSettings};
+use crate::reward::{BiasControl, Bootstrap, Reading, SuccessSettings};
 
 #[derive(Debug, Args)]
 pub struct EvalArgs {
@@ -106,12 +106,9 @@ impl FromStr for Rates {
 struct Evaluation {
     dataset: String,
     model: String,
-    fingerprint: String,
     method: Method,
-    sample_fps: f64,
-    dtype: Dtype,
-    chat_template: bool,
-    max_pixels: usize,
+    #[serde(flatten)]
+    made_with: Identity,
     success: Rule,
     seed: u64,
     /// Of all episodes first, then of each group.
@@ -155,7 +152,7 @@ struct Examined {
     wrong_instruction: Option<String>,
     completed_s: Option<f64>,
     measures: EpisodeMeasures,
-    curve: Vec<Point>,
+    curve: Vec<Row>,
     #[serde(skip)]
     curves: Curves,
     /// How far the task really was at each point of the curve, 0 to 1.
@@ -165,9 +162,9 @@ struct Examined {
     moments: Vec<Moment>,
 }
 
-/// The rewards of one prefix, nats.
+/// The rewards of one prefix, nats, as they are written.
 #[derive(Debug, Serialize)]
-struct Point {
+struct Row {
     frames: usize,
     time_s: f64,
     reward: f64,
@@ -223,7 +220,7 @@ fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> 
         sample_fps: config.sampling.rate_hz,
         prefixes: args.scoring.prefixes(config),
         cache: !args.scoring.no_cache,
-        control: !args.no_static || config.bias.control == BiasControl::Static,
+        control: if args.no_static { config.bias.control } else { BiasControl::Static },
         static_samples: args.static_samples,
         wrong: true,
     };
@@ -241,12 +238,12 @@ fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> 
     let moments = match args.html {
         Some(_) => {
             let judged = measures.judged_by(config.bias.control);
-            moments::of(frames, &curves.reward, judged.called_at_s)?
+            moments::of(frames, &curves.episode, judged.called_at_s)?
         }
         None => Vec::new(),
     };
     let truth = entry.progress.as_ref().map(|progress| {
-        let scored = curves.reward.iter().map(|point| sampled.numbers[point.frames - 1]);
+        let scored = curves.episode.iter().map(|reading| sampled.numbers[reading.frames - 1]);
         scored.map(|number| progress[number]).collect()
     });
     let wrong_instruction = curves.wrong.as_ref().and(entry.wrong_instruction.as_deref());
@@ -259,28 +256,27 @@ fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> 
         wrong_instruction: wrong_instruction.map(str::to_owned),
         completed_s: entry.completed_s,
         measures,
-        curve: points(&curves),
+        curve: rows(&curves),
         curves,
         truth,
         moments,
     })
 }
 
-fn points(curves: &Curves) -> Vec<Point> {
-    let (corrected, control) = (curves.corrected(), curves.control.as_ref());
-    let at = |curve: Option<&Vec<CurvePoint>>, frames: usize| {
-        curve?.iter().find(|point| point.frames == frames).map(|point| point.log_prob_true)
+fn rows(curves: &Curves) -> Vec<Row> {
+    let at = |curve: &Option<Vec<Reading>>, frames: usize| {
+        curve.as_ref()?.iter().find(|reading| reading.frames == frames).map(|reading| reading.log_prob_true)
     };
-    let point = |(point, corrected): (&CurvePoint, &CurvePoint)| Point {
-        frames: point.frames,
-        time_s: point.time_s,
-        reward: point.log_prob_true,
-        false_reward: point.log_prob_false,
-        corrected: corrected.log_prob_true,
-        control: at(control.map(|control| &control.curve), point.frames),
-        wrong: at(curves.wrong.as_ref().map(|(wrong, _)| wrong), point.frames),
+    let row = |reading: &Reading| Row {
+        frames: reading.frames,
+        time_s: reading.time_s,
+        reward: reading.log_prob_true,
+        false_reward: reading.log_prob_false,
+        corrected: reading.judged(),
+        control: at(&curves.still, reading.frames),
+        wrong: at(&curves.wrong, reading.frames),
     };
-    curves.reward.iter().zip(&corrected).map(point).collect()
+    curves.episode.iter().map(row).collect()
 }
 
 fn evaluation(
@@ -303,16 +299,11 @@ fn evaluation(
     let bootstrap = Bootstrap { seed: args.seed, ..Bootstrap::default() };
     let SuccessSettings { threshold_nats, window, hold_s, min_frames, .. } = config.success;
     let calibration = args.calibration.as_ref().map(|file| file.display().to_string());
-    let info = model.info();
     Evaluation {
         dataset: args.dataset.display().to_string(),
         model: name.to_owned(),
-        fingerprint: info.fingerprint.clone(),
         method: args.method,
-        sample_fps: config.sampling.rate_hz,
-        dtype: info.dtype,
-        chat_template: info.chat_template,
-        max_pixels: info.max_pixels,
+        made_with: config.identity(model.info()),
         success: Rule {
             threshold_nats,
             window,
@@ -334,13 +325,8 @@ fn evaluation(
 }
 
 fn guards(config: &Config, episodes: &[Examined]) -> Vec<AblationRow> {
-    let curves: Vec<Vec<CurvePoint>> = episodes
-        .iter()
-        .map(|episode| match config.bias.control {
-            BiasControl::Off => episode.curves.reward.clone(),
-            BiasControl::Static => episode.curves.corrected(),
-        })
-        .collect();
+    let judged = |Examined { curves, .. }: &Examined| judged_curve(&curves.episode, config.bias.control);
+    let curves: Vec<Vec<Reading>> = episodes.iter().map(judged).collect();
     let judged: Vec<Judged<'_>> = episodes
         .iter()
         .zip(&curves)
@@ -351,9 +337,8 @@ fn guards(config: &Config, episodes: &[Examined]) -> Vec<AblationRow> {
 
 fn modes(config: &Config, episodes: &[Examined]) -> Vec<ModeRow> {
     let read = |Examined { curves, .. }: &Examined| {
-        let control = curves.control.as_ref().filter(|_| config.bias.control == BiasControl::Static);
-        let idle = curves.control.as_ref().map(|idle| readings(&idle.curve, control)).unwrap_or_default();
-        (readings(&curves.reward, control), idle)
+        let judged = |curve: &[Reading]| judged_curve(curve, config.bias.control);
+        (judged(&curves.episode), curves.still.as_deref().map(judged).unwrap_or_default())
     };
     let read: Vec<_> = episodes.iter().map(read).collect();
     let tracked: Vec<Tracked<'_>> = episodes

@@ -7,19 +7,15 @@ use std::path::PathBuf;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::model::hub::{Activity, HubSettings, ModelSource, Progress};
+use crate::model::hub::{self, Activity, Progress};
 
 /// The folder to load.
 ///
 /// # Errors
 /// A text that is neither a folder nor an id, or a fetch that failed.
 pub fn folder(text: &str) -> Result<PathBuf> {
-    let source = ModelSource::parse(text)?;
-    if let ModelSource::Folder(path) = source {
-        return Ok(path);
-    }
     let bar = bar();
-    let folder = source.folder(&HubSettings::from_env()?, &mut |progress| {
+    let folder = hub::resolve(text, &mut |progress| {
         show(&bar, progress);
         ControlFlow::Continue(())
     });

@@ -8,9 +8,9 @@ use clap::Args;
 use super::model;
 use crate::config::{Config, calibration_file};
 use crate::model::qwen3_vl::{LoadOptions, Qwen3Vl};
-use crate::model::{DeviceChoice, DtypeChoice, VideoVlm};
+use crate::model::{Calibration, DeviceChoice, DtypeChoice, VideoVlm};
 use crate::offline::Prefixes;
-use crate::reward::{BiasControl, Calibration};
+use crate::reward::BiasControl;
 
 #[derive(Debug, Clone, Args)]
 pub struct ScoringArgs {
@@ -78,17 +78,8 @@ impl ScoringArgs {
     /// # Errors
     /// The fetch's or the model's own.
     pub fn load(&self, model: &str, config: &Config) -> Result<Qwen3Vl> {
-        Ok(Qwen3Vl::load(&LoadOptions {
-            path: model::folder(model)?,
-            dtype: config.model.dtype,
-            device: config.model.device,
-            plain_kernels: false,
-            weight_cache: config.weight_cache(),
-            chat_template: config.model.chat_template,
-            max_pixels: self.max_pixels.or(config.max_pixels()),
-            max_samples: config.max_samples(),
-            max_instruction_tokens: config.model.max_instruction_tokens,
-        })?)
+        let options = config.load_options(model::folder(model)?);
+        Ok(Qwen3Vl::load(&LoadOptions { max_pixels: self.max_pixels.or(options.max_pixels), ..options })?)
     }
 }
 

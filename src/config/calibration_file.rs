@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::files;
-use crate::reward::{CALIBRATION_VERSION, Calibration};
+use crate::model::{CALIBRATION_VERSION, Calibration};
 
 /// Why a calibration file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -64,14 +64,15 @@ pub fn write(path: &Path, calibration: &Calibration) -> Result<(), CalibrationEr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reward::{BiasControl, CalibratedModel, CalibratedSuccess, EpisodeCounts, Estimate};
+    use crate::model::{CalibratedModel, CalibratedSuccess, Dtype, EpisodeCounts};
+    use crate::reward::{BiasControl, Estimate};
 
     fn calibration() -> Calibration {
         Calibration {
             version: CALIBRATION_VERSION,
             model: CalibratedModel { name: "small".into(), fingerprint: "0123456789abcdef".into() },
             instructions: vec!["lift".into(), "put it down".into()],
-            dtype: "f32".into(),
+            dtype: Dtype::F32,
             chat_template: false,
             max_pixels: 24576,
             sampling_rate_hz: 2.0,

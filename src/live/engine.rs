@@ -11,52 +11,32 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::episode::{DropReason, Frame, PrefixRequest};
-use crate::model::{InstructionCheck, LogProbs, ModelInfo, VideoVlm, VlmError};
+use crate::model::{InstructionCheck, ModelInfo, Probe, VideoVlm, VlmError};
+use crate::reward::{BiasControl, Reading};
 
-mod view;
+mod batch;
 
-use view::View;
-
-/// A scored prefix of an episode.
+/// A scored prefix of a running episode: the reading, and what it is of.
 #[derive(Debug, Clone)]
 pub struct PrefixScore {
     pub camera: usize,
     pub episode_id: u64,
     pub instruction: Arc<str>,
-    /// Frames the model had seen.
-    pub frames: usize,
-    /// Time of the newest of them, seconds since the episode's first frame.
-    pub time_s: f64,
-    /// Stamp and frame of reference of the newest of them.
+    /// Stamp and frame of reference of the newest frame.
     pub stamp_ns: i64,
     pub frame_id: Arc<str>,
-    /// The newest of them, where a request brought it.
+    /// The newest frame, where a request brought it.
     pub frame: Option<Frame>,
-    /// Nats, ≤ 0.
-    pub log_probs: LogProbs,
-    /// What an unchanged scene would have been given, with [`EngineSettings::static_control`].
-    pub control: Option<Control>,
-    /// From the submission of the newest request to its score.
-    pub latency: Duration,
-    /// What of it was inference, over all frames of the batch.
+    /// What the model said. Its age is from the submission of the newest request to this.
+    pub reading: Reading,
+    /// What of the age was inference, over all frames of the batch.
     pub inference: Duration,
 }
 
-/// The same question about as many frames at the same times that all show the first: what of a reward is owed to the
-/// mere length of the video (TOPReward's static videos, arXiv 2602.19313, limitations).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Control {
-    /// The control's reward c_t, nats.
-    pub log_prob_true: f64,
-    /// The reward s_t without what the control has gained since the first frame: s_t - (c_t - c_1), nats, at most 0. An
-    /// unchanged scene keeps its first reward.
-    pub corrected_nats: f64,
-}
-
 impl PrefixScore {
-    /// The reward that progress goes by: corrected where there is a control.
-    pub fn corrected_nats(&self) -> f64 {
-        self.control.map_or(self.log_probs.log_prob_true, |control| control.corrected_nats)
+    /// The reading's age.
+    pub fn latency(&self) -> Duration {
+        Duration::try_from_secs_f64(self.reading.age_s).unwrap_or_default()
     }
 }
 
@@ -65,8 +45,8 @@ impl PrefixScore {
 pub struct EngineSettings {
     /// Requests that may wait.
     pub capacity: usize,
-    /// Score an unchanged scene beside each episode.
-    pub static_control: bool,
+    /// Whether an unchanged scene is scored beside each episode.
+    pub control: BiasControl,
 }
 
 /// What the engine reports, in the order of its work.
@@ -261,7 +241,7 @@ fn load_and_work<V: VideoVlm>(
 /// The episode that the model has in memory, by camera.
 struct Episode<E> {
     id: u64,
-    cameras: BTreeMap<usize, View<E>>,
+    cameras: BTreeMap<usize, Probe<E>>,
 }
 
 /// Scores the newest episode of a batch, camera by camera; requests of replaced episodes are discarded.
@@ -281,11 +261,8 @@ fn work_off<V: VideoVlm>(
         *episode = Episode { id: newest, cameras: BTreeMap::new() };
     }
     for (camera, requests) in by_camera(wanted) {
-        let view = episode
-            .cameras
-            .entry(camera)
-            .or_insert_with(|| View::new(model.new_episode(), settings.static_control));
-        view.work_off(model, camera, requests, sink);
+        let probe = episode.cameras.entry(camera).or_insert_with(|| Probe::new(model, settings.control));
+        batch::work_off(probe, model, camera, requests, sink);
     }
 }
 

@@ -12,18 +12,19 @@ use crate::episode::{Applied, CameraFrame, DropReason, EndReason, FrameAccount, 
 use crate::live::engine::{EngineEvent, PrefixScore};
 use crate::model::VlmError;
 use crate::model::instruction::InstructionRule;
-use crate::reward::{FailureDetector, Fusion, ProgressTracker, SuccessDetector, Verdict};
+use crate::reward::{FailureDetector, Fusion, Judge, ScoredPrefix, Verdict};
 
 mod cameras;
 mod effects;
 mod judge;
 mod latency;
 mod report;
+mod reset;
 
 pub use cameras::Camera;
 pub use effects::{Effect, Phase, Refusal, ResetFailed, ResetTicket};
 pub use latency::Latencies;
-pub use report::{EpisodeReport, ProgressReport, ScorePoint, SuccessReport};
+pub use report::{EpisodeReport, ProgressReport, SuccessReport};
 
 pub struct Session {
     cameras: Vec<Camera>,
@@ -31,9 +32,7 @@ pub struct Session {
     instruction: Arc<str>,
     rule: InstructionRule,
     episodes_started: u64,
-    tracker: ProgressTracker,
-    detector: SuccessDetector,
-    threshold_nats: f64,
+    judge: Judge,
     auto_start: bool,
     resets: bool,
     resets_on_timeout: bool,
@@ -41,9 +40,9 @@ pub struct Session {
     trusts_manual_start: bool,
     failures: FailureDetector,
     phase: Phase,
-    running: Option<EpisodeReport>,
+    /// The running episode, else the last one.
+    episode: Option<EpisodeReport>,
     latencies: Latencies,
-    verdict: Verdict,
     last_error: Option<String>,
     effects: Vec<Effect>,
 }
@@ -57,9 +56,7 @@ impl Session {
             instruction: config.instruction.trim().into(),
             rule: InstructionRule::default(),
             episodes_started: 0,
-            tracker: ProgressTracker::new(config.progress),
-            detector: SuccessDetector::new(config.success),
-            threshold_nats: config.success.threshold_nats,
+            judge: Judge::new(config.progress, config.success),
             auto_start: config.episode.auto_start,
             resets: !config.reset.service.is_empty(),
             resets_on_timeout: config.reset.on_timeout,
@@ -67,9 +64,8 @@ impl Session {
             trusts_manual_start: config.episode.trust_manual_start,
             failures: FailureDetector::new(config.failure),
             phase: Phase::Inactive,
-            running: None,
+            episode: None,
             latencies: Latencies::default(),
-            verdict: Verdict::Gathering,
             last_error: None,
             effects: Vec::new(),
         })
@@ -81,7 +77,12 @@ impl Session {
 
     /// The running episode so far.
     pub fn running(&self) -> Option<&EpisodeReport> {
-        self.running.as_ref()
+        self.episode.as_ref().filter(|episode| episode.is_running())
+    }
+
+    /// The running episode so far, else the last one as it ended.
+    pub fn newest_episode(&self) -> Option<&EpisodeReport> {
+        self.episode.as_ref()
     }
 
     /// The present instruction, which the running episode's rewards answer; empty where none is set.
@@ -104,12 +105,12 @@ impl Session {
 
     /// The mean reward that counts as success, nats.
     pub fn threshold_nats(&self) -> f64 {
-        self.threshold_nats
+        self.judge.threshold_nats()
     }
 
     /// What the success detector said last in the running or the last episode.
     pub fn verdict(&self) -> Verdict {
-        self.verdict
+        self.judge.verdict()
     }
 
     /// The running or last episode's last failure to score.
@@ -135,11 +136,8 @@ impl Session {
         let camera = &mut self.cameras[index];
         match camera.buffer.frame(frame, &self.instruction) {
             Applied::Request(request) => {
-                if let Some(running) = &mut self.running {
+                if let Some(running) = report::running(&mut self.episode) {
                     running.frames += 1;
-                }
-                if let Some(frame) = &request.new_frame {
-                    camera.sampled(frame);
                 }
                 self.effects.push(Effect::Submit(request));
             }
@@ -192,7 +190,7 @@ impl Session {
             }
             EngineEvent::Failed { camera, episode_id, frames, error } => {
                 self.cameras[camera].account.drop_frames(DropReason::InferenceFailed, frames);
-                let running = self.running.as_ref().is_some_and(|running| running.episode_id == episode_id);
+                let running = self.running().is_some_and(|running| running.episode_id == episode_id);
                 // It would only grow.
                 if running && matches!(error, VlmError::OutOfMemory) {
                     self.end(EndReason::OutOfMemory);
@@ -232,7 +230,7 @@ impl Session {
 
     /// Someone asks for an episode.
     pub fn start_episode(&mut self) -> Result<u64, Refusal> {
-        if let Some(running) = &self.running {
+        if let Some(running) = self.running() {
             return Err(Refusal::Running(running.episode_id));
         }
         self.may_start()?;
@@ -241,7 +239,7 @@ impl Session {
 
     /// Someone asks for the running episode's end.
     pub fn end_episode(&mut self) -> Result<u64, Refusal> {
-        let episode_id = self.running.as_ref().ok_or(Refusal::NotRunning)?.episode_id;
+        let episode_id = self.running().ok_or(Refusal::NotRunning)?.episode_id;
         self.end(EndReason::Requested);
         self.phase = Phase::Idle;
         Ok(episode_id)
@@ -250,7 +248,7 @@ impl Session {
     /// Someone asks to begin anew, whatever runs now.
     pub fn reset_episode(&mut self) -> Result<u64, Refusal> {
         self.may_start()?;
-        if self.running.is_some() {
+        if self.running().is_some() {
             self.end(EndReason::Requested);
         }
         Ok(self.start_by_hand())
@@ -260,14 +258,14 @@ impl Session {
     fn start_by_hand(&mut self) -> u64 {
         let episode_id = self.start();
         if self.trusts_manual_start {
-            self.detector.declare_open();
+            self.judge.declare_open();
         }
         episode_id
     }
 
     /// Someone asks for a score of the frames that are there.
     pub fn score_now(&mut self) -> Result<u64, Refusal> {
-        let episode_id = self.running.as_ref().ok_or(Refusal::NotRunning)?.episode_id;
+        let episode_id = self.running().ok_or(Refusal::NotRunning)?.episode_id;
         let before = self.effects.len();
         for camera in &self.cameras {
             let asked = camera.buffer.ask_again(&self.instruction);
@@ -285,9 +283,11 @@ impl Session {
         self.instruction = instruction;
         // Rewards of two instructions cannot be compared.
         self.forget_rewards();
-        if let Some(running) = &mut self.running {
-            running.forget_scores();
-            self.detector.instruction_changed();
+        if let Some(episode) = &mut self.episode {
+            episode.forget_scores();
+            if episode.is_running() {
+                self.judge.instruction_changed();
+            }
         }
         for camera in &self.cameras {
             let asked = camera.buffer.ask_again(&self.instruction);
@@ -307,42 +307,16 @@ impl Session {
         self.resets_on_failure = config.reset.on_failure;
         self.trusts_manual_start = config.episode.trust_manual_start;
         self.failures.configure(config.failure);
-        self.tracker.configure(config.progress);
+        self.judge.configure(config.progress, config.success);
         for camera in &mut self.cameras {
             camera.buffer.set_limits(config.episode_limits());
             camera.tracker.configure(config.progress);
-        }
-        if self.detector.settings() != config.success {
-            self.detector.configure(config.success);
-            self.threshold_nats = config.success.threshold_nats;
-            self.verdict = Verdict::Gathering;
-        }
-    }
-
-    /// The robot's reset was answered, or was not.
-    pub fn reset_answered(&mut self, ticket: ResetTicket, answer: Result<(), ResetFailed>) {
-        if self.phase != Phase::Resetting || ticket != self.ticket() {
-            return;
-        }
-        match answer {
-            Ok(()) => {
-                self.phase = Phase::Settling;
-                self.effects.push(Effect::Settle(ticket));
-            }
-            Err(ResetFailed(reason)) => self.phase = Phase::ResetFailed(reason),
-        }
-    }
-
-    /// The scene has come to rest after a reset.
-    pub fn settled(&mut self, ticket: ResetTicket) {
-        if self.phase == Phase::Settling && ticket == self.ticket() {
-            self.begin_if_wanted();
         }
     }
 
     /// The program ends: the running episode ends, and what is still on its way is counted as lost.
     pub fn shut_down(&mut self) {
-        if self.running.is_some() {
+        if self.running().is_some() {
             self.end(EndReason::Shutdown);
         }
         for camera in &mut self.cameras {
@@ -376,7 +350,7 @@ impl Session {
         self.last_error = None;
         self.episodes_started += 1;
         let episode_id = self.episodes_started;
-        self.running = Some(EpisodeReport::new(episode_id));
+        self.episode = Some(EpisodeReport::new(episode_id));
         self.phase = Phase::Running;
         self.effects.push(Effect::EpisodeStarted(episode_id));
         episode_id
@@ -386,9 +360,9 @@ impl Session {
         for camera in &mut self.cameras {
             camera.buffer.end();
         }
-        if let Some(mut report) = self.running.take() {
+        if let Some(report) = report::running(&mut self.episode) {
             report.end_reason = Some(reason);
-            self.effects.push(Effect::EpisodeEnded(report, self.instruction.clone()));
+            self.effects.push(Effect::EpisodeEnded(report.clone(), self.instruction.clone()));
         }
     }
 
@@ -396,38 +370,8 @@ impl Session {
         for camera in &mut self.cameras {
             camera.forget_scores();
         }
-        self.tracker.reset();
+        self.judge.reset();
         self.failures.reset();
-        self.detector.reset();
-        self.verdict = Verdict::Gathering;
-    }
-
-    /// The episode in question is the last one.
-    fn ticket(&self) -> ResetTicket {
-        ResetTicket(self.episodes_started)
-    }
-
-    fn succeeded(&mut self) {
-        self.end(EndReason::Success);
-        if self.resets {
-            self.reset();
-        } else {
-            self.phase = Phase::Idle;
-        }
-    }
-
-    /// After an episode that did not succeed.
-    fn go_on(&mut self, resets: bool) {
-        if self.resets && resets {
-            self.reset();
-        } else {
-            self.begin_if_wanted();
-        }
-    }
-
-    fn reset(&mut self) {
-        self.phase = Phase::Resetting;
-        self.effects.push(Effect::CallReset(self.ticket()));
     }
 }
 

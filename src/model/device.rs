@@ -19,6 +19,10 @@ pub enum DeviceChoice {
 }
 
 impl DeviceChoice {
+    pub fn is_cpu(&self) -> bool {
+        *self == Self::Cpu
+    }
+
     /// The values of `model.device`.
     pub const NAMES: [&str; 3] = ["cpu", "cuda", "metal"];
 

@@ -27,7 +27,7 @@ mod transfer;
 pub use error::{HubError, Missing};
 pub use progress::{Activity, Progress};
 pub use settings::{HubSettings, Retry, Token};
-pub use source::{HubId, ModelSource, SourceError};
+pub use source::{HubId, ModelSource, ResolveError, SourceError, resolve};
 
 use cache::ModelCache;
 use listing::{Listing, RemoteFile};

@@ -179,6 +179,7 @@ impl Qwen3Vl {
             parameters: weights.parameters(),
             max_pixels: processor.max_pixels(),
             dtype: weights.dtype(),
+            device: options.device,
             chat_template: options.chat_template,
             fingerprint,
         };

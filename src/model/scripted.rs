@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::image::RgbImage;
 
-use super::{Dtype, InstructionCheck, LogProbs, ModelInfo, VideoVlm, VlmError};
+use super::{DeviceChoice, Dtype, InstructionCheck, LogProbs, ModelInfo, VideoVlm, VlmError};
 
 #[cfg(feature = "scripted-model")]
 mod folder;
@@ -54,6 +54,7 @@ impl ScriptedVlm {
             parameters: 0,
             max_pixels: 1 << 20,
             dtype: Dtype::F32,
+            device: DeviceChoice::Cpu,
             chat_template: false,
             fingerprint: "scripted".into(),
         };

@@ -15,6 +15,7 @@ use canvas::{Canvas, Colour, Rect};
 use plot::PlotStyle;
 
 use crate::picture::text::Style;
+use crate::reward::ScoredPrefix;
 
 const STRIP: Colour = [10, 14, 20];
 const STRIP_ALPHA: f32 = 0.78;
@@ -23,16 +24,7 @@ const MUTED: Colour = [206, 212, 220];
 const RUNNING: Colour = [104, 190, 242];
 const SUCCESS: Colour = [40, 214, 158];
 
-/// One point of the progress curve.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CurvePoint {
-    /// Seconds since the episode began.
-    pub time_s: f64,
-    /// 0 to 1.
-    pub progress: f64,
-}
-
-/// What is to be shown. Nothing in it is refused: numbers that are none are left out, texts that are too long end in an
+/// What is to be shown. Nothing in it is refused: values that are not finite are left out, texts that are too long end in an
 /// ellipsis.
 #[derive(Debug, Clone, Copy)]
 pub struct Overlay<'a> {
@@ -44,12 +36,10 @@ pub struct Overlay<'a> {
     pub state: &'a str,
     /// Whether success has been called: colours curve, figure and state.
     pub success: bool,
-    /// The newest reward in nats, ≤ 0.
-    pub log_prob_true: Option<f64>,
     /// The mean reward in nats that counts as success.
     pub threshold_nats: f64,
-    /// The running episode's curve, oldest first.
-    pub curve: &'a [CurvePoint],
+    /// The episode's scored prefixes, oldest first.
+    pub curve: &'a [ScoredPrefix],
 }
 
 /// Draws the overlay: the frame in its aspect ratio, enlarged to 640 pixels wide where it is smaller, shrunk to
@@ -160,7 +150,7 @@ fn draw_figures(canvas: &mut Canvas, layout: &Layout, overlay: &Overlay<'_>) {
     }
 
     let small = Style::regular(12.0 * unit);
-    let reward = format!("reward {}", nats(overlay.log_prob_true));
+    let reward = format!("reward {}", nats(overlay.curve.last().map(|newest| newest.reading.log_prob_true)));
     let threshold = format!("threshold {}", nats(Some(overlay.threshold_nats)));
     small.draw(canvas, (left, top + 86.0 * unit), &small.fit(&reward, place.width()), WHITE);
     small.draw(canvas, (left, top + 101.0 * unit), &small.fit(&threshold, place.width()), MUTED);
@@ -180,7 +170,7 @@ fn draw_border(canvas: &mut Canvas, layout: &Layout) {
 }
 
 /// The newest progress in percent; a dash where there is none.
-fn progress_figure(curve: &[CurvePoint]) -> String {
+fn progress_figure(curve: &[ScoredPrefix]) -> String {
     match curve.last() {
         Some(point) if !point.progress.is_nan() => format!("{:.0}", 100.0 * point.progress.clamp(0.0, 1.0)),
         _ => "–".to_owned(),

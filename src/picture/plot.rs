@@ -20,18 +20,9 @@ pub use film::{Encoder, Film, FilmError, check_name, film};
 pub use histogram::{Distribution, histogram};
 pub use thumbnail::Thumbnail;
 
-/// One scored prefix.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Point {
-    /// Time of its newest frame, seconds since the first.
-    pub time_s: f64,
-    /// The reward, nats, ≤ 0.
-    pub nats: f64,
-    /// 0 to 1.
-    pub progress: f64,
-}
+use crate::reward::ScoredPrefix;
 
-/// A scored episode. Nothing in it is refused: numbers that are none are left out, texts that are too long end in an
+/// A scored episode. Nothing in it is refused: values that are not finite are left out, texts that are too long end in an
 /// ellipsis.
 #[derive(Debug, Clone, Copy)]
 pub struct ScoredEpisode<'a> {
@@ -41,9 +32,7 @@ pub struct ScoredEpisode<'a> {
     /// Of the rewards, where it is defined.
     pub voc: Option<f64>,
     /// Oldest first.
-    pub points: &'a [Point],
-    /// The rewards of the first frame repeated, (seconds, nats); empty without the static control.
-    pub control: &'a [(f64, f64)],
+    pub prefixes: &'a [ScoredPrefix],
     /// The mean reward that counts as success, nats.
     pub threshold_nats: f64,
     /// When success would be called, seconds since the first frame.

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use super::Reading;
+
 /// Between which rewards live progress runs from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -57,37 +59,6 @@ impl Default for ProgressSettings {
     }
 }
 
-/// One scored prefix, as progress needs it. All in nats.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ProgressReading {
-    pub log_prob_true: f64,
-    pub log_prob_false: f64,
-    /// The reward without what it owes to the video's mere length: `log_prob_true` less the climb of the static
-    /// control since the episode began. The same as `log_prob_true` where there is no control.
-    pub corrected: f64,
-}
-
-impl ProgressReading {
-    /// A reading without a control.
-    pub fn plain(log_prob_true: f64, log_prob_false: f64) -> Self {
-        Self { log_prob_true, log_prob_false, corrected: log_prob_true }
-    }
-
-    /// A reading whose control has climbed by `climb` nats since the episode began; without one it is a plain reading.
-    pub fn controlled(log_prob_true: f64, log_prob_false: f64, climb: Option<f64>) -> Self {
-        // What falls out of a control is progress, but no probability above 1.
-        let corrected = climb.map_or(log_prob_true, |climb| (log_prob_true - climb).min(0.0));
-        Self { log_prob_true, log_prob_false, corrected }
-    }
-
-    /// What success looks at: the lower of the reward and the corrected reward. No number if either is none.
-    pub fn judged(self) -> f64 {
-        // `f64::min` alone would take the number of a pair with a NaN.
-        let comparable = self.log_prob_true.partial_cmp(&self.corrected).is_some();
-        if comparable { self.log_prob_true.min(self.corrected) } else { f64::NAN }
-    }
-}
-
 /// Live progress, 0 to 1, from the past alone.
 ///
 /// The peers' min–max over the finished episode cannot be had live, and stretches the noise of an idle robot to a full
@@ -123,8 +94,8 @@ impl ProgressTracker {
     }
 
     /// Progress after a prefix. A reading that is no number gives 0 and leaves no trace.
-    pub fn push(&mut self, reading: ProgressReading) -> f64 {
-        let ProgressReading { log_prob_true, log_prob_false, corrected } = reading;
+    pub fn push(&mut self, reading: Reading) -> f64 {
+        let Reading { log_prob_true, log_prob_false, corrected, .. } = reading;
         if ![log_prob_true, log_prob_false, corrected].iter().all(|nats| nats.is_finite()) {
             return 0.0;
         }

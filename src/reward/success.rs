@@ -1,7 +1,11 @@
 use serde::{Deserialize, Serialize};
 
+use super::Reading;
+
+mod finished;
 mod verdict;
 
+pub use finished::{end_score, first_success, first_success_of, peak_score};
 pub use verdict::{Staleness, Verdict};
 
 /// Settings of [`SuccessDetector`]. The rule is the paper's: threshold and window. All others are guards, which can only
@@ -61,24 +65,6 @@ impl Default for SuccessSettings {
             ..Self::unguarded(-1.0, 3)
         }
     }
-}
-
-/// One scored prefix, as the detector needs it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SuccessReading {
-    /// The reward that success is judged by, nats.
-    pub judged: f64,
-    /// Seconds since the episode's first frame, by the headers.
-    pub time_s: f64,
-    /// Frames in the prefix.
-    pub frames: usize,
-    /// Seconds from the frame's stamp to its score.
-    pub age_s: f64,
-    /// The largest change of the picture since the episode began, 8-bit levels; no number where it is not measured, which
-    /// the guard takes for none.
-    pub change: f64,
-    /// How far the cameras' newest rewards lie apart, nats; 0 for one camera.
-    pub spread_nats: f64,
 }
 
 /// Whether the instruction was changed in the running episode, and when.
@@ -150,12 +136,12 @@ impl SuccessDetector {
         self.declared_open = true;
     }
 
-    // Every comparison is written so that what is no number holds back.
-    pub fn push(&mut self, reading: SuccessReading) -> Verdict {
+    // Every comparison is written so that NaN holds back.
+    pub fn push(&mut self, reading: Reading) -> Verdict {
         let since_instruction_s = self.since_instruction(reading.time_s);
         let stale = self.staleness(&reading);
         self.last_time_s = Some(reading.time_s);
-        let Some(mean_nats) = self.mean_with(reading.judged) else { return Verdict::Gathering };
+        let Some(mean_nats) = self.mean_with(reading.judged()) else { return Verdict::Gathering };
         let SuccessSettings { threshold_nats, max_spread_nats, .. } = self.settings;
         let above = mean_nats >= threshold_nats;
         if !above {
@@ -182,13 +168,13 @@ impl SuccessDetector {
     /// The guards that wait for something to be reached, then success.
     fn not_yet(
         &self,
-        reading: &SuccessReading,
+        reading: &Reading,
         mean_nats: f64,
         since_instruction_s: Option<f64>,
         held_s: f64,
     ) -> Verdict {
         let SuccessSettings { hold_s, min_frames, min_change, after_instruction_s, .. } = self.settings;
-        let SuccessReading { change, frames, .. } = *reading;
+        let Reading { change, frames, .. } = *reading;
         if let Some(since_s) = since_instruction_s
             && falls_short(since_s, after_instruction_s)
         {
@@ -224,7 +210,7 @@ impl SuccessDetector {
         }
     }
 
-    fn staleness(&self, reading: &SuccessReading) -> Option<Staleness> {
+    fn staleness(&self, reading: &Reading) -> Option<Staleness> {
         let SuccessSettings { max_age_s, max_gap_s, .. } = self.settings;
         let (age_s, gap_s) = (reading.age_s, reading.time_s - self.last_time_s.unwrap_or(reading.time_s));
         if exceeds(age_s, max_age_s) {

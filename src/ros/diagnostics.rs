@@ -200,7 +200,7 @@ impl Diagnostics {
             values.push(pair("frames", running.frames));
             if let Some(newest) = &running.newest {
                 values.push(pair("progress", format!("{:.3}", newest.progress)));
-                values.push(pair("log_prob_true", format!("{:.4}", newest.score.log_probs.log_prob_true)));
+                values.push(pair("log_prob_true", format!("{:.4}", newest.score.reading.log_prob_true)));
             }
         }
         match session.phase() {

@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::episode::{CameraFrame, DropReason, Recorder, Signal};
 use crate::live::engine::EngineEvent;
 use crate::live::session::{Effect, EpisodeReport, Phase, ResetFailed, Session};
-use crate::reward::Calibration;
+use crate::model::Calibration;
 
 mod model;
 mod resets;
@@ -151,8 +151,7 @@ impl Driver {
     }
 
     fn publish_overlay(&mut self) {
-        let threshold_nats = self.session.threshold_nats();
-        if let Err(error) = self.overlay.publish(&self.session, threshold_nats) {
+        if let Err(error) = self.overlay.publish(&self.session) {
             log::error!("cannot publish the overlay: {error}");
         }
     }
@@ -273,7 +272,7 @@ impl Driver {
                 log::info!(
                     "episode {} has succeeded after {:.1} s: mean log p(\" True\") {:.3} nats reaches {:.3}",
                     report.score.episode_id,
-                    report.score.time_s,
+                    report.score.reading.time_s,
                     report.mean_nats,
                     report.threshold_nats
                 );
@@ -290,7 +289,7 @@ impl Driver {
 
     /// The parameter of the instruction follows the session's, by whatever way that was set.
     fn instruction_changed(&mut self) {
-        self.overlay.forget_scores();
+        self.overlay.redraw();
         lock(&self.parameters).set_instruction(self.session.instruction());
         self.publish_changed(&["instruction"]);
     }

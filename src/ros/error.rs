@@ -2,8 +2,7 @@ use std::process::ExitCode;
 
 use crate::config::ConfigError;
 use crate::config::calibration_file::CalibrationError;
-use crate::model::VlmError;
-use crate::reward::CalibrationMismatch;
+use crate::model::{CalibrationMismatch, VlmError};
 
 /// Why the node cannot start or go on.
 #[derive(Debug, thiserror::Error)]

@@ -8,9 +8,10 @@ use r2r::std_msgs::msg::Header;
 use r2r::{Publisher, QosProfile};
 
 use super::rcl::time::stamp_from_ns;
+use crate::episode::EndReason;
 use crate::live::engine::PrefixScore;
 use crate::live::session::{Effect, Phase, Session};
-use crate::picture::overlay::{CurvePoint, Overlay, draw};
+use crate::picture::overlay::{Overlay, draw};
 
 /// Keeps what there is to draw, and publishes it.
 pub struct OverlayOutput {
@@ -18,10 +19,6 @@ pub struct OverlayOutput {
     /// The newest scored frame of each camera.
     frames: Vec<Option<Arc<RgbImage>>>,
     header: Header,
-    curve: Vec<CurvePoint>,
-    episode_id: u64,
-    log_prob_true: Option<f64>,
-    success: bool,
     /// Whether anything has changed since it was drawn.
     changed: bool,
     viewers: usize,
@@ -34,10 +31,6 @@ impl OverlayOutput {
             publisher: node.create_publisher("~/overlay", qos)?,
             frames: vec![None; cameras],
             header: Header::default(),
-            curve: Vec::new(),
-            episode_id: 0,
-            log_prob_true: None,
-            success: false,
             changed: false,
             viewers: 0,
         })
@@ -53,33 +46,16 @@ impl OverlayOutput {
 
     /// Follows what the session does.
     pub fn note(&mut self, effect: &Effect) {
-        match effect {
-            Effect::Submit(_) | Effect::CameraProgress(_) => return,
-            Effect::EpisodeStarted(episode_id) => {
-                self.episode_id = *episode_id;
-                self.success = false;
-                self.forget_scores();
-            }
-            Effect::Progress(report) => {
-                let point = CurvePoint { time_s: report.score.time_s, progress: report.progress };
-                self.curve.push(point);
-                self.log_prob_true = Some(report.score.log_probs.log_prob_true);
-            }
-            Effect::Success(_) => self.success = true,
-            Effect::EpisodeEnded(..) | Effect::CallReset(_) | Effect::Settle(_) => {}
-        }
-        self.changed = true;
+        self.changed |= !matches!(effect, Effect::Submit(_) | Effect::CameraProgress(_));
     }
 
-    /// The rewards so far answer another question than the next ones.
-    pub fn forget_scores(&mut self) {
-        self.curve.clear();
-        self.log_prob_true = None;
+    /// Something else that is drawn has changed.
+    pub fn redraw(&mut self) {
         self.changed = true;
     }
 
     /// Draws and publishes, if someone looks and there is something new for them. An error is what could not be published.
-    pub fn publish(&mut self, session: &Session, threshold_nats: f64) -> r2r::Result<()> {
+    pub fn publish(&mut self, session: &Session) -> r2r::Result<()> {
         let viewers = self.publisher.get_inter_process_subscription_count()?;
         let newcomer = viewers > std::mem::replace(&mut self.viewers, viewers);
         if viewers == 0 || !(self.changed || newcomer) {
@@ -87,15 +63,16 @@ impl OverlayOutput {
         }
         let Some(frame) = side_by_side(&self.frames) else { return Ok(()) };
         self.changed = false;
+        let episode = session.newest_episode();
+        let success = episode.is_some_and(|episode| episode.end_reason == Some(EndReason::Success));
         let picture = draw(&Overlay {
             frame: &frame,
             instruction: session.instruction(),
-            episode_id: self.episode_id,
-            state: state(session, self.success),
-            success: self.success,
-            log_prob_true: self.log_prob_true,
-            threshold_nats,
-            curve: &self.curve,
+            episode_id: episode.map_or(0, |episode| episode.episode_id),
+            state: state(session, success),
+            success,
+            threshold_nats: session.threshold_nats(),
+            curve: episode.map_or(&[], |episode| &episode.scores),
         });
         let (width, height) = picture.dimensions();
         self.publisher.publish(&Image {

@@ -101,19 +101,20 @@ fn count(frames: usize) -> u32 {
 }
 
 fn progress_msg(ProgressReport { score, progress, verdict }: &ProgressReport) -> msg::Progress {
+    let reading = &score.reading;
     msg::Progress {
         header: header(score),
         episode_id: score.episode_id,
         instruction: score.instruction.to_string(),
-        log_prob_true: score.log_probs.log_prob_true,
-        log_prob_false: score.log_probs.log_prob_false,
-        control: score.control.map_or(f64::NAN, |control| control.log_prob_true),
-        corrected: score.corrected_nats(),
+        log_prob_true: reading.log_prob_true,
+        log_prob_false: reading.log_prob_false,
+        control: reading.control.map_or(f64::NAN, |control| control.log_prob_true),
+        corrected: reading.corrected,
         progress: *progress,
         verdict: verdict.as_str().to_owned(),
-        frames: count(score.frames),
-        episode_time: seconds_msg(score.time_s),
-        latency: duration_msg(score.latency),
+        frames: count(reading.frames),
+        episode_time: seconds_msg(reading.time_s),
+        latency: duration_msg(score.latency()),
         inference: duration_msg(score.inference),
     }
 }
@@ -126,8 +127,8 @@ fn success_msg(report: &SuccessReport) -> msg::SuccessDetection {
         instruction: score.instruction.to_string(),
         mean_log_prob_true: report.mean_nats,
         threshold: report.threshold_nats,
-        frames: count(score.frames),
-        episode_time: seconds_msg(score.time_s),
+        frames: count(score.reading.frames),
+        episode_time: seconds_msg(score.reading.time_s),
     }
 }
 
@@ -142,11 +143,11 @@ fn summary_msg(report: &EpisodeReport, instruction: &str) -> msg::EpisodeSummary
         end_reason: report.end_reason.map_or("", EndReason::as_str).to_owned(),
         frames: count(report.frames),
         prefixes: count(report.scores.len()),
-        times: report.scores.iter().map(|point| point.time_s).collect(),
-        rewards: report.scores.iter().map(|point| point.log_prob_true).collect(),
-        log_prob_true: score.map_or(f64::NAN, |score| score.log_probs.log_prob_true),
+        times: report.scores.iter().map(|prefix| prefix.reading.time_s).collect(),
+        rewards: report.scores.iter().map(|prefix| prefix.reading.log_prob_true).collect(),
+        log_prob_true: score.map_or(f64::NAN, |score| score.reading.log_prob_true),
         progress: newest.map_or(0.0, |newest| newest.progress),
         voc: report.voc().unwrap_or(f64::NAN),
-        episode_time: seconds_msg(score.map_or(0.0, |score| score.time_s)),
+        episode_time: seconds_msg(score.map_or(0.0, |score| score.reading.time_s)),
     }
 }

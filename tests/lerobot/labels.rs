@@ -9,7 +9,8 @@ use topreward::offline::labels::{
     EpisodeLabels, Normalisation, PROGRESS_NAME, ProgressFile, WEIGHTS_NAME, anchors, frame_progress,
 };
 use topreward::offline::recording::sample;
-use topreward::offline::{Prefixes, Scoring, readings, score_prefixes};
+use topreward::offline::{Prefixes, Scoring, score_prefixes};
+use topreward::reward::BiasControl;
 
 use super::*;
 
@@ -23,9 +24,14 @@ fn labels(name: &str, prefixes: Prefixes) -> ProgressFile {
         let sampled = sample(&*episode.footage, &episode.name, 5.0).unwrap();
         let lengths = prefixes.lengths(sampled.frames.len());
         let instructions = [episode.instruction.as_deref().unwrap()];
-        let scoring = Scoring { instructions: &instructions, lengths: &lengths, cache: true };
+        let scoring = Scoring {
+            instructions: &instructions,
+            lengths: &lengths,
+            cache: true,
+            control: BiasControl::Off,
+        };
         let curve = score_prefixes(&model, &sampled.frames, scoring, &mut || {}).unwrap().remove(0);
-        let anchors = anchors(&lengths, &sampled.numbers, &readings(&curve, None));
+        let anchors = anchors(&lengths, &sampled.numbers, &curve);
         let rows = dataset.rows(episode.index).unwrap();
         let progress = frame_progress(&anchors, Normalisation::Episode, rows.len()).unwrap();
         EpisodeLabels { episode: episode.index, index: rows.index, progress }

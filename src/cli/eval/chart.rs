@@ -4,17 +4,17 @@ use super::Examined;
 use crate::offline::evaluation::CurveMeasures;
 use crate::picture::plot::axes::Axes;
 use crate::picture::plot::svg::{escape, put};
-use crate::reward::RocPoint;
+use crate::reward::{Reading, RocPoint};
 
 /// An episode's rewards over time.
 pub fn episode(episode: &Examined, judged: &CurveMeasures, threshold_nats: f64) -> String {
     let curves = &episode.curves;
-    let wrong = curves.wrong.as_ref().map(|(wrong, _)| wrong.as_slice()).unwrap_or_default();
-    let last_s = curves.reward.last().map_or(0.0, |point| point.time_s);
+    let wrong = curves.wrong.as_deref().unwrap_or_default();
+    let last_s = curves.episode.last().map_or(0.0, |point| point.time_s);
     // The control may go on for longer than the episode.
-    let control = curves.control.as_ref().map(|control| control.curve.as_slice()).unwrap_or_default();
+    let control = curves.still.as_deref().unwrap_or_default();
     let control = &control[..control.partition_point(|point| point.time_s <= last_s)];
-    let lines = [("control", control), ("wrong", wrong), ("reward", curves.reward.as_slice())];
+    let lines = [("control", control), ("wrong", wrong), ("reward", curves.episode.as_slice())];
     let points = || lines.iter().flat_map(|(_, line)| line.iter());
     let lowest = points().map(|point| point.log_prob_true).fold(threshold_nats, f64::min);
     let axes = Axes {
@@ -39,13 +39,12 @@ pub fn episode(episode: &Examined, judged: &CurveMeasures, threshold_nats: f64) 
         }
     }
     for (class, line) in lines {
-        let place = |point: &crate::offline::CurvePoint| {
-            format!("{:.1},{:.1}", axes.x(point.time_s), axes.y(point.log_prob_true))
-        };
+        let place =
+            |point: &Reading| format!("{:.1},{:.1}", axes.x(point.time_s), axes.y(point.log_prob_true));
         let places: Vec<String> = line.iter().map(place).collect();
         put(&mut svg, format_args!("<polyline class=\"{class}\" points=\"{}\"/>", places.join(" ")));
     }
-    for point in &curves.reward {
+    for point in &curves.episode {
         let (x, y) = (axes.x(point.time_s), axes.y(point.log_prob_true));
         put(
             &mut svg,
@@ -60,10 +59,10 @@ pub fn episode(episode: &Examined, judged: &CurveMeasures, threshold_nats: f64) 
 
 /// An episode's rewards alone, as small as a word.
 pub fn spark(episode: &Examined) -> String {
-    let curve = &episode.curves.reward;
+    let curve = &episode.curves.episode;
     let lowest = curve.iter().map(|point| point.log_prob_true).fold(-1.0, f64::min);
     let last_s = curve.last().map_or(1.0, |point| point.time_s).max(0.5);
-    let place = |point: &crate::offline::CurvePoint| {
+    let place = |point: &Reading| {
         format!("{:.1},{:.1}", point.time_s / last_s * 88.0 + 1.0, point.log_prob_true / lowest * 22.0 + 1.0)
     };
     let places: Vec<String> = curve.iter().map(place).collect();

@@ -6,7 +6,8 @@ use anyhow::{Context, Result, ensure};
 use crate::model::gvl::{GvlSettings, values};
 use crate::model::qwen3_vl::Qwen3Vl;
 use crate::offline::evaluation::{Curves, Entry};
-use crate::offline::{Control, CurvePoint, SampledFrame, changes};
+use crate::offline::{SampledFrame, changes};
+use crate::reward::Reading;
 
 /// As many frames as the paper shows.
 pub const FRAMES: usize = 15;
@@ -28,20 +29,18 @@ pub fn curves(
     let still = vec![*chosen.first().context("the episode has no frames")?; chosen.len()];
     let settings = GvlSettings { seed, ..GvlSettings::default() };
     let changes = changes(frames);
-    let ask = |shown: &[&RgbImage], instruction: &str| -> Result<Vec<CurvePoint>> {
+    let ask = |shown: &[&RgbImage], instruction: &str| -> Result<Vec<Reading>> {
         let answer = values(model, shown, instruction, &settings)?;
         Ok(points(&answer.values, frames, &changes, lengths))
     };
-    let reward = ask(&chosen, &entry.instruction)?;
-    ensure!(!reward.is_empty(), "the model's answer has no percentage for any frame");
-    let control = ask(&still, &entry.instruction)?;
+    let episode = ask(&chosen, &entry.instruction)?;
+    ensure!(!episode.is_empty(), "the model's answer has no percentage for any frame");
+    let still = Some(ask(&still, &entry.instruction)?);
     let wrong = match entry.wrong_instruction.as_deref().filter(|_| entry.success) {
-        Some(instruction) => Some((ask(&chosen, instruction)?, None)),
+        Some(instruction) => Some(ask(&chosen, instruction)?),
         None => None,
     };
-    let start_nats = control.first().map_or(-1.0, |point| point.log_prob_true);
-    let control = Some(Control { start_nats, curve: control });
-    Ok(Curves { reward, control, wrong, comparable: false })
+    Ok(Curves { episode, still, wrong })
 }
 
 /// A point for each frame that the answer names.
@@ -50,14 +49,13 @@ fn points(
     frames: &[SampledFrame],
     changes: &[f64],
     lengths: &[usize],
-) -> Vec<CurvePoint> {
+) -> Vec<Reading> {
     let point = |(value, &length): (&Option<f64>, &usize)| {
-        Some(CurvePoint {
+        Some(Reading {
             frames: length,
             time_s: frames[length - 1].time_s,
-            log_prob_true: (*value)? - 1.0,
-            log_prob_false: f64::NAN,
             change: changes[length - 1],
+            ..Reading::of((*value)? - 1.0, f64::NAN, None)
         })
     };
     values.iter().zip(lengths).filter_map(point).collect()

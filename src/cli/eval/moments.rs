@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result};
 
-use crate::offline::{CurvePoint, SampledFrame};
+use crate::offline::SampledFrame;
 use crate::picture::plot::Thumbnail;
+use crate::reward::Reading;
 
 const WIDTH: u32 = 200;
 const JPEG_QUALITY: u8 = 70;
@@ -22,7 +23,7 @@ pub struct Moment {
 ///
 /// # Errors
 /// A frame that cannot be encoded.
-pub fn of(frames: &[SampledFrame], curve: &[CurvePoint], called_at_s: Option<f64>) -> Result<Vec<Moment>> {
+pub fn of(frames: &[SampledFrame], curve: &[Reading], called_at_s: Option<f64>) -> Result<Vec<Moment>> {
     let Some(last) = frames.len().checked_sub(1) else { return Ok(Vec::new()) };
     let names = ["start", "quarter", "half", "three quarters", "end"];
     let mut chosen: Vec<(usize, &'static str)> =
@@ -44,7 +45,7 @@ pub fn of(frames: &[SampledFrame], curve: &[CurvePoint], called_at_s: Option<f64
     chosen.into_iter().map(|(place, name)| moment(&frames[place], place, name, curve)).collect()
 }
 
-fn moment(frame: &SampledFrame, place: usize, name: &'static str, curve: &[CurvePoint]) -> Result<Moment> {
+fn moment(frame: &SampledFrame, place: usize, name: &'static str, curve: &[Reading]) -> Result<Moment> {
     let picture = Thumbnail::of(&frame.rgb, WIDTH, JPEG_QUALITY).context("a picture for the report")?;
     let scored = curve.iter().find(|point| point.frames == place + 1);
     Ok(Moment { name, time_s: frame.time_s, reward: scored.map(|point| point.log_prob_true), picture })
@@ -82,8 +83,7 @@ mod tests {
     #[test]
     fn a_moment_tells_the_reward_of_the_prefix_that_ends_there() {
         let frames = [SampledFrame { rgb: Arc::new(RgbImage::new(400, 300)), time_s: 0.0 }];
-        let point =
-            CurvePoint { frames: 1, time_s: 0.0, log_prob_true: -2.0, log_prob_false: -0.1, change: 0.0 };
+        let point = Reading { frames: 1, ..Reading::of(-2.0, -0.1, None) };
         let moments = of(&frames, &[point], None).unwrap();
         assert_eq!((moments[0].picture.width, moments[0].reward), (200, Some(-2.0)));
     }

@@ -79,7 +79,11 @@ impl<'a> Page<'a> {
             style: include_str!("page.css"),
             evaluation,
             units: (evaluation.method == Method::Gvl).then_some(GVL_UNITS),
-            fingerprint: evaluation.fingerprint.get(..12).unwrap_or(&evaluation.fingerprint),
+            fingerprint: evaluation
+                .made_with
+                .fingerprint
+                .get(..12)
+                .unwrap_or(&evaluation.made_with.fingerprint),
             overall: Overall::of(evaluation),
             filters: [
                 ("all", cards.len()),

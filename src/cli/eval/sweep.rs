@@ -12,7 +12,8 @@ use crate::cli::dataset::{self, Examination};
 use crate::config::Config;
 use crate::model::VideoVlm;
 use crate::offline::evaluation::{CurveMeasures, Curves, Entry, LineError, LineFault, Manifest};
-use crate::reward::{Bootstrap, Estimate};
+use crate::offline::uncontrolled;
+use crate::reward::{BiasControl, Bootstrap, Estimate, Reading};
 
 /// One model at one sampling rate; means over the successes, with intervals.
 #[derive(Debug, Serialize)]
@@ -90,7 +91,7 @@ fn examine(
         sample_fps,
         prefixes: args.scoring.prefixes(config),
         cache: !args.scoring.no_cache,
-        control: true,
+        control: BiasControl::Static,
         static_samples: args.static_samples,
         wrong: false,
     };
@@ -104,12 +105,10 @@ fn examine(
 fn row(model: &str, sample_fps: f64, curves: &[Curves], seed: u64) -> Row {
     // Whether success would be called is no part of a sweep; the rest does not depend on the settings.
     let settings = Config::default().success;
+    let measures = |curve: &[Reading]| CurveMeasures::of(&uncontrolled(curve), settings);
     let both: Vec<(CurveMeasures, CurveMeasures)> = curves
         .iter()
-        .filter_map(|found| {
-            CurveMeasures::of(&found.reward, settings)
-                .zip(CurveMeasures::of(&found.control.as_ref()?.curve, settings))
-        })
+        .filter_map(|found| measures(&found.episode).zip(measures(found.still.as_deref()?)))
         .collect();
     let bootstrap = Bootstrap { seed, ..Bootstrap::default() };
     let real = |measure: &dyn Fn(&CurveMeasures) -> Option<f64>| {
@@ -118,7 +117,7 @@ fn row(model: &str, sample_fps: f64, curves: &[Curves], seed: u64) -> Row {
     let still = |measure: &dyn Fn(&CurveMeasures) -> Option<f64>| {
         bootstrap.mean(&both.iter().filter_map(|(_, still)| measure(still)).collect::<Vec<_>>())
     };
-    let frames = curves.iter().filter_map(|found| found.reward.last()).map(|point| point.frames as f64);
+    let frames = curves.iter().filter_map(|found| found.episode.last()).map(|reading| reading.frames as f64);
     Row {
         model: model.to_owned(),
         sample_fps,

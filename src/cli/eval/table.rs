@@ -28,7 +28,7 @@ pub fn write(out: &mut dyn Write, evaluation: &Evaluation) -> Result<()> {
         "{} successes, {} failures; {} frames a second; success from {:.3} nats{}",
         all.successes,
         all.failures,
-        evaluation.sample_fps,
+        evaluation.made_with.sample_fps,
         evaluation.success.threshold_nats,
         evaluation.success.calibration.as_ref().map(|file| format!(" ({file})")).unwrap_or_default()
     )?;

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::findings::Findings;
 use crate::config::calibration_file;
-use crate::reward::Calibration;
+use crate::model::Calibration;
 
 pub fn findings(file: &Path) -> Result<Findings> {
     let calibration = calibration_file::read(file)?;

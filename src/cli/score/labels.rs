@@ -37,10 +37,10 @@ pub fn write(
     let about = [
         ("normalisation", "episode".to_owned()),
         ("prefixes", settings.prefixes.clone()),
-        ("sample_fps", settings.sample_fps.to_string()),
+        ("sample_fps", settings.made_with.sample_fps.to_string()),
         ("bias_control", settings.bias_control.as_str().to_owned()),
-        ("fingerprint", settings.fingerprint.clone()),
-        ("dtype", settings.dtype.to_string()),
+        ("fingerprint", settings.made_with.fingerprint.clone()),
+        ("dtype", settings.made_with.dtype.to_string()),
     ];
     ProgressFile::new(&settings.model, episodes)?.write(&folder.join(PROGRESS_NAME), &about)?;
     Ok(errors)

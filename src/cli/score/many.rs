@@ -6,8 +6,9 @@ use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::scorer::{Read, Scorer, read};
+use super::scorer::Scorer;
 use super::stoppable::Stoppable;
+use super::timings::{Read, read};
 use super::{Finished, Kept, ScoreArgs, finish, pipeline};
 use crate::cli::sources::Listing;
 use crate::cli::{Outcome, bar, interrupt, one_line};
@@ -153,7 +154,7 @@ fn score_all(
         let episode = &listing.episodes[position];
         let instruction = scorer.instruction(episode)?;
         let footage = Stoppable { inner: &*episode.footage, stop };
-        let read = read(&footage, &episode.name, scorer.settings.sample_fps)?;
+        let read = read(&footage, &episode.name, scorer.settings.made_with.sample_fps)?;
         scorer.timings.decoded(&read);
         Ok((instruction, read))
     };

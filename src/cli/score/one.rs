@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 
-use super::scorer::{Scorer, read};
+use super::scorer::Scorer;
+use super::timings::read;
 use super::{Finished, ScoreArgs, finish};
 use crate::cli::{Outcome, bar};
 use crate::config::Config;

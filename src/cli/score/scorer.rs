@@ -1,7 +1,6 @@
 //! A loaded model with all that is asked of it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -10,28 +9,14 @@ use super::timings::Timings;
 use crate::cli::plots::{PlotArgs, model_name};
 use crate::cli::settings::calibrate;
 use crate::config::Config;
-use crate::model::VideoVlm;
 use crate::model::instruction::InstructionRule;
 use crate::model::qwen3_vl::Qwen3Vl;
-use crate::offline::recording::{Footage, RecordedEpisode, Sampled, sample};
-use crate::offline::results::{EpisodeResult, PrefixResult, RunSettings, ScoredEpisode};
-use crate::offline::{Prefixes, SampledFrame, Scoring, score_control, score_prefixes};
+use crate::model::{Calibration, VideoVlm};
+use crate::offline::recording::{RecordedEpisode, Sampled};
+use crate::offline::results::{EpisodeResult, RunSettings, ScoredEpisode};
+use crate::offline::{Prefixes, SampledFrame, Scoring, score_prefixes};
 use crate::picture::plot;
-use crate::reward::{BiasControl, Calibration};
-
-/// An episode's samples, and how long it took to read them.
-pub struct Read {
-    pub sampled: Sampled,
-    pub spent: Duration,
-}
-
-/// # Errors
-/// An episode that cannot be read.
-pub fn read(footage: &dyn Footage, name: &str, rate_hz: f64) -> Result<Read> {
-    let begun = Instant::now();
-    let sampled = sample(footage, name, rate_hz)?;
-    Ok(Read { sampled, spent: begun.elapsed() })
-}
+use crate::reward::{Judge, ScoredPrefix};
 
 pub struct Scorer {
     /// What the scores depend on.
@@ -60,15 +45,10 @@ impl Scorer {
         let instruction = args.instruction.as_ref().map(|text| rule.accept(text)).transpose()?;
         let calibration = calibrate(&args.calibration, &model, instruction.as_deref(), &mut config)?;
         let prefixes = args.scoring.prefixes(&config);
-        let info = model.info();
         let settings = RunSettings {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             model: args.model.clone(),
-            fingerprint: info.fingerprint.clone(),
-            dtype: info.dtype,
-            chat_template: info.chat_template,
-            max_pixels: info.max_pixels,
-            sample_fps: config.sampling.rate_hz,
+            made_with: config.identity(model.info()),
             max_samples: config.max_samples(),
             prefixes: prefixes.to_string(),
             cache: !args.scoring.no_cache,
@@ -100,14 +80,9 @@ impl Scorer {
         Ok(instruction)
     }
 
-    fn controlled(&self) -> bool {
-        self.settings.bias_control == BiasControl::Static
-    }
-
-    /// How many prefixes of an episode are scored, the control's among them.
+    /// How many prefixes of an episode are scored.
     pub fn prefixes(&self, sampled: &Sampled) -> usize {
-        let passes = if self.controlled() { 2 } else { 1 };
-        self.prefixes.lengths(sampled.frames.len()).len() * passes
+        self.prefixes.lengths(sampled.frames.len()).len()
     }
 
     /// Scores an episode by a model that is the loaded one. `scored` is told after each prefix.
@@ -124,15 +99,10 @@ impl Scorer {
     ) -> Result<EpisodeResult> {
         let Sampled { frames, numbers, recorded_s } = sampled;
         let lengths = self.prefixes.lengths(frames.len());
-        let scoring = Scoring { instructions: &[instruction], lengths: &lengths, cache: self.settings.cache };
+        let RunSettings { cache, bias_control: control, progress, success, .. } = self.settings;
+        let scoring = Scoring { instructions: &[instruction], lengths: &lengths, cache, control };
         let curve = score_prefixes(model, &frames, scoring, scored)?.pop().context("no curve")?;
-        let control = match frames.first().filter(|_| self.controlled()) {
-            Some(first) => {
-                let times_s: Vec<f64> = frames.iter().map(|frame| frame.time_s).collect();
-                score_control(model, first, &times_s, scoring, scored)?.pop()
-            }
-            None => None,
-        };
+        let prefixes = Judge::of_episode(&curve, progress, success);
         self.timings.scored(frames.len());
         let scored = ScoredEpisode {
             name: &episode.name,
@@ -140,28 +110,25 @@ impl Scorer {
             instruction,
             recorded_s,
             sampled: numbers,
-            curve: &curve,
-            control: control.as_ref(),
+            prefixes: &prefixes,
         };
         let result = EpisodeResult::of(scored, &self.settings);
-        self.draw(episode, &frames, &result)?;
+        self.draw(episode, &frames, &prefixes, &result)?;
         Ok(result)
     }
 
-    fn draw(&self, episode: &RecordedEpisode, frames: &[SampledFrame], result: &EpisodeResult) -> Result<()> {
-        let point = |prefix: &PrefixResult| plot::Point {
-            time_s: prefix.time_s,
-            nats: prefix.log_prob_true,
-            progress: prefix.progress,
-        };
-        let points: Vec<plot::Point> = result.prefixes.iter().map(point).collect();
-        let control = result.prefixes.iter().filter_map(|prefix| Some((prefix.time_s, prefix.control?)));
+    fn draw(
+        &self,
+        episode: &RecordedEpisode,
+        frames: &[SampledFrame],
+        prefixes: &[ScoredPrefix],
+        result: &EpisodeResult,
+    ) -> Result<()> {
         let scored = plot::ScoredEpisode {
             instruction: &result.instruction,
             model: &model_name(&self.settings.model),
             voc: result.voc,
-            points: &points,
-            control: &control.collect::<Vec<_>>(),
+            prefixes,
             threshold_nats: self.settings.success.threshold_nats,
             called_s: result.success_s,
             completed_s: None,

@@ -5,8 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::scorer::Read;
+use anyhow::Result;
+
 use crate::model::{Stage, StageClock};
+use crate::offline::recording::{Footage, Sampled, sample};
+
+/// An episode's samples, and how long it took to read them.
+pub struct Read {
+    pub sampled: Sampled,
+    pub spent: Duration,
+}
+
+/// # Errors
+/// An episode that cannot be read.
+pub fn read(footage: &dyn Footage, name: &str, rate_hz: f64) -> Result<Read> {
+    let begun = Instant::now();
+    let sampled = sample(footage, name, rate_hz)?;
+    Ok(Read { sampled, spent: begun.elapsed() })
+}
 
 /// Sums over all episodes and threads since the model was loaded.
 pub struct Timings {
@@ -83,7 +99,6 @@ fn rate(frames: u64, spent: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::offline::recording::Sampled;
 
     #[test]
     fn each_stage_has_its_line() {

@@ -1,11 +1,12 @@
 use super::*;
 use crate::episode::Frame;
+use crate::model::LogProbs;
 use crate::model::scripted::ScriptedVlm;
 use ::image::RgbImage;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const SETTINGS: EngineSettings = EngineSettings { capacity: 4, static_control: false };
+const SETTINGS: EngineSettings = EngineSettings { capacity: 4, control: BiasControl::Off };
 
 fn request(episode_id: u64, index: usize) -> PrefixRequest {
     let frame =
@@ -66,8 +67,9 @@ fn what_piled_up_is_appended_whole_and_scored_once() {
     leave.send(()).unwrap();
     assert_eq!(scored(events.recv_timeout(PATIENCE).unwrap()).1, 1);
     let (score, new_frames) = scored(events.recv_timeout(PATIENCE).unwrap());
-    assert_eq!((new_frames, score.frames, score.stamp_ns, score.time_s), (3, 4, 3, 1.5));
-    assert_eq!(score.log_probs.log_prob_true, -4.0);
+    assert_eq!((new_frames, score.reading.frames, score.stamp_ns, score.reading.time_s), (3, 4, 3, 1.5));
+    assert_eq!(score.reading.log_prob_true, -4.0);
+    assert!(score.latency() >= score.inference);
     engine.stop();
     assert!(matches!(events.recv_timeout(PATIENCE).unwrap(), EngineEvent::Stopped));
 }
@@ -90,7 +92,7 @@ fn a_replaced_episode_is_discarded_and_the_next_starts_empty() {
         "{discarded:?}"
     );
     let (score, new_frames) = scored(events.recv_timeout(PATIENCE).unwrap());
-    assert_eq!((score.episode_id, score.frames, new_frames), (2, 1, 1));
+    assert_eq!((score.episode_id, score.reading.frames, new_frames), (2, 1, 1));
 }
 
 #[test]
@@ -123,7 +125,7 @@ fn each_camera_has_a_prefix_of_its_own_on_the_one_model() {
     }
     let next = || {
         let (score, new_frames) = scored(events.recv_timeout(PATIENCE).unwrap());
-        (score.camera, score.frames, new_frames)
+        (score.camera, score.reading.frames, new_frames)
     };
     assert_eq!(next(), (0, 1, 1));
     assert_eq!(next(), (0, 2, 1));
@@ -140,9 +142,9 @@ fn forgetting_gives_back_what_waits_and_keeps_the_model() {
     engine.submit(request(1, 2)).unwrap();
     leave.send(()).unwrap();
     leave.send(()).unwrap();
-    assert_eq!(scored(events.recv_timeout(PATIENCE).unwrap()).0.frames, 1);
+    assert_eq!(scored(events.recv_timeout(PATIENCE).unwrap()).0.reading.frames, 1);
     // The model has not forgotten how to score, but what it had seen.
-    assert_eq!(scored(events.recv_timeout(PATIENCE).unwrap()).0.frames, 1);
+    assert_eq!(scored(events.recv_timeout(PATIENCE).unwrap()).0.reading.frames, 1);
 }
 
 #[test]
@@ -159,7 +161,7 @@ fn frames_that_are_not_to_be_scored_are_seen_all_the_same() {
     assert_eq!(begun.recv_timeout(PATIENCE).unwrap(), 3);
     leave.send(()).unwrap();
     let (score, new_frames) = scored(events.recv_timeout(PATIENCE).unwrap());
-    assert_eq!((score.frames, score.time_s, new_frames), (3, 1.0, 2));
+    assert_eq!((score.reading.frames, score.reading.time_s, new_frames), (3, 1.0, 2));
     let appended = events.recv_timeout(PATIENCE).unwrap();
     assert!(matches!(appended, EngineEvent::Appended { camera: 0, frames: 1 }), "{appended:?}");
 }
@@ -173,15 +175,15 @@ fn a_control_takes_away_what_length_alone_has_given() {
             Ok(LogProbs { log_prob_true: -5.0 + 0.2 * frames as f64, log_prob_false: -0.1 })
         }))
     };
-    let settings = EngineSettings { capacity: 9, static_control: true };
+    let settings = EngineSettings { capacity: 9, control: BiasControl::Static };
     let engine = Engine::spawn(load, settings, move |event| drop(events_in.send(event))).unwrap();
     events.recv_timeout(PATIENCE).unwrap();
     for index in 0..4 {
         engine.submit(request(1, index)).unwrap();
         let (score, _) = scored(events.recv_timeout(PATIENCE).unwrap());
-        let control = score.control.unwrap();
-        assert_eq!(control.log_prob_true, score.log_probs.log_prob_true);
-        assert!((control.corrected_nats + 4.8).abs() < 1e-12, "the first frame's reward: {control:?}");
+        let reading = score.reading;
+        assert_eq!(reading.control.unwrap().log_prob_true, reading.log_prob_true);
+        assert!((reading.corrected + 4.8).abs() < 1e-12, "the first frame's reward: {reading:?}");
     }
 }
 
@@ -195,7 +197,7 @@ fn a_failure_is_reported_and_the_engine_goes_on() {
     engine.submit(PrefixRequest { new_frame: None, ..request(1, 0) }).unwrap();
     leave.send(()).unwrap();
     let (score, new_frames) = scored(events.recv_timeout(PATIENCE).unwrap());
-    assert_eq!((score.frames, new_frames), (1, 0));
+    assert_eq!((score.reading.frames, new_frames), (1, 0));
 }
 
 #[test]

@@ -1,10 +1,9 @@
 //! What the session knows of each camera, and what all of them say together.
 
 use crate::config::{Config, ConfigError};
-use crate::episode::{ChangeMeter, EpisodeBuffer, Frame, FrameAccount};
-use crate::live::engine::{Control, PrefixScore};
-use crate::model::LogProbs;
-use crate::reward::{Fusion, ProgressReading, ProgressTracker};
+use crate::episode::{EpisodeBuffer, FrameAccount};
+use crate::live::engine::PrefixScore;
+use crate::reward::{Control, Fusion, ProgressTracker, Reading};
 
 /// One camera's side of the session.
 pub struct Camera {
@@ -12,9 +11,6 @@ pub struct Camera {
     pub(super) buffer: EpisodeBuffer,
     pub(super) account: FrameAccount,
     pub(super) tracker: ProgressTracker,
-    change: ChangeMeter,
-    /// The largest change of the picture so far, 8-bit levels, by the stamp of the sample that brought it.
-    changes: Vec<(i64, f64)>,
     /// The newest score of the running episode and its present instruction.
     newest: Option<PrefixScore>,
     /// Whether that score is not yet part of a fusion.
@@ -29,8 +25,6 @@ impl Camera {
                 buffer: EpisodeBuffer::new(index, config.sampler()?, config.episode_limits()),
                 account: FrameAccount::default(),
                 tracker: ProgressTracker::new(config.progress),
-                change: ChangeMeter::new(),
-                changes: Vec::new(),
                 newest: None,
                 fresh: false,
             })
@@ -50,24 +44,6 @@ impl Camera {
 
     pub(super) fn start(&mut self) {
         self.buffer.start();
-        self.change.reset();
-        self.changes.clear();
-    }
-
-    /// The model is given a sample.
-    pub(super) fn sampled(&mut self, frame: &Frame) {
-        let largest = self.change.push(&frame.rgb).largest;
-        if self.changes.last().is_none_or(|(_, newest)| largest > *newest) {
-            self.changes.push((frame.stamp_ns, largest));
-        }
-    }
-
-    /// The largest change up to the newest scored frame: the picture may have moved on while the model was busy, and of
-    /// that the score knows nothing.
-    fn change_scored(&self) -> f64 {
-        let scored_ns = self.newest.as_ref().map_or(i64::MIN, |score| score.stamp_ns);
-        let seen = self.changes.partition_point(|(stamp_ns, _)| *stamp_ns <= scored_ns);
-        seen.checked_sub(1).map_or(0.0, |newest| self.changes[newest].1)
     }
 
     pub(super) fn forget_scores(&mut self) {
@@ -83,35 +59,17 @@ impl Camera {
 }
 
 /// What all cameras say together, once each of them has a score that is in no fusion yet: a camera that has stopped
-/// keeps the others from going on without it. Frames and time are those of the camera that has seen least; the header
-/// and the picture are those of `completing`, whose score makes it complete.
+/// keeps the others from going on without it. Frames, time and change are those of the camera that has seen least; the
+/// header and the picture are those of `completing`, whose score makes it complete.
 pub(super) fn fuse(cameras: &mut [Camera], fusion: Fusion, completing: &PrefixScore) -> Option<PrefixScore> {
     if !cameras.iter().all(|camera| camera.fresh) {
         return None;
     }
     let scores: Vec<&PrefixScore> = cameras.iter().filter_map(|camera| camera.newest.as_ref()).collect();
-    let pairs: Vec<_> =
-        scores.iter().map(|score| (score.log_probs.log_prob_true, score.log_probs.log_prob_false)).collect();
-    // What cannot be fused is no number, which no rule takes for a success.
-    let (log_prob_true, log_prob_false) = fusion.fuse(&pairs).unwrap_or((f64::NAN, f64::NAN));
-    let controls: Option<Vec<Control>> = scores.iter().map(|score| score.control).collect();
-    let control = controls.map(|controls| {
-        let fuse = |of: fn(&Control) -> f64| {
-            let values: Vec<_> = controls.iter().map(|control| (of(control), 0.0)).collect();
-            fusion.fuse(&values).map_or(f64::NAN, |(fused, _)| fused)
-        };
-        Control {
-            log_prob_true: fuse(|one| one.log_prob_true),
-            corrected_nats: fuse(|one| one.corrected_nats),
-        }
-    });
+    let readings: Vec<&Reading> = scores.iter().map(|score| &score.reading).collect();
     let fused = PrefixScore {
-        frames: scores.iter().map(|score| score.frames).min().unwrap_or_default(),
-        time_s: scores.iter().map(|score| score.time_s).fold(f64::INFINITY, f64::min),
-        latency: scores.iter().map(|score| score.latency).max().unwrap_or_default(),
         inference: scores.iter().map(|score| score.inference).sum(),
-        log_probs: LogProbs { log_prob_true, log_prob_false },
-        control,
+        reading: fuse_readings(&readings, fusion),
         ..completing.clone()
     };
     for camera in cameras {
@@ -120,19 +78,36 @@ pub(super) fn fuse(cameras: &mut [Camera], fusion: Fusion, completing: &PrefixSc
     Some(fused)
 }
 
-/// The largest change of the picture since the episode began, 8-bit levels, of the camera that has seen least of it.
-pub(super) fn least_change(cameras: &[Camera]) -> f64 {
-    cameras.iter().map(Camera::change_scored).fold(f64::INFINITY, f64::min)
-}
-
-/// How far the cameras' newest judged rewards lie apart, nats; 0 for one camera.
-pub(super) fn spread_nats(cameras: &[Camera]) -> f64 {
-    let judged = || cameras.iter().filter_map(|camera| Some(reading_of(camera.newest.as_ref()?).judged()));
-    judged().fold(f64::NEG_INFINITY, f64::max) - judged().fold(f64::INFINITY, f64::min)
-}
-
-/// A score as the reward layer reads it.
-pub(super) fn reading_of(score: &PrefixScore) -> ProgressReading {
-    let LogProbs { log_prob_true, log_prob_false } = score.log_probs;
-    ProgressReading { log_prob_true, log_prob_false, corrected: score.corrected_nats() }
+fn fuse_readings(readings: &[&Reading], fusion: Fusion) -> Reading {
+    let pairs: Vec<_> =
+        readings.iter().map(|reading| (reading.log_prob_true, reading.log_prob_false)).collect();
+    // What cannot be fused is NaN, which no rule takes for a success.
+    let (log_prob_true, log_prob_false) = fusion.fuse(&pairs).unwrap_or((f64::NAN, f64::NAN));
+    let values =
+        |of: &dyn Fn(&Reading) -> f64| readings.iter().map(|reading| of(reading)).collect::<Vec<_>>();
+    let fuse = |of: &dyn Fn(&Reading) -> f64| {
+        let pairs: Vec<_> = values(of).into_iter().map(|value| (value, 0.0)).collect();
+        fusion.fuse(&pairs).map_or(f64::NAN, |(fused, _)| fused)
+    };
+    let controlled = readings.iter().all(|reading| reading.control.is_some());
+    let of_control = |of: fn(Control) -> f64| fuse(&move |reading| reading.control.map_or(f64::NAN, of));
+    let control = controlled.then(|| Control {
+        first: of_control(|control| control.first),
+        log_prob_true: of_control(|control| control.log_prob_true),
+        log_prob_false: of_control(|control| control.log_prob_false),
+    });
+    let least = |of: &dyn Fn(&Reading) -> f64| values(of).into_iter().fold(f64::INFINITY, f64::min);
+    let most = |of: &dyn Fn(&Reading) -> f64| values(of).into_iter().fold(f64::NEG_INFINITY, f64::max);
+    Reading {
+        frames: readings.iter().map(|reading| reading.frames).min().unwrap_or_default(),
+        time_s: least(&|reading| reading.time_s),
+        log_prob_true,
+        log_prob_false,
+        control,
+        // Each camera's own correction: the law does not hold for fused rewards.
+        corrected: if controlled { fuse(&|reading| reading.corrected) } else { log_prob_true },
+        change: least(&|reading| reading.change),
+        age_s: most(&|reading| reading.age_s),
+        spread_nats: most(&Reading::judged) - least(&Reading::judged),
+    }
 }

@@ -1,52 +1,39 @@
 //! What a score says of the episode: progress, success, failure.
 
 use super::*;
-use crate::reward::SuccessReading;
 
 impl Session {
     pub(super) fn scored(&mut self, score: PrefixScore) {
-        self.latencies.push(score.latency);
+        self.latencies.push(score.latency());
         // What was asked before the episode's end or the instruction's change answers nobody's question any more.
-        let of_running = self.running.as_ref().is_some_and(|running| running.episode_id == score.episode_id);
+        let of_running = self.running().is_some_and(|running| running.episode_id == score.episode_id);
         if !of_running || score.instruction != self.instruction {
             return;
         }
         self.cameras[score.camera].note(&score);
         if self.cameras.len() > 1 {
             let camera = &mut self.cameras[score.camera];
-            let progress = camera.tracker.push(cameras::reading_of(&score));
-            let report = ProgressReport { score: score.clone(), progress, verdict: self.verdict };
+            let progress = camera.tracker.push(score.reading);
+            let report = ProgressReport { score: score.clone(), progress, verdict: self.judge.verdict() };
             self.effects.push(Effect::CameraProgress(report));
         }
         if let Some(fused) = cameras::fuse(&mut self.cameras, self.fusion, &score) {
-            self.judge(fused);
+            self.judged(fused);
         }
     }
 
     /// What all cameras say together.
-    fn judge(&mut self, score: PrefixScore) {
-        let Some(running) = &mut self.running else { return };
-        let reading = cameras::reading_of(&score);
-        let progress = self.tracker.push(reading);
-        self.verdict = self.detector.push(SuccessReading {
-            judged: reading.judged(),
-            time_s: score.time_s,
-            frames: score.frames,
-            age_s: score.latency.as_secs_f64(),
-            change: cameras::least_change(&self.cameras),
-            spread_nats: cameras::spread_nats(&self.cameras),
-        });
-        let failure = self.failures.push(score.time_s, progress);
-        running.add(ProgressReport { score: score.clone(), progress, verdict: self.verdict });
-        let success = match self.verdict {
-            Verdict::Success { mean_nats } => {
-                Some(SuccessReport { score: score.clone(), mean_nats, threshold_nats: self.threshold_nats })
-            }
-            _ => None,
-        };
-        self.effects.push(Effect::Progress(ProgressReport { score, progress, verdict: self.verdict }));
-        if let Some(success) = success {
-            self.effects.push(Effect::Success(success));
+    fn judged(&mut self, score: PrefixScore) {
+        let Some(running) = report::running(&mut self.episode) else { return };
+        let prefix = self.judge.push(score.reading);
+        let ScoredPrefix { progress, verdict, .. } = prefix;
+        let report = ProgressReport { score: score.clone(), progress, verdict };
+        running.add(prefix, report.clone());
+        let failure = self.failures.push(prefix.reading.time_s, progress);
+        self.effects.push(Effect::Progress(report));
+        if let Verdict::Success { mean_nats } = verdict {
+            let threshold_nats = self.judge.threshold_nats();
+            self.effects.push(Effect::Success(SuccessReport { score, mean_nats, threshold_nats }));
             self.succeeded();
         } else if failure.is_some() {
             self.end(EndReason::Stuck);

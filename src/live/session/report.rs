@@ -1,6 +1,6 @@
 use crate::episode::EndReason;
 use crate::live::engine::PrefixScore;
-use crate::reward::{Verdict, voc};
+use crate::reward::{ScoredPrefix, Verdict, voc};
 
 /// A scored prefix of the running episode: of one camera, or what all of them say together.
 #[derive(Debug, Clone)]
@@ -22,17 +22,6 @@ pub struct SuccessReport {
     pub threshold_nats: f64,
 }
 
-/// One point of an episode's curve.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ScorePoint {
-    /// Seconds since the episode's first frame.
-    pub time_s: f64,
-    /// `log p(" True")`, nats.
-    pub log_prob_true: f64,
-    /// 0 to 1.
-    pub progress: f64,
-}
-
 /// An episode so far, or at its end.
 #[derive(Debug, Clone)]
 pub struct EpisodeReport {
@@ -41,15 +30,24 @@ pub struct EpisodeReport {
     pub end_reason: Option<EndReason>,
     /// Frames handed to the engine.
     pub frames: usize,
-    /// Every score, oldest first.
-    pub scores: Vec<ScorePoint>,
+    /// Every scored prefix, oldest first.
+    pub scores: Vec<ScoredPrefix>,
     /// The newest score and its progress.
     pub newest: Option<ProgressReport>,
+}
+
+/// The report of an episode that runs.
+pub(super) fn running(episode: &mut Option<EpisodeReport>) -> Option<&mut EpisodeReport> {
+    episode.as_mut().filter(|episode| episode.is_running())
 }
 
 impl EpisodeReport {
     pub(super) fn new(episode_id: u64) -> Self {
         Self { episode_id, end_reason: None, frames: 0, scores: Vec::new(), newest: None }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.end_reason.is_none()
     }
 
     /// The instruction has changed: the rewards so far answer another question than the next ones.
@@ -58,16 +56,14 @@ impl EpisodeReport {
         self.newest = None;
     }
 
-    pub(super) fn add(&mut self, report: ProgressReport) {
-        let ProgressReport { score, progress, .. } = &report;
-        let log_prob_true = score.log_probs.log_prob_true;
-        self.scores.push(ScorePoint { time_s: score.time_s, log_prob_true, progress: *progress });
+    pub(super) fn add(&mut self, prefix: ScoredPrefix, report: ProgressReport) {
+        self.scores.push(prefix);
         self.newest = Some(report);
     }
 
     /// Value-order correlation of the rewards; `None` where it is undefined.
     pub fn voc(&self) -> Option<f64> {
-        let rewards: Vec<f64> = self.scores.iter().map(|point| point.log_prob_true).collect();
+        let rewards: Vec<f64> = self.scores.iter().map(|prefix| prefix.reading.log_prob_true).collect();
         voc(&rewards)
     }
 }

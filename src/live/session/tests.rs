@@ -2,9 +2,9 @@ mod bench;
 mod cameras;
 
 use super::*;
-use crate::live::engine::Control;
 use crate::model::instruction::InstructionError;
 use crate::model::{InstructionCheck, VlmError};
+use crate::reward::{Control, Reading};
 
 use bench::{Bench, config};
 
@@ -353,8 +353,9 @@ fn what_length_alone_gives_is_neither_progress_nor_success() {
         let EngineEvent::Scored { mut score, new_frames } = bench.scored(request) else { panic!("no score") };
         // The reward climbs to -0.1, and so does the control: the scene has not gained anything.
         let climbed = -5.0 + 4.9 * (f64::from(i) / 6.0).min(1.0);
-        score.log_probs.log_prob_true = climbed;
-        score.control = Some(Control { log_prob_true: climbed, corrected_nats: -5.0 });
+        let control = Control { first: -5.0, log_prob_true: climbed, log_prob_false: -0.5 };
+        let Reading { frames, time_s, change, .. } = score.reading;
+        score.reading = Reading { frames, time_s, change, ..Reading::of(climbed, -0.5, Some(control)) };
         bench.session.engine(EngineEvent::Scored { score, new_frames });
         bench.settle();
     }

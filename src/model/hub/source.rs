@@ -27,6 +27,30 @@ pub struct SourceError {
     text: String,
 }
 
+/// Why there is no folder for a text that names a model.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Hub(#[from] HubError),
+}
+
+/// The folder of the model that a text names, by [`ModelSource::parse`]; an id is fetched first, with the settings of the
+/// environment. `report` as for [`super::fetch`].
+///
+/// # Errors
+/// The text names no model, or fetching failed. Whether a folder exists is left to who opens it.
+pub fn resolve(
+    text: &str,
+    report: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+) -> Result<PathBuf, ResolveError> {
+    match ModelSource::parse(text)? {
+        ModelSource::Folder(path) => Ok(path),
+        source => Ok(source.folder(&HubSettings::from_env()?, report)?),
+    }
+}
+
 impl ModelSource {
     /// A folder that exists, or a text that can only be a path (`/…`, `./…`, `../…`, `~…`), is a folder; `owner/name`
     /// and `owner/name@revision` are ids.

@@ -2,15 +2,14 @@
 
 use serde::Serialize;
 
-use crate::offline::{CurvePoint, first_success_of};
-use crate::reward::{SuccessDetector, SuccessSettings, quantile};
+use crate::reward::{Reading, SuccessDetector, SuccessSettings, first_success_of, quantile};
 
 /// An episode as the rule of success sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Judged<'a> {
     pub success: bool,
     pub completed_s: Option<f64>,
-    pub curve: &'a [CurvePoint],
+    pub curve: &'a [Reading],
 }
 
 /// What would be called by a rule with one guard less, or with none.
@@ -73,7 +72,7 @@ fn row(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::offline::half_second_curve as curve;
+    use crate::reward::half_second_curve as curve;
 
     #[test]
     fn each_guard_is_taken_away_by_itself() {

@@ -3,18 +3,18 @@
 use serde::Serialize;
 
 use crate::reward::{
-    ProgressMode, ProgressReading, ProgressScale, ProgressSettings, ProgressTracker, quantile, spearman,
+    ProgressMode, ProgressScale, ProgressSettings, ProgressTracker, Reading, quantile, spearman,
 };
 
 /// An episode as progress sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Tracked<'a> {
     pub success: bool,
-    pub readings: &'a [ProgressReading],
+    pub readings: &'a [Reading],
     /// How far the task really was at each of them, 0 to 1.
     pub truth: Option<&'a [f64]>,
     /// The first frame repeated: what progress says while nothing happens.
-    pub idle: &'a [ProgressReading],
+    pub idle: &'a [Reading],
 }
 
 /// What progress is worth in one mode.
@@ -55,7 +55,7 @@ fn row(
     settings: ProgressSettings,
 ) -> ModeRow {
     let settings = ProgressSettings { mode, scale: scale.unwrap_or(settings.scale), ..settings };
-    let track = |readings: &[ProgressReading]| -> Vec<f64> {
+    let track = |readings: &[Reading]| -> Vec<f64> {
         let mut tracker = ProgressTracker::new(settings);
         readings.iter().map(|reading| tracker.push(*reading)).collect()
     };
@@ -100,8 +100,8 @@ mod tests {
     use super::*;
     use crate::reward::TypicalRewards;
 
-    fn readings(rewards: &[f64]) -> Vec<ProgressReading> {
-        rewards.iter().map(|&reward| ProgressReading::plain(reward, (1.0 - reward.exp()).ln())).collect()
+    fn readings(rewards: &[f64]) -> Vec<Reading> {
+        rewards.iter().map(|&reward| Reading::of(reward, (1.0 - reward.exp()).ln(), None)).collect()
     }
 
     #[test]

@@ -1,12 +1,12 @@
 use super::LabelError;
-use crate::reward::{ProgressReading, ProgressSettings, ProgressTracker, episode_progress};
+use crate::reward::{ProgressSettings, ProgressTracker, Reading, episode_progress};
 
 /// A scored prefix: its newest frame, and what is known there.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Anchor {
     /// The recorded frame's number in its episode, from 0.
     pub frame: usize,
-    pub reading: ProgressReading,
+    pub reading: Reading,
 }
 
 /// How rewards become progress.
@@ -22,7 +22,7 @@ pub enum Normalisation {
 impl Normalisation {
     /// The progress of each reading, 0 to 1. What is read is the reward less the control's climb, which is the reward
     /// itself where no control was scored.
-    fn progress(self, readings: &[ProgressReading]) -> Vec<f64> {
+    fn progress(self, readings: &[Reading]) -> Vec<f64> {
         match self {
             Self::Episode => {
                 let rewards: Vec<f64> = readings.iter().map(|reading| reading.corrected).collect();
@@ -39,8 +39,8 @@ impl Normalisation {
 /// The anchors of scored prefixes. `lengths`: how many samples each prefix has; `numbers`: which recorded frame each
 /// sample is ([`crate::offline::recording::Sampled::numbers`]); `readings`: of the same prefixes. A prefix that is longer than
 /// there are samples is left out.
-pub fn anchors(lengths: &[usize], numbers: &[usize], readings: &[ProgressReading]) -> Vec<Anchor> {
-    let anchor = |(length, reading): (&usize, &ProgressReading)| {
+pub fn anchors(lengths: &[usize], numbers: &[usize], readings: &[Reading]) -> Vec<Anchor> {
+    let anchor = |(length, reading): (&usize, &Reading)| {
         let frame = *numbers.get(length.checked_sub(1)?)?;
         Some(Anchor { frame, reading: *reading })
     };
@@ -70,7 +70,7 @@ pub fn frame_progress(
     if last.frame >= frames {
         return Err(LabelError::Beyond { frame: last.frame, frames });
     }
-    let readings: Vec<ProgressReading> = sound.iter().map(|anchor| anchor.reading).collect();
+    let readings: Vec<Reading> = sound.iter().map(|anchor| anchor.reading).collect();
     let progress = normalisation.progress(&readings);
     let mut labels = vec![progress[0] as f32; first.frame + 1];
     for (pair, values) in sound.windows(2).zip(progress.windows(2)) {
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     fn anchor((frame, reward): (usize, f64)) -> Anchor {
-        Anchor { frame, reading: ProgressReading::plain(reward, -1.0) }
+        Anchor { frame, reading: Reading::of(reward, -1.0, None) }
     }
 
     fn labels(anchors: &[(usize, f64)], frames: usize) -> Result<Vec<f32>, LabelError> {
@@ -126,8 +126,7 @@ mod tests {
 
     #[test]
     fn prefixes_are_anchored_at_their_newest_frame() {
-        let readings: Vec<ProgressReading> =
-            [-3.0, -2.0].map(|nats| ProgressReading::plain(nats, -1.0)).into();
+        let readings: Vec<Reading> = [-3.0, -2.0].map(|nats| Reading::of(nats, -1.0, None)).into();
         // Samples are the recorded frames 0, 5, 10; prefixes of 1 and of 3 of them.
         let found = anchors(&[1, 3], &[0, 5, 10], &readings);
         assert_eq!(found.iter().map(|anchor| anchor.frame).collect::<Vec<_>>(), [0, 10]);

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{SCHEMA, Shard};
-use crate::model::Dtype;
-use crate::reward::{BiasControl, Calibration, ProgressSettings, SuccessSettings};
+use crate::model::{Calibration, Identity};
+use crate::reward::{BiasControl, ProgressSettings, SuccessSettings};
 
 /// Everything that changes a score, and what is made of the scores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,16 +16,8 @@ pub struct RunSettings {
     pub version: String,
     /// The model as it was named; the same one may lie elsewhere.
     pub model: String,
-    /// [`crate::model::ModelInfo::fingerprint`].
-    pub fingerprint: String,
-    /// What the weights were rounded to; earlier versions knew f32 only.
-    #[serde(default)]
-    pub dtype: Dtype,
-    pub chat_template: bool,
-    /// Most pixels of one frame after the resize, as the model used it.
-    pub max_pixels: usize,
-    /// Samples a second.
-    pub sample_fps: f64,
+    #[serde(flatten)]
+    pub made_with: Identity,
     /// Most samples that the model remembers; none: all.
     #[serde(default)]
     pub max_samples: Option<usize>,
@@ -219,16 +211,20 @@ pub struct Errors {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::model::{DeviceChoice, Dtype};
 
     pub fn settings() -> RunSettings {
         RunSettings {
             version: "0.1.0".to_owned(),
             model: "models/tiny".to_owned(),
-            fingerprint: "abc".to_owned(),
-            dtype: Dtype::F32,
-            chat_template: false,
-            max_pixels: 4096,
-            sample_fps: 2.0,
+            made_with: Identity {
+                fingerprint: "abc".to_owned(),
+                dtype: Dtype::F32,
+                device: DeviceChoice::Cpu,
+                chat_template: false,
+                max_pixels: 4096,
+                sample_fps: 2.0,
+            },
             max_samples: Some(600),
             prefixes: "all".to_owned(),
             cache: true,
@@ -258,7 +254,7 @@ pub mod tests {
         let mut other = settings();
         other.model = "elsewhere".to_owned();
         assert_eq!(settings().differences(&other).unwrap(), []);
-        other.sample_fps = 1.0;
+        other.made_with.sample_fps = 1.0;
         other.success.threshold_nats = -2.5;
         other.instruction = Some("push".to_owned());
         let found = settings().differences(&other).unwrap();
@@ -271,6 +267,18 @@ pub mod tests {
                 "success.threshold_nats is -1.0 there and -2.5 now",
             ]
         );
+    }
+
+    #[test]
+    fn settings_are_written_in_their_old_order_and_unknown_ones_are_refused() {
+        let text = serde_json::to_string(&settings()).unwrap();
+        let expected = r#"{"version":"0.1.0","model":"models/tiny","fingerprint":"abc","dtype":"f32","chat_template":false,"max_pixels":4096,"sample_fps":2.0,"max_samples":600,"prefixes":"all","cache":true,"bias_control":"off","#;
+        assert!(text.starts_with(expected), "{text}");
+        assert_eq!(serde_json::from_str::<RunSettings>(&text).unwrap(), settings());
+        let old = text.replace("\"dtype\":\"f32\",", "");
+        assert_eq!(serde_json::from_str::<RunSettings>(&old).unwrap(), settings());
+        let unknown = text.replacen("{", "{\"engine\":1,", 1);
+        assert!(serde_json::from_str::<RunSettings>(&unknown).unwrap_err().to_string().contains("engine"));
     }
 
     #[test]

@@ -87,8 +87,7 @@ mod tests {
             instruction: "lift",
             recorded_s: vec![0.0; 9],
             sampled: vec![0, 4, 8],
-            curve: &[],
-            control: None,
+            prefixes: &[],
         };
         let prefix = |&log_prob_true: &f64| PrefixResult {
             frames: 1,

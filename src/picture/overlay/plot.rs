@@ -1,8 +1,8 @@
 //! The progress curve on its axes.
 
-use super::CurvePoint;
 use super::canvas::{Canvas, Colour, Rect};
 use crate::picture::text::Style;
+use crate::reward::ScoredPrefix;
 
 /// The time axis is at least this long, so that the first seconds of an episode do not fill it.
 const SHORTEST_S: f64 = 5.0;
@@ -44,10 +44,11 @@ impl Axes {
 
 /// Draws the curve, 0 to 1 over the seconds of the episode, inside `place`. Points that are no number are left out, as
 /// are points that go back in time.
-pub(super) fn draw_plot(canvas: &mut Canvas, place: Rect, curve: &[CurvePoint], style: PlotStyle) {
+pub(super) fn draw_plot(canvas: &mut Canvas, place: Rect, curve: &[ScoredPrefix], style: PlotStyle) {
     let unit = style.unit;
-    let finite: Vec<_> = curve.iter().filter(|p| p.time_s.is_finite() && p.progress.is_finite()).collect();
-    let newest_s = finite.iter().map(|point| point.time_s).fold(0.0, f64::max);
+    let is_finite = |prefix: &&ScoredPrefix| prefix.reading.time_s.is_finite() && prefix.progress.is_finite();
+    let finite: Vec<_> = curve.iter().filter(is_finite).collect();
+    let newest_s = finite.iter().map(|prefix| prefix.reading.time_s).fold(0.0, f64::max);
     let area = Rect::new(
         place.left + 26.0 * unit,
         place.top + 7.0 * unit,
@@ -105,12 +106,12 @@ fn nice_step(least: f64) -> f64 {
 
 /// The curve in pixels. Of the points in one column of pixels only the lowest and the highest are kept, and the newest
 /// of all: thousands of points look the same and cost no more than the plot is wide.
-fn polyline(axes: &Axes, points: &[&CurvePoint]) -> Vec<(f32, f32)> {
+fn polyline(axes: &Axes, points: &[&ScoredPrefix]) -> Vec<(f32, f32)> {
     let mut line: Vec<(f32, f32)> = Vec::new();
     let mut column: Option<[(f32, f32); 2]> = None;
     let mut newest = None;
     for point in points {
-        let place = (axes.x(point.time_s), axes.y(point.progress));
+        let place = (axes.x(point.reading.time_s), axes.y(point.progress));
         if newest.is_some_and(|(x, _)| place.0 < x) {
             continue;
         }
@@ -163,14 +164,15 @@ fn height_at(x: f32, start: (f32, f32), end: (f32, f32)) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::prefix;
     use super::*;
 
     fn axes(newest_s: f64) -> Axes {
         Axes::new(Rect::new(100.0, 10.0, 300.0, 110.0), newest_s)
     }
 
-    fn points(rows: &[(f64, f64)]) -> Vec<CurvePoint> {
-        rows.iter().map(|&(time_s, progress)| CurvePoint { time_s, progress }).collect()
+    fn points(rows: &[(f64, f64)]) -> Vec<ScoredPrefix> {
+        rows.iter().map(|&(time_s, progress)| prefix(time_s, progress)).collect()
     }
 
     #[test]

@@ -1,22 +1,28 @@
 use super::*;
 use ::image::Rgb;
 
+use crate::reward::{Reading, Verdict};
+
 fn grey(width: u32, height: u32) -> RgbImage {
     RgbImage::from_pixel(width, height, Rgb([128; 3]))
 }
 
-fn climb(to: f64) -> Vec<CurvePoint> {
-    (0..=20).map(|i| CurvePoint { time_s: f64::from(i) / 2.0, progress: to * f64::from(i) / 20.0 }).collect()
+pub(super) fn prefix(time_s: f64, progress: f64) -> ScoredPrefix {
+    let reading = Reading { time_s, ..Reading::of(-1.5, -0.5, None) };
+    ScoredPrefix { reading, progress, verdict: Verdict::Gathering }
 }
 
-fn overlay<'a>(frame: &'a RgbImage, curve: &'a [CurvePoint]) -> Overlay<'a> {
+fn climb(to: f64) -> Vec<ScoredPrefix> {
+    (0..=20).map(|i| prefix(f64::from(i) / 2.0, to * f64::from(i) / 20.0)).collect()
+}
+
+fn overlay<'a>(frame: &'a RgbImage, curve: &'a [ScoredPrefix]) -> Overlay<'a> {
     Overlay {
         frame,
         instruction: "put the red cube in the box",
         episode_id: 3,
         state: "running",
         success: false,
-        log_prob_true: Some(-1.5),
         threshold_nats: -1.0,
         curve,
     }
@@ -44,8 +50,8 @@ fn contrast(one: Colour, other: Colour) -> f64 {
 #[test]
 fn nothing_panics_whatever_the_sizes_numbers_and_texts() {
     let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN, -0.0, 0.5, 1e-320];
-    let curve: Vec<_> =
-        odd.iter().flat_map(|&time_s| odd.map(|progress| CurvePoint { time_s, progress })).collect();
+    let mut curve: Vec<_> =
+        odd.iter().flat_map(|&time_s| odd.map(|progress| prefix(time_s, progress))).collect();
     let endless = "\u{301}".repeat(100_000);
     for (width, height) in
         [(0, 0), (u32::MAX, 0), (1, 1), (3, 2), (4000, 3), (10, 2000), (641, 481), (1, 5000)]
@@ -54,12 +60,14 @@ fn nothing_panics_whatever_the_sizes_numbers_and_texts() {
         for (&number, text) in
             odd.iter().zip(["", "\n", "🤖", "ﷺ", &endless, "\0", "x", "ok"].into_iter().cycle())
         {
+            if let Some(newest) = curve.last_mut() {
+                newest.reading.log_prob_true = number;
+            }
             let picture = draw(&Overlay {
                 instruction: text,
                 episode_id: u64::MAX,
                 state: text,
                 success: number > 0.0,
-                log_prob_true: Some(number),
                 threshold_nats: number,
                 ..overlay(&frame, &curve)
             });
@@ -152,7 +160,7 @@ fn text_stays_inside_its_strip() {
 
 #[test]
 fn the_newest_number_that_is_none_reads_as_a_dash() {
-    let nan = [CurvePoint { time_s: 1.0, progress: 0.5 }, CurvePoint { time_s: 2.0, progress: f64::NAN }];
+    let nan = [prefix(1.0, 0.5), prefix(2.0, f64::NAN)];
     assert_eq!((progress_figure(&[]), progress_figure(&nan)), ("–".to_owned(), "–".to_owned()));
     for (value, text) in [
         (None, "–"),

@@ -8,6 +8,7 @@ use super::svg::{escape, number, points, put};
 use super::{ScoredEpisode, Thumbnail};
 use crate::offline::SampledFrame;
 use crate::picture::text::Style;
+use crate::reward::{Reading, ScoredPrefix};
 
 const REWARD_HEIGHT: f64 = 200.0;
 const PROGRESS_HEIGHT: f64 = 96.0;
@@ -26,9 +27,8 @@ pub fn episode(scored: &ScoredEpisode<'_>, frames: &[SampledFrame]) -> Result<Dr
     sheet.title(scored.instruction);
     sheet.subtitle(scored.model, &measures(scored));
     let last_s = last_s(scored, frames);
-    let control = scored.control.iter().filter(|(time_s, _)| *time_s <= last_s);
-    let rewards = scored.points.iter().map(|point| point.nats).chain(control.map(|(_, nats)| *nats));
-    let nats = Nats::of(rewards, scored.threshold_nats);
+    let rewards = scored.prefixes.iter().map(|prefix| prefix.reading.log_prob_true);
+    let nats = Nats::of(rewards.chain(control(scored).map(|(_, nats)| nats)), scored.threshold_nats);
     sheet.legend(&legend(scored, nats.threshold));
     let left = left_of([(nats.from, nats.to), (0.0, 1.0)]);
     let panel = |top: f64, height: f64, y: (f64, f64)| Axes {
@@ -59,10 +59,16 @@ fn measures(scored: &ScoredEpisode<'_>) -> String {
     format!(" · VOC {voc} · {success}")
 }
 
+/// The rewards of the first frame repeated, (seconds, nats), where the control was scored.
+fn control<'a>(scored: &'a ScoredEpisode<'_>) -> impl Iterator<Item = (f64, f64)> + use<'a> {
+    let still = |prefix: &ScoredPrefix| Some((prefix.reading.time_s, prefix.reading.control?.log_prob_true));
+    scored.prefixes.iter().filter_map(still)
+}
+
 /// Where the axis of time ends, seconds.
 fn last_s(scored: &ScoredEpisode<'_>, frames: &[SampledFrame]) -> f64 {
-    let points = scored.points.iter().map(|point| point.time_s);
-    let times = points.chain(frames.iter().map(|frame| frame.time_s));
+    let scored_s = scored.prefixes.iter().map(|prefix| prefix.reading.time_s);
+    let times = scored_s.chain(frames.iter().map(|frame| frame.time_s));
     let times = times.chain(scored.called_s).chain(scored.completed_s);
     times.filter(|time_s| time_s.is_finite()).fold(SHORTEST_S, f64::max)
 }
@@ -78,7 +84,7 @@ fn left_of(ranges: [(f64, f64); 2]) -> f64 {
 fn legend(scored: &ScoredEpisode<'_>, threshold: Place) -> Vec<Entry> {
     let entry = |class, sign, text: String| Entry { class, sign, text };
     let mut entries = vec![entry("reward", Sign::LineWithDot, "reward".to_owned())];
-    if !scored.control.is_empty() {
+    if control(scored).next().is_some() {
         entries.push(entry("control", Sign::Line, "reward of the first frame repeated".to_owned()));
     }
     let place = match threshold {
@@ -107,12 +113,12 @@ fn reward_panel(sheet: &mut Sheet, axes: &Axes, scored: &ScoredEpisode<'_>, thre
         put(svg, format_args!("<path class=\"threshold\" d=\"M{left} {y:.1}H{right}\"/>"));
     }
     events(svg, axes, scored);
-    let control = scored.control.iter().filter(|(time_s, _)| *time_s <= axes.x.1);
-    let control = points(control.map(|(time_s, nats)| (axes.x(*time_s), axes.y(*nats))));
-    polyline(svg, "control", &control);
-    let places = || scored.points.iter().map(|point| (axes.x(point.time_s), axes.y(point.nats)));
+    let still = points(control(scored).map(|(time_s, nats)| (axes.x(time_s), axes.y(nats))));
+    polyline(svg, "control", &still);
+    let place = |reading: &Reading| (axes.x(reading.time_s), axes.y(reading.log_prob_true));
+    let places = || scored.prefixes.iter().map(|prefix| place(&prefix.reading));
     polyline(svg, "reward", &points(places()));
-    if scored.points.len() <= MOST_DOTS {
+    if scored.prefixes.len() <= MOST_DOTS {
         for (x, y) in places().filter(|(x, y)| x.is_finite() && y.is_finite()) {
             put(svg, format_args!("<circle class=\"reward\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.2\"/>"));
         }
@@ -122,12 +128,13 @@ fn reward_panel(sheet: &mut Sheet, axes: &Axes, scored: &ScoredEpisode<'_>, thre
 fn progress_panel(sheet: &mut Sheet, axes: &Axes, scored: &ScoredEpisode<'_>) {
     ground(sheet, axes, "progress");
     let svg = &mut sheet.svg;
-    let finite = |point: &&super::Point| point.time_s.is_finite() && point.progress.is_finite();
-    let known: Vec<_> = scored.points.iter().filter(finite).collect();
-    let place = |point: &&super::Point| (axes.x(point.time_s), axes.y(point.progress.clamp(0.0, 1.0)));
+    let point = |prefix: &ScoredPrefix| (prefix.reading.time_s, prefix.progress);
+    let finite = |(time_s, progress): &(f64, f64)| time_s.is_finite() && progress.is_finite();
+    let known: Vec<(f64, f64)> = scored.prefixes.iter().map(point).filter(finite).collect();
+    let place = |(time_s, progress): &(f64, f64)| (axes.x(*time_s), axes.y(progress.clamp(0.0, 1.0)));
     let line = points(known.iter().map(place));
     if let [first, .., last] = known[..] {
-        let (from, to) = (axes.x(first.time_s), axes.x(last.time_s));
+        let (from, to) = (axes.x(first.0), axes.x(last.0));
         let ground = axes.y(0.0);
         put(
             svg,

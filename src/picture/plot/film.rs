@@ -15,7 +15,8 @@ use super::ScoredEpisode;
 use crate::episode::CameraFrame;
 use crate::files::Unfinished;
 use crate::offline::recording::{Footage, RecordingError};
-use crate::picture::overlay::{CurvePoint, Overlay, draw};
+use crate::picture::overlay::{Overlay, draw};
+use crate::reward::ScoredPrefix;
 
 pub use encoder::Encoder;
 
@@ -168,25 +169,23 @@ impl Clock {
 struct CausalOverlay<'a> {
     scored: &'a ScoredEpisode<'a>,
     episode_id: u64,
-    curve: Vec<CurvePoint>,
     /// Of the first frame: a video has one.
     size: Option<(u32, u32)>,
 }
 
 impl<'a> CausalOverlay<'a> {
     fn new(scored: &'a ScoredEpisode<'a>, episode_id: u64) -> Self {
-        let point = |point: &super::Point| CurvePoint { time_s: point.time_s, progress: point.progress };
-        Self { scored, episode_id, curve: scored.points.iter().map(point).collect(), size: None }
+        Self { scored, episode_id, size: None }
     }
 
-    /// How many points of the curve were scored by then.
-    fn known(&self, time_s: f64) -> usize {
-        self.scored.points.partition_point(|point| point.time_s <= time_s)
+    /// What was scored by then.
+    fn known(&self, time_s: f64) -> &'a [ScoredPrefix] {
+        let prefixes = self.scored.prefixes;
+        &prefixes[..prefixes.partition_point(|prefix| prefix.reading.time_s <= time_s)]
     }
 
     /// What there is to be seen at `time_s`.
     fn at<'b>(&'b self, frame: &'b RgbImage, time_s: f64) -> Overlay<'b> {
-        let known = self.known(time_s);
         let success = self.scored.called_s.is_some_and(|called_s| called_s <= time_s);
         Overlay {
             frame,
@@ -194,9 +193,8 @@ impl<'a> CausalOverlay<'a> {
             episode_id: self.episode_id,
             state: if success { "success" } else { "running" },
             success,
-            log_prob_true: self.scored.points[..known].last().map(|point| point.nats),
             threshold_nats: self.scored.threshold_nats,
-            curve: &self.curve[..known],
+            curve: self.known(time_s),
         }
     }
 

@@ -18,7 +18,7 @@ const PROBABILITY: ProgressSettings = ProgressSettings { mode: ProgressMode::Pro
 
 fn curve(settings: ProgressSettings, rewards: &[f64]) -> Vec<f64> {
     let mut tracker = ProgressTracker::new(settings);
-    rewards.iter().map(|&s| tracker.push(ProgressReading::plain(s, -0.5))).collect()
+    rewards.iter().map(|&s| tracker.push(Reading::of(s, -0.5, None))).collect()
 }
 
 fn p(probability: f64) -> f64 {
@@ -94,10 +94,10 @@ fn a_calibration_that_leads_nowhere_gives_no_progress() {
 fn probability_weighs_true_against_false() {
     let mut tracker = ProgressTracker::new(PROBABILITY);
     // 0.3/(0.3 + 0.1), whatever the rest of the vocabulary has.
-    close(&[tracker.push(ProgressReading::plain(p(0.3), p(0.1)))], &[0.75]);
-    close(&[tracker.push(ProgressReading::plain(p(1e-9), p(1e-9)))], &[0.5]);
-    assert_eq!(tracker.push(ProgressReading::plain(-2000.0, -0.1)), 0.0);
-    assert_eq!(tracker.push(ProgressReading::plain(-0.1, -2000.0)), 1.0);
+    close(&[tracker.push(Reading::of(p(0.3), p(0.1), None))], &[0.75]);
+    close(&[tracker.push(Reading::of(p(1e-9), p(1e-9), None))], &[0.5]);
+    assert_eq!(tracker.push(Reading::of(-2000.0, -0.1, None)), 0.0);
+    assert_eq!(tracker.push(Reading::of(-0.1, -2000.0, None)), 1.0);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn the_scene_that_does_not_change_makes_no_progress() {
     for settings in [GOAL, RUNNING] {
         let mut tracker = ProgressTracker::new(settings);
         for log_prob_true in [-9.0, -6.0, -3.0, -1.0] {
-            let reading = ProgressReading { log_prob_true, log_prob_false: -0.1, corrected: -9.0 };
+            let reading = Reading { corrected: -9.0, ..Reading::of(log_prob_true, -0.1, None) };
             assert_eq!(tracker.push(reading), 0.0);
         }
     }
@@ -114,8 +114,7 @@ fn the_scene_that_does_not_change_makes_no_progress() {
 
 #[test]
 fn what_is_corrected_counts_from_the_first_reading_on() {
-    let reading =
-        |log_prob_true, corrected| ProgressReading { log_prob_true, log_prob_false: -0.1, corrected };
+    let reading = |log_prob_true, corrected| Reading { corrected, ..Reading::of(log_prob_true, -0.1, None) };
     let mut tracker = ProgressTracker::new(RUNNING);
     // From −9 to −8 of a span of 2; the reward itself has not moved.
     assert_eq!([tracker.push(reading(-8.0, -9.0)), tracker.push(reading(-8.0, -8.0))], [0.0, 0.5]);
@@ -142,10 +141,10 @@ fn no_number_gives_no_progress_and_leaves_no_trace() {
         }
     }
     let mut tracker = ProgressTracker::new(GOAL);
-    tracker.push(ProgressReading::plain(-5.0, -0.5));
-    let uncontrolled = ProgressReading { corrected: f64::NAN, ..ProgressReading::plain(-1.0, -0.5) };
+    tracker.push(Reading::of(-5.0, -0.5, None));
+    let uncontrolled = Reading { corrected: f64::NAN, ..Reading::of(-1.0, -0.5, None) };
     assert_eq!(tracker.push(uncontrolled), 0.0);
-    assert_eq!(tracker.push(ProgressReading::plain(-1.0, f64::NAN)), 0.0);
+    assert_eq!(tracker.push(Reading::of(-1.0, f64::NAN, None)), 0.0);
 }
 
 #[test]
@@ -157,7 +156,7 @@ fn probabilities_too_small_for_a_difference_are_no_progress() {
 #[test]
 fn forgets_on_reset_but_not_when_settings_change() {
     let mut tracker = ProgressTracker::new(GOAL);
-    let reading = |reward| ProgressReading::plain(reward, -0.5);
+    let reading = |reward| Reading::of(reward, -0.5, None);
     tracker.push(reading(-5.0));
     tracker.configure(ProgressSettings { goal_nats: -3.0, ..GOAL });
     assert_eq!(tracker.push(reading(-4.0)), 0.5);
@@ -165,16 +164,6 @@ fn forgets_on_reset_but_not_when_settings_change() {
     assert_eq!(tracker.push(reading(-4.5)), 0.25);
     tracker.reset();
     assert_eq!(tracker.push(reading(-3.0)), 0.0);
-}
-
-#[test]
-fn the_judged_reward_is_the_lower_one() {
-    let reading =
-        |log_prob_true, corrected| ProgressReading { log_prob_true, log_prob_false: -0.5, corrected };
-    assert_eq!(reading(-1.0, -3.0).judged(), -3.0);
-    assert_eq!(reading(-3.0, -1.0).judged(), -3.0);
-    assert_eq!(ProgressReading::plain(-2.0, -0.5).judged(), -2.0);
-    assert!(reading(f64::NAN, -1.0).judged().is_nan() && reading(-1.0, f64::NAN).judged().is_nan());
 }
 
 #[test]

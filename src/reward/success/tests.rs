@@ -5,28 +5,24 @@ const UNGUARDED: SuccessSettings = SuccessSettings::unguarded(-1.0, 3);
 const SETTINGS: SuccessSettings = SuccessSettings { hold_s: 1.0, min_frames: 4, ..UNGUARDED };
 
 /// Nothing wrong with it: frames every half second, one a reading.
-fn reading(index: usize, judged: f64) -> SuccessReading {
-    SuccessReading {
-        judged,
+fn reading(index: usize, judged: f64) -> Reading {
+    Reading {
         time_s: index as f64 * 0.5,
         frames: index + 1,
         age_s: 0.1,
         change: 12.0,
-        spread_nats: 0.0,
+        ..Reading::of(judged, -0.5, None)
     }
 }
 
 fn names_of(
     detector: &mut SuccessDetector,
-    readings: impl IntoIterator<Item = SuccessReading>,
+    readings: impl IntoIterator<Item = Reading>,
 ) -> Vec<&'static str> {
     readings.into_iter().map(|reading| detector.push(reading).as_str()).collect()
 }
 
-fn names(
-    mut detector: SuccessDetector,
-    readings: impl IntoIterator<Item = SuccessReading>,
-) -> Vec<&'static str> {
+fn names(mut detector: SuccessDetector, readings: impl IntoIterator<Item = Reading>) -> Vec<&'static str> {
     names_of(&mut detector, readings)
 }
 
@@ -38,17 +34,14 @@ fn verdicts(settings: SuccessSettings, rewards: &[f64]) -> Vec<&'static str> {
 
 /// Ten readings: three low ones (means −3), then high ones. The means are −3, −2.1667, −1.3333, −0.5, …: at least the
 /// threshold from the sixth reading (2.5 s) on.
-fn climb(change: impl Fn(usize, &mut SuccessReading)) -> Vec<SuccessReading> {
+fn climb(change: impl Fn(usize, &mut Reading)) -> Vec<Reading> {
     let mut readings: Vec<_> = (0..10).map(|i| reading(i, if i < 3 { -3.0 } else { -0.5 })).collect();
     readings.iter_mut().enumerate().for_each(|(i, reading)| change(i, reading));
     readings
 }
 
 /// The verdicts over a climb, from the sixth reading on: before it lies below.
-fn after_the_climb(
-    settings: SuccessSettings,
-    change: impl Fn(usize, &mut SuccessReading),
-) -> Vec<&'static str> {
+fn after_the_climb(settings: SuccessSettings, change: impl Fn(usize, &mut Reading)) -> Vec<&'static str> {
     let verdicts = names(SuccessDetector::new(settings), climb(change));
     assert_eq!(
         verdicts[..5],
@@ -103,7 +96,7 @@ fn few_frames_are_no_success() {
 fn an_unchanged_video_is_no_success() {
     let settings = SuccessSettings { min_change: 1.0, ..SETTINGS };
     // The picture changes at the ninth reading, long after the hold is over; a change of just 1 is enough.
-    let late = |i: usize, reading: &mut SuccessReading| reading.change = if i < 8 { 0.99 } else { 1.0 };
+    let late = |i: usize, reading: &mut Reading| reading.change = if i < 8 { 0.99 } else { 1.0 };
     let expected = ["unchanged_video", "unchanged_video", "unchanged_video", "success", "success"];
     assert_eq!(after_the_climb(settings, late), expected);
     for change in [0.0, f64::NAN] {
@@ -118,7 +111,7 @@ fn an_unchanged_video_is_no_success() {
 fn a_late_score_begins_the_hold_anew() {
     let settings = SuccessSettings { max_age_s: 2.0, ..SETTINGS };
     // The eighth reading would be the success. The ninth (4 s) begins the hold, which lasts a second: beyond the tenth.
-    let late = |i: usize, reading: &mut SuccessReading| reading.age_s = if i == 7 { 2.1 } else { 2.0 };
+    let late = |i: usize, reading: &mut Reading| reading.age_s = if i == 7 { 2.1 } else { 2.0 };
     let expected = ["holding", "holding", "stale_camera", "holding", "holding"];
     assert_eq!(after_the_climb(settings, late), expected);
     let never = after_the_climb(settings, |_, reading| reading.age_s = f64::NAN);
@@ -131,23 +124,23 @@ fn a_late_score_begins_the_hold_anew() {
 fn a_gap_in_the_video_begins_the_hold_anew() {
     let settings = SuccessSettings { max_gap_s: 2.0, ..SETTINGS };
     // 2.5 s, 3 s, then 3.5 + 2 = 5.5 s: a gap of 2.5. The hold begins at 6 s and is over at 7, after the last one here.
-    let gap = |i: usize, reading: &mut SuccessReading| reading.time_s += if i >= 7 { 2.0 } else { 0.0 };
+    let gap = |i: usize, reading: &mut Reading| reading.time_s += if i >= 7 { 2.0 } else { 0.0 };
     assert_eq!(after_the_climb(settings, gap), ["holding", "holding", "stale_camera", "holding", "holding"]);
     let shorter = SuccessSettings { hold_s: 0.5, ..settings };
     assert_eq!(after_the_climb(shorter, gap), ["holding", "success", "stale_camera", "holding", "success"]);
     // A gap of just 2 is none, and without the guard the time of the gap counts as held.
-    let smaller = |i: usize, reading: &mut SuccessReading| reading.time_s += if i >= 7 { 1.5 } else { 0.0 };
+    let smaller = |i: usize, reading: &mut Reading| reading.time_s += if i >= 7 { 1.5 } else { 0.0 };
     assert_eq!(after_the_climb(settings, smaller)[2], "success");
     assert_eq!(after_the_climb(SETTINGS, gap)[2], "success");
     // A gap while the task looks undone needs no second gap to be forgotten.
-    let early = |i: usize, reading: &mut SuccessReading| reading.time_s += if i >= 2 { 9.0 } else { 0.0 };
+    let early = |i: usize, reading: &mut Reading| reading.time_s += if i >= 2 { 9.0 } else { 0.0 };
     assert_eq!(after_the_climb(settings, early), after_the_climb(SETTINGS, |_, _| ()));
 }
 
 #[test]
 fn cameras_that_disagree_begin_the_hold_anew() {
     let settings = SuccessSettings { max_spread_nats: 2.0, ..SETTINGS };
-    let apart = |i: usize, reading: &mut SuccessReading| reading.spread_nats = if i == 6 { 2.5 } else { 2.0 };
+    let apart = |i: usize, reading: &mut Reading| reading.spread_nats = if i == 6 { 2.5 } else { 2.0 };
     // The hold of one second begins at the eighth reading.
     let expected = ["holding", "cameras_disagree", "holding", "holding", "success"];
     assert_eq!(after_the_climb(settings, apart), expected);
@@ -219,7 +212,7 @@ fn a_declaration_in_the_middle_begins_the_hold_there() {
 #[test]
 fn a_declaration_lifts_no_other_guard() {
     let settings = SuccessSettings { min_change: 1.0, max_age_s: 2.0, max_spread_nats: 2.0, ..SETTINGS };
-    let wrong: [(fn(&mut SuccessReading), _); 3] = [
+    let wrong: [(fn(&mut Reading), _); 3] = [
         (|reading| reading.change = 0.0, "unchanged_video"),
         (|reading| reading.age_s = 3.0, "stale_camera"),
         (|reading| reading.spread_nats = 3.0, "cameras_disagree"),
@@ -267,30 +260,30 @@ fn of_several_guards_the_one_that_needs_most_is_named() {
     detector.instruction_changed();
     let mut say = |reading| detector.push(reading).as_str();
     // Everything is wrong; then the causes go away one by one, in the order in which they are named.
-    let all = |i| SuccessReading { age_s: 9.0, change: 0.0, spread_nats: 9.0, frames: 1, ..reading(i, -0.1) };
+    let all = |i| Reading { age_s: 9.0, change: 0.0, spread_nats: 9.0, frames: 1, ..reading(i, -0.1) };
     assert_eq!([say(all(0)), say(all(1)), say(all(2))], ["gathering", "gathering", "true_from_the_start"]);
-    assert_eq!(say(SuccessReading { judged: -30.0, ..all(3) }), "below_threshold");
+    assert_eq!(say(Reading { corrected: -30.0, ..all(3) }), "below_threshold");
     assert_eq!(
         [say(all(4)), say(all(5)), say(all(6))],
         ["below_threshold", "below_threshold", "stale_camera"]
     );
-    let fresh = |i| SuccessReading { age_s: 0.1, ..all(i) };
+    let fresh = |i| Reading { age_s: 0.1, ..all(i) };
     assert_eq!(say(fresh(20)), "stale_camera", "7 s since the reading before");
     assert_eq!(say(fresh(21)), "cameras_disagree");
     // From here on, at 11 s, the hold runs. The instruction was changed at 0 s.
-    let agreed = |i| SuccessReading { spread_nats: 0.0, ..fresh(i) };
+    let agreed = |i| Reading { spread_nats: 0.0, ..fresh(i) };
     assert_eq!((22..120).map(|i| say(agreed(i))).collect::<Vec<_>>(), ["instruction_changed"; 98]);
     assert_eq!(say(agreed(120)), "unchanged_video");
-    let moved = |i| SuccessReading { change: 5.0, ..agreed(i) };
+    let moved = |i| Reading { change: 5.0, ..agreed(i) };
     assert_eq!(say(moved(121)), "too_few_frames");
     // 60 s after 11 s is the reading 142.
-    let long = |i| SuccessReading { frames: 100, ..moved(i) };
+    let long = |i| Reading { frames: 100, ..moved(i) };
     assert_eq!((122..142).map(|i| say(long(i))).collect::<Vec<_>>(), ["holding"; 20]);
     assert_eq!(say(long(142)), "success");
 }
 
 /// Readings in which everything comes and goes, from a fixed seed.
-fn random_readings(seed: u32) -> Vec<SuccessReading> {
+fn random_readings(seed: u32) -> Vec<Reading> {
     let mut state = seed;
     let mut below = move |limit: u32| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -300,13 +293,14 @@ fn random_readings(seed: u32) -> Vec<SuccessReading> {
     let mut next = |i: usize| {
         time_s += f64::from(below(20) == 0) * 4.0 + 0.5;
         change = change.max(f64::from(below(30)) * 0.1);
-        SuccessReading {
-            judged: if below(4) == 0 { -2.0 } else { -0.4 },
+        let reward = if below(4) == 0 { -2.0 } else { -0.4 };
+        Reading {
             time_s,
             frames: i + 1,
-            age_s: f64::from(below(12)) * 0.2,
             change,
+            age_s: f64::from(below(12)) * 0.2,
             spread_nats: f64::from(below(12)) * 0.2,
+            ..Reading::of(reward, -0.5, None)
         }
     };
     (0..60).map(&mut next).collect()
@@ -406,7 +400,7 @@ fn a_verdict_explains_itself() {
 #[test]
 fn a_verdict_carries_the_numbers_of_the_reading() {
     let settings = SuccessSettings { max_gap_s: 2.0, max_spread_nats: 2.0, min_change: 1.0, ..UNGUARDED };
-    let seventh = |change: fn(&mut SuccessReading)| {
+    let seventh = |change: fn(&mut Reading)| {
         let mut detector = SuccessDetector::new(settings);
         let readings = climb(|i, reading| {
             if i == 6 {

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::episode::PrefixRequest;
 use crate::live::engine::{Engine, QueueFull};
-use crate::reward::Calibration;
+use crate::model::Calibration;
 
 /// The thread that owns the model, while there is one, and the calibration in use.
 #[derive(Default)]

@@ -17,16 +17,15 @@ use super::super::rcl::lifecycle_services::{self, ChangeRequest, event, lock, re
 use super::super::rcl::parameter_services::lock as lock_parameters;
 use super::super::rcl::time::stamp_to_ns;
 use super::Driver;
-use crate::config::{BiasControl, Config, ConfigError, calibration_file};
+use crate::config::{Config, ConfigError, calibration_file};
 use crate::episode::DropReason;
 use crate::live::engine::{Engine, EngineSettings};
-use crate::model::hub::{HubSettings, ModelSource, Progress};
+use crate::model::hub::{self, Progress};
 use crate::model::instruction::InstructionRule;
-use crate::model::qwen3_vl::{LoadOptions, Qwen3Vl};
+use crate::model::qwen3_vl::Qwen3Vl;
 #[cfg(feature = "scripted-model")]
 use crate::model::scripted::{self, ScriptedVlm};
-use crate::model::{Cause, InstructionCheck, ModelInfo, VlmError};
-use crate::reward::Calibration;
+use crate::model::{Calibration, InstructionCheck, ModelInfo, VlmError};
 
 /// Requests that may wait for the engine: half a minute at two samples a second.
 const ENGINE_QUEUE: usize = 64;
@@ -301,25 +300,14 @@ impl Driver {
 /// The engine's thread brings the model first, if it has to come from Hugging Face; `leaving` cuts that short.
 fn spawn_engine(config: &Config, inputs: Inputs, leaving: Arc<AtomicBool>) -> Result<Engine, NodeError> {
     let model = config.model.path.clone();
-    let mut options = LoadOptions {
-        path: Default::default(),
-        dtype: config.model.dtype,
-        device: config.model.device,
-        plain_kernels: false,
-        weight_cache: config.weight_cache(),
-        chat_template: config.model.chat_template,
-        max_pixels: config.max_pixels(),
-        max_samples: config.max_samples(),
-        max_instruction_tokens: config.model.max_instruction_tokens,
-    };
+    let mut options = config.load_options(PathBuf::new());
     let progress = LoadProgress::new(inputs.clone());
     let load = move || {
         options.path = folder(&model, &progress, &leaving)?;
         let report = |share: f64| progress.report(|| format!("loading {model}: {:.0} %", 100.0 * share));
         Qwen3Vl::load_reporting(&options, &report)
     };
-    let settings =
-        EngineSettings { capacity: ENGINE_QUEUE, static_control: config.bias.control == BiasControl::Static };
+    let settings = EngineSettings { capacity: ENGINE_QUEUE, control: config.bias.control };
     let sink = move |event| inputs.send(Input::Engine(event));
     #[cfg(feature = "scripted-model")]
     if scripted::is_in(Path::new(&config.model.path)) {
@@ -330,17 +318,12 @@ fn spawn_engine(config: &Config, inputs: Inputs, leaving: Arc<AtomicBool>) -> Re
 }
 
 fn folder(model: &str, loading: &LoadProgress, leaving: &AtomicBool) -> Result<PathBuf, VlmError> {
-    let wrong = |source: Cause| VlmError::Fetch { model: model.to_owned(), source };
-    let source = ModelSource::parse(model).map_err(|error| wrong(error.into()))?;
-    if let ModelSource::Folder(folder) = source {
-        return Ok(folder);
-    }
-    let settings = HubSettings::from_env().map_err(|error| wrong(error.into()))?;
     let mut report = |progress: &Progress| {
         loading.report(|| format!("fetching {model}: {progress}"));
         if leaving.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    source.folder(&settings, &mut report).map_err(|error| wrong(error.into()))
+    hub::resolve(model, &mut report)
+        .map_err(|error| VlmError::Fetch { model: model.to_owned(), source: error.into() })
 }
 
 /// Reports how far the loading is: to the driver for /diagnostics, and now and then to the log.

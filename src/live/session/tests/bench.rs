@@ -1,15 +1,16 @@
 //! A session beside an engine that answers at once, or when the test says so.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::image::RgbImage;
 
 use crate::config::Config;
-use crate::episode::{Frame, PrefixRequest};
+use crate::episode::{ChangeMeter, Frame, PrefixRequest};
 use crate::live::engine::{EngineEvent, PrefixScore};
 use crate::live::session::*;
-use crate::model::LogProbs;
+use crate::reward::Reading;
 
 pub fn config(reset_service: &str) -> Config {
     let mut config = Config { instruction: "lift the cup".into(), ..Config::default() };
@@ -33,6 +34,7 @@ pub struct Bench {
     pub held: Vec<PrefixRequest>,
     /// Cameras and their rewards, as they were reported one by one.
     pub by_camera: Vec<(usize, f64)>,
+    meters: BTreeMap<usize, ChangeMeter>,
 }
 
 impl Bench {
@@ -49,6 +51,7 @@ impl Bench {
             frozen: false,
             held,
             by_camera: Vec::new(),
+            meters: BTreeMap::new(),
         };
         bench.session.activate();
         bench.settle();
@@ -83,21 +86,29 @@ impl Bench {
         }
     }
 
-    pub fn scored(&self, request: PrefixRequest) -> EngineEvent {
+    /// The largest change that a camera has shown up to a frame that is scored now.
+    fn change(&mut self, camera: usize, frame: Option<&Frame>) -> f64 {
+        let meter = self.meters.entry(camera).or_default();
+        frame.map_or(meter.newest(), |frame| meter.push(&frame.rgb)).largest
+    }
+
+    pub fn scored(&mut self, request: PrefixRequest) -> EngineEvent {
         EngineEvent::Scored {
             new_frames: u64::from(request.new_frame.is_some()),
             score: PrefixScore {
                 camera: request.camera,
                 episode_id: request.episode_id,
                 instruction: request.instruction,
-                frames: request.frames,
-                time_s: request.time_s,
                 stamp_ns: request.stamp_ns,
                 frame_id: request.frame_id,
+                reading: Reading {
+                    frames: request.frames,
+                    time_s: request.time_s,
+                    change: self.change(request.camera, request.new_frame.as_ref()),
+                    age_s: 0.003,
+                    ..Reading::of(self.reward, -0.5, None)
+                },
                 frame: request.new_frame,
-                log_probs: LogProbs { log_prob_true: self.reward, log_prob_false: -0.5 },
-                control: None,
-                latency: Duration::from_millis(3),
                 inference: Duration::from_millis(2),
             },
         }
@@ -126,9 +137,12 @@ impl Bench {
                 self.session.engine(event);
                 return;
             }
-            Effect::EpisodeStarted(_) => "started",
+            Effect::EpisodeStarted(_) => {
+                self.meters.clear();
+                "started"
+            }
             Effect::CameraProgress(report) => {
-                self.by_camera.push((report.score.camera, report.score.log_probs.log_prob_true));
+                self.by_camera.push((report.score.camera, report.score.reading.log_prob_true));
                 return;
             }
             Effect::Progress(_) => return,

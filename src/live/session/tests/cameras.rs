@@ -24,12 +24,15 @@ fn cameras_are_scored_one_by_one_and_judged_together() {
     assert_eq!(bench.by_camera, [(0, -5.0), (1, -1.0), (0, -4.0), (1, -1.0), (0, -3.0), (1, -1.0)]);
     let running = bench.session.running().unwrap();
     assert_eq!(
-        running.scores.iter().map(|point| point.log_prob_true).collect::<Vec<_>>(),
+        running.scores.iter().map(|prefix| prefix.reading.log_prob_true).collect::<Vec<_>>(),
         [-5.0, -4.0, -3.0]
     );
-    assert_eq!(running.scores.iter().map(|point| point.time_s).collect::<Vec<_>>(), [0.0, 0.5, 1.0]);
+    assert_eq!(
+        running.scores.iter().map(|prefix| prefix.reading.time_s).collect::<Vec<_>>(),
+        [0.0, 0.5, 1.0]
+    );
     let newest = &running.newest.as_ref().unwrap().score;
-    assert_eq!((newest.frames, newest.camera, running.frames), (3, 1, 6));
+    assert_eq!((newest.reading.frames, newest.camera, running.frames), (3, 1, 6));
     assert_eq!(bench.account(), "6 offered = 6 scored + 0 coalesced + 0 skipped + 0 dropped");
 }
 

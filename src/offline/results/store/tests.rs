@@ -1,6 +1,7 @@
 use super::super::run::tests::{input, settings};
 use super::super::{RunSettings, ScoredEpisode, merge};
 use super::*;
+use crate::model::Identity;
 
 fn run(shard: Option<&str>, names: &[&str]) -> RunFile {
     RunFile::new(settings(), shard.map(|shard| shard.parse().unwrap()), input(names))
@@ -13,8 +14,7 @@ fn result(name: &str, index: u64) -> EpisodeResult {
         instruction: "lift",
         recorded_s: vec![0.0, 0.1 + 0.2],
         sampled: vec![0],
-        curve: &[],
-        control: None,
+        prefixes: &[],
     };
     EpisodeResult::of(scored, &settings())
 }
@@ -81,7 +81,10 @@ fn other_settings_and_inputs_are_refused_and_new_episodes_are_not() {
     let folder = tempfile::tempdir().unwrap();
     drop(Store::create(folder.path(), run(None, &["a", "b"])).unwrap());
     let other = RunFile {
-        settings: RunSettings { sample_fps: 5.0, fingerprint: "other".to_owned(), ..settings() },
+        settings: RunSettings {
+            made_with: Identity { sample_fps: 5.0, fingerprint: "other".to_owned(), ..settings().made_with },
+            ..settings()
+        },
         ..run(Some("0/2"), &["a", "b"])
     };
     let refusal = text(Store::resume(folder.path(), other));

@@ -3,12 +3,17 @@ use std::sync::Arc;
 use ::image::{Rgb, RgbImage};
 
 use super::*;
-use crate::picture::plot::Point;
+use crate::reward::{Control, Verdict};
 
-fn points(nats: &[f64]) -> Vec<Point> {
+/// Prefixes half a second apart, whose progress is a straight line.
+fn prefixes(nats: &[f64]) -> Vec<ScoredPrefix> {
     let last = nats.len().max(2) as f64 - 1.0;
-    let point = |(i, &nats): (usize, &f64)| Point { time_s: i as f64 * 0.5, nats, progress: i as f64 / last };
-    nats.iter().enumerate().map(point).collect()
+    let prefix = |(i, &nats): (usize, &f64)| ScoredPrefix {
+        reading: Reading { time_s: i as f64 * 0.5, ..Reading::of(nats, -1.0, None) },
+        progress: i as f64 / last,
+        verdict: Verdict::Gathering,
+    };
+    nats.iter().enumerate().map(prefix).collect()
 }
 
 fn frames(count: usize, width: u32, height: u32) -> Vec<SampledFrame> {
@@ -16,13 +21,12 @@ fn frames(count: usize, width: u32, height: u32) -> Vec<SampledFrame> {
     (0..count).map(|i| SampledFrame { rgb: picture(i), time_s: i as f64 * 0.5 }).collect()
 }
 
-fn scored<'a>(instruction: &'a str, points: &'a [Point]) -> ScoredEpisode<'a> {
+fn scored<'a>(instruction: &'a str, prefixes: &'a [ScoredPrefix]) -> ScoredEpisode<'a> {
     ScoredEpisode {
         instruction,
         model: "models/so101-sim",
         voc: Some(0.987),
-        points,
-        control: &[],
+        prefixes,
         threshold_nats: -1.0,
         called_s: None,
         completed_s: None,
@@ -38,7 +42,7 @@ fn attribute(svg: &str, element: &str, name: &str) -> String {
 
 #[test]
 fn the_curve_lies_where_its_times_and_nats_say() {
-    let rising = points(&[-3.0, -2.0, -1.0]);
+    let rising = prefixes(&[-3.0, -2.0, -1.0]);
     let svg = episode(&scored("lift", &rising), &[]).unwrap().svg;
     // Axes: 0 to 1 s; −3 to −1 nats with 6 % of 2 nats on both sides, −3.12 to −0.88. The widest value is "−3.0" or
     // "0.8", both less than 24 wide as "−2" is, or a little more: the left edge is asked for.
@@ -67,30 +71,27 @@ fn the_curve_lies_where_its_times_and_nats_say() {
 
 #[test]
 fn success_completion_and_control_are_drawn_and_named_where_they_are_known() {
-    let rising = points(&[-3.0, -2.0, -0.5, -0.4]);
-    let control = [(0.0, -3.0), (0.5, -2.9), (1.0, -2.8), (9.0, -2.0)];
+    let rising = prefixes(&[-3.0, -2.0, -0.5, -0.4]);
+    let mut controlled = rising.clone();
+    for (prefix, log_prob_true) in controlled.iter_mut().zip([-3.0, -2.9, -2.8]) {
+        prefix.reading.control = Some(Control { first: -3.0, log_prob_true, log_prob_false: -1.0 });
+    }
     let without = episode(&scored("lift", &rising), &[]).unwrap().svg;
     assert!(!without.contains("class=\"called\"") && !without.contains("class=\"completed\""));
     assert!(!without.contains("repeated") && without.contains("success not called"));
-    let with = ScoredEpisode {
-        control: &control,
-        called_s: Some(1.5),
-        completed_s: Some(1.25),
-        ..scored("lift", &rising)
-    };
+    let with = ScoredEpisode { called_s: Some(1.5), completed_s: Some(1.25), ..scored("lift", &controlled) };
     let svg = episode(&with, &[]).unwrap().svg;
     // Once in the legend, once in each panel.
     assert_eq!(svg.matches("class=\"called\"").count(), 3);
     assert_eq!(svg.matches("class=\"completed\"").count(), 3);
     assert!(svg.contains("success called, 1.5 s") && svg.contains("task completed, 1.2 s"));
     assert!(svg.contains("VOC 0.987 · success called at 1.5 s"));
-    // The control goes on for longer than the episode, the picture does not.
     assert_eq!(attribute(&svg, "<polyline class=\"control\"", "points").split(' ').count(), 3);
 }
 
 #[test]
 fn frames_stand_in_order_without_overlap_under_their_times() {
-    let rising = points(&[-3.0; 20]);
+    let rising = prefixes(&[-3.0; 20]);
     for (width, height, count) in [(320, 240, 7), (640, 360, 6), (240, 320, 8), (960, 240, 6)] {
         let drawing = episode(&scored("lift", &rising), &frames(20, width, height)).unwrap();
         let images: Vec<&str> = drawing.svg.split("<image").skip(1).collect();
@@ -124,7 +125,7 @@ fn frames_are_chosen_evenly_in_time() {
 
 #[test]
 fn frames_after_the_call_are_marked() {
-    let rising = points(&[-3.0; 13]);
+    let rising = prefixes(&[-3.0; 13]);
     let called = ScoredEpisode { called_s: Some(5.0), ..scored("lift", &rising) };
     let svg = episode(&called, &frames(13, 320, 240)).unwrap().svg;
     // At 0, 1, 2, 3, 4, 5 and 6 s.
@@ -147,14 +148,14 @@ fn every_episode_is_a_picture_without_nonsense() {
         ("lift", &many),
         ("lift", &tiny),
     ] {
-        let points = points(nats);
+        let prefixes = prefixes(nats);
         for threshold_nats in [-1.0, f64::NAN] {
             let scored = ScoredEpisode {
                 voc: None,
                 called_s: Some(f64::NAN),
                 threshold_nats,
                 model: &long,
-                ..scored(instruction, &points)
+                ..scored(instruction, &prefixes)
             };
             let drawing = episode(&scored, &frames(nats.len().min(30), 32, 24)).unwrap();
             assert!(!drawing.svg.contains("\"NaN") && !drawing.svg.contains("inf\""));
@@ -168,7 +169,7 @@ fn every_episode_is_a_picture_without_nonsense() {
 
 #[test]
 fn a_frame_without_pixels_is_named() {
-    let rising = points(&[-3.0]);
+    let rising = prefixes(&[-3.0]);
     let error = episode(&scored("lift", &rising), &frames(1, 0, 0)).unwrap_err().to_string();
     assert!(error.contains("frame at 0.00 s"), "{error}");
 }

@@ -1,12 +1,12 @@
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use ::image::Rgb;
 
 use super::*;
 use crate::episode::image::ImageError;
-use crate::picture::plot::Point;
+use crate::reward::{Reading, Verdict};
 
 /// Frames at these times; one at a broken place is no picture.
 struct Scripted {
@@ -32,19 +32,19 @@ impl Footage for Scripted {
     }
 }
 
-const POINTS: [Point; 3] = [
-    Point { time_s: 0.0, nats: -3.0, progress: 0.1 },
-    Point { time_s: 0.5, nats: -2.0, progress: 0.5 },
-    Point { time_s: 1.0, nats: -0.5, progress: 1.0 },
-];
+static PREFIXES: LazyLock<[ScoredPrefix; 3]> = LazyLock::new(|| {
+    [(0.0, -3.0, 0.1), (0.5, -2.0, 0.5), (1.0, -0.5, 1.0)].map(|(time_s, nats, progress)| {
+        let reading = Reading { time_s, ..Reading::of(nats, -1.0, None) };
+        ScoredPrefix { reading, progress, verdict: Verdict::Gathering }
+    })
+});
 
 fn scored() -> ScoredEpisode<'static> {
     ScoredEpisode {
         instruction: "lift the cube",
         model: "a model",
         voc: None,
-        points: &POINTS,
-        control: &[],
+        prefixes: &*PREFIXES,
         threshold_nats: -1.0,
         called_s: Some(1.0),
         completed_s: None,
@@ -79,18 +79,18 @@ fn at_each_time_only_what_was_scored_by_then_is_shown() {
         (9.0, 3, Some(-0.5), true),
     ] {
         let shown = overlay.at(&frame, time_s);
-        assert!(shown.curve.iter().all(|point| point.time_s <= time_s));
+        assert!(shown.curve.iter().all(|prefix| prefix.reading.time_s <= time_s));
         assert_eq!(
-            (shown.curve.len(), shown.log_prob_true, shown.success),
+            (shown.curve.len(), shown.curve.last().map(|prefix| prefix.reading.log_prob_true), shown.success),
             (known, nats, success),
             "{time_s}"
         );
         assert_eq!((shown.state, shown.episode_id), (if success { "success" } else { "running" }, 7));
     }
     // A first point later than the first frame.
-    let late = ScoredEpisode { points: &POINTS[1..], ..scored };
+    let late = ScoredEpisode { prefixes: &PREFIXES[1..], ..scored };
     let overlay = CausalOverlay::new(&late, 0);
-    assert!(overlay.at(&frame, 0.4).curve.is_empty() && overlay.at(&frame, 0.4).log_prob_true.is_none());
+    assert!(overlay.at(&frame, 0.4).curve.is_empty());
 }
 
 #[test]

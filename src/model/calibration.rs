@@ -4,39 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Estimate, SuccessSettings, TypicalRewards};
-
-/// What is taken from the reward to stop the length of an episode alone from looking like progress.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BiasControl {
-    #[default]
-    Off,
-    /// The climb of the same prefix with its first frame repeated.
-    Static,
-}
-
-impl BiasControl {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Static => "static",
-        }
-    }
-}
-
-/// A text that names no [`BiasControl`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("give \"off\" or \"static\"")]
-pub struct NoBiasControl;
-
-impl std::str::FromStr for BiasControl {
-    type Err = NoBiasControl;
-
-    fn from_str(text: &str) -> Result<Self, NoBiasControl> {
-        [Self::Off, Self::Static].into_iter().find(|control| control.as_str() == text).ok_or(NoBiasControl)
-    }
-}
+use super::{Dtype, Identity};
+use crate::reward::{BiasControl, Estimate, SuccessSettings, TypicalRewards};
 
 /// The layout of the file that is written now, and the only one that is read.
 pub const VERSION: u32 = 1;
@@ -49,9 +18,9 @@ pub struct Calibration {
     pub model: CalibratedModel,
     /// The instructions it holds for; empty: any.
     pub instructions: Vec<String>,
-    /// What the weights were rounded to; files of earlier versions do not say it.
-    #[serde(default = "unrounded")]
-    pub dtype: String,
+    /// How the weights were quantised; files of earlier versions do not say it.
+    #[serde(default)]
+    pub dtype: Dtype,
     pub chat_template: bool,
     /// Most pixels of a frame after the resize, as the model used it.
     pub max_pixels: usize,
@@ -105,14 +74,9 @@ pub struct EpisodeCounts {
 }
 
 /// What a calibration is to be used with.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct InUse<'a> {
-    pub fingerprint: &'a str,
-    /// What the weights are rounded to.
-    pub dtype: &'a str,
-    pub chat_template: bool,
-    pub max_pixels: usize,
-    pub sampling_rate_hz: f64,
+    pub identity: Identity,
     pub bias_control: BiasControl,
     pub success: CalibratedSuccess,
     /// `None` where it is not known yet: any will do until it is.
@@ -143,7 +107,7 @@ impl fmt::Display for CalibrationMismatch {
 }
 
 impl Calibration {
-    /// What [`super::ProgressMode::Calibrated`] runs between.
+    /// What [`crate::reward::ProgressMode::Calibrated`] runs between.
     pub fn typical(&self) -> TypicalRewards {
         TypicalRewards { first_nats: self.first_nats, final_nats: self.final_nats }
     }
@@ -158,17 +122,18 @@ impl Calibration {
                 found.push(Difference { what, calibrated, in_use });
             }
         };
-        let (ours, theirs) = (&self.model.fingerprint, in_use.fingerprint);
+        let identity = &in_use.identity;
+        let (ours, theirs) = (&self.model.fingerprint, &identity.fingerprint);
         let named = format!("{} ({})", short(ours), self.model.name);
         compare("the model's fingerprint", ours == theirs, named, short(theirs).to_owned());
-        let (ours, theirs) = (self.dtype.as_str(), in_use.dtype);
-        compare("model.dtype", ours == theirs, ours.to_owned(), theirs.to_owned());
+        let (ours, theirs) = (self.dtype, identity.dtype);
+        compare("model.dtype", ours == theirs, ours.to_string(), theirs.to_string());
         let template = |inside: bool| if inside { "on" } else { "off" }.to_owned();
-        let same = self.chat_template == in_use.chat_template;
-        compare("the chat template", same, template(self.chat_template), template(in_use.chat_template));
-        let (ours, theirs) = (self.max_pixels, in_use.max_pixels);
+        let same = self.chat_template == identity.chat_template;
+        compare("the chat template", same, template(self.chat_template), template(identity.chat_template));
+        let (ours, theirs) = (self.max_pixels, identity.max_pixels);
         compare("processor.max_pixels", ours == theirs, ours.to_string(), theirs.to_string());
-        let (ours, theirs) = (self.sampling_rate_hz, in_use.sampling_rate_hz);
+        let (ours, theirs) = (self.sampling_rate_hz, identity.sample_fps);
         compare("sampling.rate_hz", ours == theirs, ours.to_string(), theirs.to_string());
         let (ours, theirs) = (self.bias_control, in_use.bias_control);
         compare("bias.control", ours == theirs, ours.as_str().to_owned(), theirs.as_str().to_owned());
@@ -205,10 +170,6 @@ impl Calibration {
     }
 }
 
-fn unrounded() -> String {
-    "f32".to_owned()
-}
-
 /// Enough of a fingerprint to tell two apart by eye.
 fn short(fingerprint: &str) -> &str {
     fingerprint.get(..12).unwrap_or(fingerprint)
@@ -217,6 +178,7 @@ fn short(fingerprint: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::DeviceChoice;
 
     const SUCCESS: CalibratedSuccess = CalibratedSuccess { window: 3, hold_s: 1.0, min_frames: 6 };
 
@@ -225,7 +187,7 @@ mod tests {
             version: VERSION,
             model: CalibratedModel { name: "small".into(), fingerprint: "0123456789abcdef".into() },
             instructions: vec!["lift".into(), "put it down".into()],
-            dtype: "f32".into(),
+            dtype: Dtype::F32,
             chat_template: false,
             max_pixels: 24576,
             sampling_rate_hz: 2.0,
@@ -241,13 +203,20 @@ mod tests {
         }
     }
 
-    fn in_use() -> InUse<'static> {
-        InUse {
-            fingerprint: "0123456789abcdef",
-            dtype: "f32",
+    fn identity() -> Identity {
+        Identity {
+            fingerprint: "0123456789abcdef".into(),
+            dtype: Dtype::F32,
+            device: DeviceChoice::Cpu,
             chat_template: false,
             max_pixels: 24576,
-            sampling_rate_hz: 2.0,
+            sample_fps: 2.0,
+        }
+    }
+
+    fn in_use() -> InUse<'static> {
+        InUse {
+            identity: identity(),
             bias_control: BiasControl::Static,
             success: SUCCESS,
             instruction: Some("lift"),
@@ -265,12 +234,20 @@ mod tests {
 
     #[test]
     fn each_difference_is_named() {
+        let made_with = |identity| InUse { identity, ..in_use() };
+        let fingerprint = "fedcba9876543210".to_owned();
         let cases = [
-            (InUse { fingerprint: "fedcba9876543210", ..in_use() }, "fingerprint is fedcba987654,"),
-            (InUse { dtype: "q8", ..in_use() }, "model.dtype is q8, calibrated was f32"),
-            (InUse { chat_template: true, ..in_use() }, "chat template is on, calibrated was off"),
-            (InUse { max_pixels: 1, ..in_use() }, "max_pixels is 1, calibrated was 24576"),
-            (InUse { sampling_rate_hz: 4.0, ..in_use() }, "sampling.rate_hz is 4, calibrated was 2"),
+            (made_with(Identity { fingerprint, ..identity() }), "fingerprint is fedcba987654,"),
+            (made_with(Identity { dtype: Dtype::Q8, ..identity() }), "model.dtype is q8, calibrated was f32"),
+            (
+                made_with(Identity { chat_template: true, ..identity() }),
+                "chat template is on, calibrated was off",
+            ),
+            (made_with(Identity { max_pixels: 1, ..identity() }), "max_pixels is 1, calibrated was 24576"),
+            (
+                made_with(Identity { sample_fps: 4.0, ..identity() }),
+                "sampling.rate_hz is 4, calibrated was 2",
+            ),
             (InUse { bias_control: BiasControl::Off, ..in_use() }, "bias.control is off"),
             (
                 InUse { success: CalibratedSuccess { window: 5, ..SUCCESS }, ..in_use() },
@@ -298,7 +275,11 @@ mod tests {
 
     #[test]
     fn all_differences_are_named_at_once() {
-        let other = InUse { chat_template: true, max_pixels: 1, instruction: Some("dance"), ..in_use() };
+        let other = InUse {
+            identity: Identity { chat_template: true, max_pixels: 1, ..identity() },
+            instruction: Some("dance"),
+            ..in_use()
+        };
         let mismatch = calibration().check(&other).unwrap_err();
         assert_eq!(mismatch.0.len(), 3, "{mismatch}");
     }
