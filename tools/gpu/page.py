@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 from statistics import fmean, median
+from textwrap import fill
 
 LESS, MORE = "≤", "≥"
 
@@ -151,9 +152,10 @@ def signal_lines(found):
 
 HEAD = """# Benchmarks on a GPU
 
-Written by `./dev bench --device cuda` (tools/gpu/check): random weights in the shapes of the models. A step is a pair of frames through the vision
-tower, and it and the question through the language model; ours is timed by the wall from the frames in memory to the score, that of transformers
-is its two models alone. The fastest of the runs counts. Memory is what nvidia-smi shows beyond what was in use before.
+Written by `./dev bench --device cuda` (tools/gpu/check): random weights in the shapes of the models. A step is a pair
+of frames through the vision tower, and it and the question through the language model; ours is timed by the wall from
+the frames in memory to the score, that of transformers is its two models alone. The fastest of the runs counts. Memory
+is what nvidia-smi shows beyond what was in use before.
 """
 
 
@@ -165,18 +167,20 @@ def section(told, head, lines):
 
 def page(results):
     found, machine = Found(results), results["machine"]
-    lines = [HEAD, ", ".join(text for text in (machine["card"] or "no GPU", machine["processor"], machine["versions"], machine["date"]) if text) + "."]
+    told = (machine["card"] or "no GPU", machine["processor"], machine["versions"], machine["date"])
+    lines = [HEAD, fill(", ".join(text for text in told if text) + ".", 118)]
     asked = ([what, f"{relation} {show(goal)}", value, verdict(relation, goal, value)] for what, relation, goal, value in goals(found))
     lines += section("## Goals", ["goal", "", "measured", "met"], asked)
     lines += section(
         "## Steps", ["model", "weights", "px", "step, ms", "vision", "pair and question", "question", "load, s", "peak, GB"], step_lines(found)
     )
-    told = "## Correctness\n\nDistance of log p from transformers in f32 on tests/golden, nats; the last column is a growing cache against a full recompute."
+    told = "Distance of log p from transformers in f32 on tests/golden, nats; the last column is a growing cache against a full recompute."
+    told = "## Correctness\n\n" + fill(told, 118)
     lines += section(told, ["weights", "largest", "mean", "cached, recomputed"], golden_lines(found))
     told = "## Signal\n\nThe embedded model on its recorded episodes, with 95 % bootstrap intervals."
     lines += section(told, ["weights", "episodes", "VOC of successes", "success AUC", "log p from f32, largest"], signal_lines(found))
     kernels = (found.parts.get("kernels") or {}).get("text", "")
-    lines += [f"\nKernels against their references: {line.strip()}" for line in kernels.splitlines() if line.startswith("test result")]
+    lines += ["\n" + fill(f"Kernels against their references: {line.strip()}", 118) for line in kernels.splitlines() if line.startswith("test result")]
     failed = {name: part["failed"] for name, part in found.parts.items() if part.get("failed")}
     if failed:
         lines += ["", "## Failed or left out", "", *(f"- {name}: {reason}" for name, reason in failed.items())]
