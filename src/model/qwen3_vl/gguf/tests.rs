@@ -126,7 +126,7 @@ fn any_one_byte_may_be_wrong() {
         for value in [0, 1, 0x7F, 0x80, 0xFF] {
             let mut damaged = whole.clone();
             damaged[place] = value;
-            // Sound or not, it is told without a panic and without much memory.
+            // Sound or not, it is reported without a panic and without much memory.
             let _ = read(&damaged);
         }
     }

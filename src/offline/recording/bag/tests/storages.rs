@@ -254,7 +254,7 @@ fn a_file_of_the_bag_that_is_missing_is_told() {
     metadata(place.path(), "mcap", &["a.mcap", "b.mcap", "../c.mcap"]);
     let (found, problems) = one(place.path());
     assert_eq!(found.len(), 3);
-    assert!(problems[0].contains("b.mcap") && problems[1].contains("does not lie in it"), "{problems:?}");
+    assert!(problems[0].contains("b.mcap") && problems[1].contains("is not in the folder"), "{problems:?}");
 }
 
 #[test]
