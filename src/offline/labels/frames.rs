@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn what_cannot_be_labelled_is_named() {
         let message = |anchors: &[(usize, f64)], frames| labels(anchors, frames).unwrap_err().to_string();
-        assert!(message(&[(0, f64::NAN)], 3).contains("number"));
+        assert!(message(&[(0, f64::NAN)], 3).contains("NaN"));
         assert!(message(&[(0, -1.0), (3, -1.0)], 3).contains("of frame 3"));
         assert!(message(&[(2, -1.0), (2, -1.0)], 3).contains("order"));
     }

@@ -302,7 +302,7 @@ pub mod tests {
         );
         let mut said = input(&["a", "b"]);
         said.episodes[1].instruction = None;
-        assert!(known.check(&said, true).unwrap_err().to_string().contains("the episode b has another"));
+        assert!(known.check(&said, true).unwrap_err().to_string().contains("episode b has a different"));
     }
 
     #[test]

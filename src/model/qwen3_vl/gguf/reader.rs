@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
     /// Moves on by so many bytes, which the file must still have.
     fn advance(&mut self, bytes: u64) -> Result<(), LoadError> {
         if bytes > self.size - self.place {
-            return Err(self.damaged("its header does not end before the file does"));
+            return Err(self.damaged("its header goes on past the end of the file"));
         }
         self.place += bytes;
         Ok(())
@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
     /// The next bytes.
     ///
     /// # Errors
-    /// As all that follow: a header that goes on behind the end of the file, or the file's own error.
+    /// As all that follow: a header that goes on past the end of the file, or the file's own error.
     pub fn bytes<const COUNT: usize>(&mut self) -> Result<[u8; COUNT], LoadError> {
         let mut bytes = [0; COUNT];
         self.advance(COUNT as u64)?;

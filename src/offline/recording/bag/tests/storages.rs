@@ -277,5 +277,5 @@ fn what_is_no_bag_is_refused_by_name() {
     assert!(refusal(episodes(place.path())).contains("none of its files"));
     assert!(refusal(episodes(&place.at("absent.mcap"))).contains("absent.mcap"));
     rusqlite::Connection::open(place.at("other.db3")).unwrap().execute_batch("CREATE TABLE a(b)").unwrap();
-    assert!(refusal(episodes(&place.at("other.db3"))).contains("none of rosbag2"));
+    assert!(refusal(episodes(&place.at("other.db3"))).contains("not one of rosbag2"));
 }
