@@ -237,7 +237,10 @@ mod tests {
         let made_with = |identity| InUse { identity, ..in_use() };
         let fingerprint = "fedcba9876543210".to_owned();
         let cases = [
-            (made_with(Identity { fingerprint, ..identity() }), "fingerprint is fedcba987654 (calibrated: 0123456789ab"),
+            (
+                made_with(Identity { fingerprint, ..identity() }),
+                "fingerprint is fedcba987654 (calibrated: 0123456789ab",
+            ),
             (made_with(Identity { dtype: Dtype::Q8, ..identity() }), "model.dtype is q8 (calibrated: f32)"),
             (
                 made_with(Identity { chat_template: true, ..identity() }),

@@ -230,7 +230,8 @@ mod tests {
         );
         assert_eq!((mean(&[]), median(&[])), (None, None));
         let shown = facts(&values, 1, &distribution(&values));
-        let expected = "4 frames · from 0.500 to 2.000 · 25.0 % at 0.500 · 50.0 % at 2.000 · 1 without a value left out";
+        let expected =
+            "4 frames · from 0.500 to 2.000 · 25.0 % at 0.500 · 50.0 % at 2.000 · 1 without a value left out";
         assert_eq!(shown, expected);
     }
 
