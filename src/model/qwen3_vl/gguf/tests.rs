@@ -169,7 +169,7 @@ fn lengths_in_metadata_fit_into_the_file() {
         for kind in [0, 3, 6, 12] {
             with_entry(entry("k", ARRAY, &array(kind, length, &[]))).refused("values in an array");
         }
-        with_entry(entry("k", ARRAY, &array(STRING, 1, &length.to_le_bytes()))).refused("behind the end");
+        with_entry(entry("k", ARRAY, &array(STRING, 1, &length.to_le_bytes()))).refused("past the end");
         with_entry(entry("general.architecture", STRING, &length.to_le_bytes())).refused("a name in its");
     }
     with_entry(entry("k", ARRAY, &array(ARRAY, 1, &array(0, 1, &[0])))).refused("an array of arrays");
