@@ -24,9 +24,7 @@ pub use cameras::{Camera, CameraNamesError, CameraSource};
 pub use choices::{ResetType, Transport};
 pub use declaration::{Change, Declaration, Group};
 pub use error::{ConfigError, Unfit, Unknown};
-pub use table::{
-    Bias, CalibrationFile, Config, Episode, GROUPS, Image, Model, Processor, Reset, Sampling, Scoring,
-};
+pub use table::*;
 pub use value::Value;
 
 /// The node's name in parameter files.

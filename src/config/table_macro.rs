@@ -65,6 +65,7 @@ macro_rules! parameters {
         ];
     };
 
+    // The struct of a group.
     (@struct struct $Group:ident [$($text:literal)+] { $(
         $(#[doc = $field_text:literal])+
         $field:ident $(as $name:ident)?: $type:ty = $default:expr, $change:ident,
@@ -80,8 +81,10 @@ macro_rules! parameters {
             }
         }
     };
+    // It is there already.
     (@struct use $($elsewhere:tt)+) => {};
 
+    // The declarations of a group.
     (@list $group:ident { $(
         $(#[doc = $text:literal])+
         $field:ident $(as $name:ident)? $(: $type:ty = $default:expr)?, $change:ident,
@@ -93,6 +96,7 @@ macro_rules! parameters {
         ) ),+ ]
     };
 
+    // One declaration; `$field` is the way to the field: `reset.timeout_s`.
     (
         @declare $name:expr, [$($field:tt)+], [$($text:literal)+],
         $change:ident, $bounds:expr $(, $unit:ident)?
@@ -111,6 +115,7 @@ macro_rules! parameters {
         }
     };
 
+    // The last part of a parameter's name.
     (@name $field:ident) => { stringify!($field) };
     (@name $field:ident $name:ident) => { stringify!($name) };
     (@unit) => { Unit::None };

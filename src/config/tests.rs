@@ -97,6 +97,26 @@ fn a_number_has_the_unit_that_its_name_ends_in() {
 }
 
 #[test]
+fn settings_of_other_rooms_are_all_declared() {
+    let fields = |settings: serde_json::Value| -> Vec<String> {
+        settings.as_object().unwrap().keys().cloned().collect()
+    };
+    let config = Config::default();
+    for (group, settings) in [
+        ("progress", serde_json::to_value(config.progress)),
+        ("success", serde_json::to_value(config.success)),
+        ("failure", serde_json::to_value(config.failure)),
+    ] {
+        let group = GROUPS.iter().find(|known| known.name == group).unwrap();
+        let declared = group.parameters.iter().map(|one| one.name.rsplit('.').next().unwrap().to_owned());
+        let (mut declared, mut fields) = (declared.collect::<Vec<_>>(), fields(settings.unwrap()));
+        declared.sort();
+        fields.sort();
+        assert_eq!(declared, fields, "{}", group.name);
+    }
+}
+
+#[test]
 fn defaults_and_every_text_are_there() {
     Config::default().validate().unwrap();
     for declared in declarations() {
