@@ -28,7 +28,6 @@ use crate::config::{Config, ConfigError, NODE_NAME};
 
 r2r::assert_compiled_with_use_sim_time_support!();
 
-const DIAGNOSTICS_PERIOD: Duration = Duration::from_secs(1);
 /// How often the graph is asked who publishes what the node listens to.
 const GRAPH_PERIOD: Duration = Duration::from_secs(3);
 /// How long the end waits for an inference that is under way.
@@ -85,6 +84,7 @@ struct Parts {
     received: UnboundedReceiver<Input>,
     jobs: Receiver<Job>,
     listening: Vec<Listening>,
+    diagnostics_period: Duration,
 }
 
 impl Parts {
@@ -104,7 +104,8 @@ impl Parts {
         let mut driver = Driver::new(node, config, use_sim_time, cameras, background)?;
         driver.offer(node)?;
         driver.publish_declared();
-        Ok(Self { driver, received, jobs, listening })
+        let diagnostics_period = Duration::from_secs_f64(config.diagnostics.period_s);
+        Ok(Self { driver, received, jobs, listening, diagnostics_period })
     }
 
     fn run(mut self, node: Node, runtime: &Runtime) -> Result<(), NodeError> {
@@ -132,7 +133,7 @@ impl Parts {
     async fn serve(&mut self) -> Result<(), NodeError> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let mut tick = interval(DIAGNOSTICS_PERIOD);
+        let mut tick = interval(self.diagnostics_period);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut look = interval(GRAPH_PERIOD);
         look.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -179,9 +180,6 @@ fn simulated_time(node: &mut Node) -> Result<bool, NodeError> {
             source.enable_sim_time(node)?;
             Ok(true)
         }
-        Some(_) => {
-            let reason = "it is not true or false".to_owned();
-            Err(NodeError::Config(ConfigError::Parameter { name: USE_SIM_TIME.to_owned(), reason }))
-        }
+        Some(_) => Err(NodeError::Config(ConfigError::parameter(USE_SIM_TIME, "it is not true or false"))),
     }
 }
