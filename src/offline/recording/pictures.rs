@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Footage, RecordingError, regular_stamp_ns};
 use crate::episode::CameraFrame;
-use crate::episode::image::ImageError;
+use crate::episode::image::{ImageError, decode_picture};
 
 /// The PNG and JPEG pictures of a folder in the order of their names, numbers by value.
 pub struct Pictures {
@@ -55,9 +55,9 @@ impl Footage for Pictures {
                     file: file.display().to_string(),
                     reason: error.to_string(),
                 })?;
-                let extension = file.extension().unwrap_or_default().to_string_lossy();
-                crate::episode::image::decode_compressed(&extension, &bytes).map_err(|error| {
-                    ImageError::File { file: file.display().to_string(), reason: error.to_string() }
+                decode_picture(&bytes).map_err(|error| ImageError::File {
+                    file: file.display().to_string(),
+                    reason: error.to_string(),
                 })
             };
             let frame = CameraFrame::new(regular_stamp_ns(number, self.fps), Arc::from(""), None, decode);
