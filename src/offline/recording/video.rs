@@ -59,7 +59,9 @@ pub enum VideoError {
     Depth { file: String, pixel_format: String },
     #[error("{0} has no video stream")]
     NoStream(String),
-    #[error("{file} is cut short: {part} ends {missing} bytes after the file does")]
+    #[error(
+        "{file} is cut short: {part} ends {missing} bytes after the file does; copy it again, or keep what is there by: ffmpeg -i {file} -c copy kept.mkv"
+    )]
     CutShort { file: String, part: String, missing: u64 },
     #[error("{file}: frame {number} is {width}×{height} pixels, which is no picture size that can be read")]
     Size { file: String, number: usize, width: u32, height: u32 },
