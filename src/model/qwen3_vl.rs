@@ -21,6 +21,7 @@ mod append;
 mod attention;
 pub mod cache;
 pub mod config;
+mod contents;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod episode;
@@ -42,11 +43,14 @@ mod quantised_cache;
 mod resize;
 mod shard;
 mod table;
+mod tensor_names;
 pub mod text;
+mod tokenizer_shape;
 pub mod vision;
 mod weight_files;
 mod weights;
 
+pub use contents::refuse_adapter;
 pub use episode::QwenEpisode;
 pub use error::LoadError;
 pub use fingerprint::fingerprint;
@@ -148,6 +152,7 @@ impl Qwen3Vl {
 
     fn load_parts(options: &LoadOptions, progress: LoadProgress<'_>) -> Result<Self, LoadError> {
         let folder = ModelFolder::open(Path::new(&options.path))?;
+        contents::refuse_adapter(&folder)?;
         let config = Qwen3VlConfig::load(&folder)?;
         let prompt = Prompt::load(
             &folder,
@@ -167,13 +172,13 @@ impl Qwen3Vl {
             }
             Ok(dtype)
         };
-        let mut weights = Weights::open(&folder, dtype, kernels.clone(), progress)?;
+        let mut weights = Weights::open(&folder, &config, dtype, kernels.clone(), progress)?;
         let fingerprint = fingerprint::fingerprint(&folder)?;
         if let Some(kept) = &options.weight_cache {
             weights.use_rounded(kept, &fingerprint);
         }
         let vision = VisionTower::load(&weights.vision(), &config.vision, config.text.hidden_size)?;
-        let text = LanguageModel::load(&weights, &config.text, config.tied_embeddings)?;
+        let text = LanguageModel::load(&weights, &config.text, weights.tied())?;
         let info = ModelInfo {
             path: options.path.display().to_string(),
             parameters: weights.parameters(),

@@ -55,7 +55,9 @@ impl Kind {
             Some(Self::LeRobot)
         } else if is_bag(folder) {
             Some(Self::Bag)
-        } else if json("config.json").is_some_and(|config| config.get("model_type").is_some()) {
+        } else if json("config.json").is_some_and(|config| config.get("model_type").is_some())
+            || folder.join("adapter_config.json").is_file()
+        {
             Some(Self::Model)
         } else {
             Pictures::open(folder, 1.0).ok().map(|_| Self::Pictures)

@@ -12,6 +12,7 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::super::Dtype;
+use super::config::Qwen3VlConfig;
 use super::error::LoadError;
 use super::folder::ModelFolder;
 use super::gguf::dequantised;
@@ -21,11 +22,10 @@ use super::packed::{PackedMatrix, Panels};
 use super::quantised_cache::{RoundedFile, RoundedWeights};
 use super::shard::{Part, Shard, StoredTensor};
 use super::table::Table;
+use super::tensor_names::{
+    self, HEAD_NAMES, HEAD_PROBE, TEXT_PREFIXES, TEXT_PROBE, VISION_PREFIXES, VISION_PROBE,
+};
 
-/// Where the language model's tensors live, newest naming first.
-const TEXT_PREFIXES: [&str; 4] = ["model.language_model", "language_model.model", "model", "language_model"];
-const VISION_PREFIXES: [&str; 2] = ["model.visual", "visual"];
-const HEAD_NAMES: [&str; 3] = ["lm_head", "language_model.lm_head", "model.lm_head"];
 /// Numbers of a matrix that are converted at once: no large tensor is ever there twice.
 const PIECE: usize = 1 << 22;
 
@@ -39,6 +39,8 @@ pub struct Weights<'a> {
     places: HashMap<String, usize>,
     /// Numbers in all files.
     stored: u64,
+    /// Whether the head is the embedding table.
+    tied: bool,
     parameters: Cell<usize>,
     dtype: Dtype,
     kernels: Kernels,
@@ -46,7 +48,7 @@ pub struct Weights<'a> {
     progress: LoadProgress<'a>,
 }
 
-/// Whether rounded weights come from disk, or go there.
+/// Rounded weights come from disk, or go there.
 enum Rounded {
     No,
     Mapped(RoundedFile),
@@ -59,14 +61,16 @@ impl<'a> Weights<'a> {
     /// from the number of parameters and what most of them are stored as, what matrices are held as.
     ///
     /// # Errors
-    /// A file that is missing or cut short, an index that names no file, or GGUF files that are no whole model.
+    /// What is missing, cut short, or would be left out.
     pub(super) fn open(
         folder: &ModelFolder,
+        config: &Qwen3VlConfig,
         dtype: impl FnOnce(u64, GgmlDType) -> Result<Dtype, LoadError>,
         kernels: Kernels,
         progress: LoadProgress<'a>,
     ) -> Result<Self, LoadError> {
         let shards = Shard::all(folder)?;
+        let tied = tensor_names::check(&shards, config)?;
         let (mut places, mut stored) = (HashMap::new(), 0);
         let mut by_type: Vec<(GgmlDType, u64)> = Vec::new();
         for (index, shard) in shards.iter().enumerate() {
@@ -86,6 +90,7 @@ impl<'a> Weights<'a> {
             shards,
             places,
             stored,
+            tied,
             parameters: Cell::new(0),
             dtype: dtype(stored, most)?,
             kernels,
@@ -116,6 +121,10 @@ impl<'a> Weights<'a> {
     pub fn parameters(&self) -> usize {
         self.parameters.get()
     }
+    /// Whether the head is the embedding table.
+    pub fn tied(&self) -> bool {
+        self.tied
+    }
 
     /// What matrices are held as.
     pub fn dtype(&self) -> Dtype {
@@ -128,21 +137,20 @@ impl<'a> Weights<'a> {
     }
 
     pub fn text(&self) -> Section<'_> {
-        self.section(&TEXT_PREFIXES, "embed_tokens.weight")
+        self.section(&TEXT_PREFIXES, TEXT_PROBE)
     }
 
     pub fn vision(&self) -> Section<'_> {
-        self.section(&VISION_PREFIXES, "patch_embed.proj.weight")
+        self.section(&VISION_PREFIXES, VISION_PROBE)
     }
 
     pub fn head(&self) -> Section<'_> {
-        self.section(&HEAD_NAMES, "weight")
+        self.section(&HEAD_NAMES, HEAD_PROBE)
     }
 
-    /// The first prefix under which `probe` exists; the newest when none does, so that the error names it.
-    fn section(&self, prefixes: &[&str], probe: &str) -> Section<'_> {
-        let known = prefixes.iter().find(|prefix| self.places.contains_key(&format!("{prefix}.{probe}")));
-        Section { weights: self, prefix: known.unwrap_or(&prefixes[0]).to_string() }
+    fn section(&self, prefixes: &[&'static str], probe: &str) -> Section<'_> {
+        let prefix = tensor_names::prefix(prefixes, probe, |name| self.places.contains_key(name));
+        Section { weights: self, prefix: prefix.to_owned() }
     }
 
     /// So many parameters more have been taken.
