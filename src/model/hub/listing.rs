@@ -192,7 +192,7 @@ fn described(name: &str, head: &Parts) -> Result<RemoteFile, Failure> {
     let of_range = text("content-range").rsplit('/').next().unwrap_or_default().to_owned();
     let etag = either("x-linked-etag", text("etag"));
     let digest = Digest::parse(etag.trim_start_matches("W/").trim_matches('"'));
-    let digest = digest.ok_or_else(|| Failure::Answer(format!("it names no hash of {name}")))?;
+    let digest = digest.ok_or_else(|| Failure::Answer(format!("it has no hash of {name}")))?;
     let size = either("x-linked-size", of_range).parse();
     let size = size.map_err(|_| Failure::Answer(format!("it does not say how large {name} is")))?;
     Ok(RemoteFile { name: name.to_owned(), size, digest })

@@ -306,7 +306,7 @@ fn few_bytes_make_little_work() {
         connection.execute_batch(&format!("{topics}{messages}")).unwrap();
         drop(connection);
         let error = refusal(episodes(&place.at(name)));
-        assert!(error.contains(name) && error.contains("none of rosbag2"), "{error}");
+        assert!(error.contains(name) && error.contains("not one of rosbag2"), "{error}");
     }
     // Half a million messages in a few kilobytes.
     let mark = Message::new("/mark", "std_msgs/msg/Empty", 1, vec![0, 1, 0, 0, 0]);
