@@ -82,7 +82,9 @@ impl Kind {
             let video = Video::open(file)?;
             return match video.stream() {
                 Ok(_) => Ok(Some(Self::Video)),
-                Err(VideoError::Program { .. } | VideoError::NoStream(_)) if !has_name_of_video(file) => {
+                Err(VideoError::Program { .. } | VideoError::Format(_) | VideoError::NoStream(_))
+                    if !has_name_of_video(file) =>
+                {
                     Ok(None)
                 }
                 Err(error) => Err(error.into()),

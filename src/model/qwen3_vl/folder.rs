@@ -9,7 +9,7 @@ use super::error::LoadError;
 use crate::files;
 
 /// Bytes of a text file that are read: tokenizers of this architecture have 7 to 12 million.
-const LONGEST_TEXT: u64 = 32 << 20;
+const LONGEST_TEXT: u64 = 24 << 20;
 
 /// Reads the files of one model folder; every failure names its file.
 #[derive(Debug, Clone)]

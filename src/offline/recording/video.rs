@@ -57,6 +57,10 @@ pub enum VideoError {
         "{file} is a depth video: its pixels are one number of more than 8 bits each ({pixel_format}), which has no colours: take the colour camera"
     )]
     Depth { file: String, pixel_format: String },
+    #[error(
+        "{0} was never finished: its index (moov), which is written at the end of a recording, is missing; copy it again, or rebuild the index from another recording of the same camera (the program untrunc)"
+    )]
+    Unfinished(String),
     #[error("{0} has no video stream")]
     NoStream(String),
     #[error(

@@ -233,7 +233,12 @@ impl Scan<'_> {
         let mut found = Vec::new();
         match self.compressed(at, end, &mut found) {
             Err(error) if !truncated => {
-                self.problem(format!("the chunk at byte {at} cannot be unpacked and is left out: {error}"));
+                // The library keeps the reason of such an error to itself.
+                let reason = match error {
+                    mcap::McapError::Io(source) => source.to_string(),
+                    other => other.to_string(),
+                };
+                self.problem(format!("the chunk at byte {at} cannot be unpacked and is left out: {reason}"));
             }
             _ => {
                 self.messages += found.len() as u64;

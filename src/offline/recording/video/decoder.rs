@@ -105,6 +105,9 @@ impl Decoder {
             if logged.contains(NOT_LISTED) {
                 return Err(VideoError::Format(shown));
             }
+            if logged.contains(NO_INDEX) {
+                return Err(VideoError::Unfinished(shown));
+            }
             // It begins with the file's name, which the message has.
             let message = one_line(logged.lines().map(|line| {
                 let line = line.trim();
@@ -133,7 +136,10 @@ pub fn refusal(program: &str, source: std::io::Error) -> VideoError {
 const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,mxf,nut,ivf,obu,av1,\
      h261,h263,h264,hevc,m4v,mjpeg,mpjpeg,vc1,dv,y4m,yuv4mpegpipe,gif,apng,webp,rm,gxf,wtv";
 /// What ffmpeg says of any other.
-pub const NOT_LISTED: &str = "Format not on whitelist";
+const NOT_LISTED: &str = "Format not on whitelist";
+
+/// What it says of an MP4 file without an index.
+const NO_INDEX: &str = "moov atom not found";
 
 /// Has a program open exactly this file: no name is taken for a protocol, and no format leads elsewhere.
 pub fn open_recording(command: &mut Command, file: &Path) {

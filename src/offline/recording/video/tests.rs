@@ -114,6 +114,28 @@ fn only_recordings_are_opened_whatever_the_name() {
 }
 
 #[test]
+fn a_recording_that_was_never_finished_says_so() {
+    let Some((_folder, file)) = made("a.mp4", &[NUMBERED, &["-t", "1", "-c:v", "libx264"]].concat()) else {
+        return;
+    };
+    // As a killed recorder leaves it: the pictures go on to the end, and no index follows.
+    let mut bytes = std::fs::read(&file).unwrap();
+    let index = bytes.windows(4).position(|four| four == b"moov").unwrap() - 4;
+    let pictures = bytes.windows(4).position(|four| four == b"mdat").unwrap() - 4;
+    bytes.truncate(index);
+    bytes[pictures..pictures + 4].fill(0);
+    std::fs::write(&file, &bytes).unwrap();
+    let refusal = seen(&open(&file)).unwrap_err().to_string();
+    assert!(refusal.contains("a.mp4 was never finished") && refusal.contains("moov"), "{refusal}");
+    // Cut in the middle of the pictures: how to keep what is there.
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[pictures..pictures + 4].copy_from_slice(&1_000_000u32.to_be_bytes());
+    std::fs::write(&file, &bytes).unwrap();
+    let refusal = seen(&open(&file)).unwrap_err().to_string();
+    assert!(refusal.contains("cut short") && refusal.contains("-c copy"), "{refusal}");
+}
+
+#[test]
 fn depth_and_what_is_too_large_are_refused_before_they_are_decoded() {
     let depth =
         [&["-f", "lavfi", "-i", "testsrc2=s=32x32:r=5:d=1"][..], &["-pix_fmt", "gray12le", "-c:v", "ffv1"]];
