@@ -36,6 +36,7 @@ pub mod mrope;
 mod need;
 mod ops;
 mod packed;
+mod pixels;
 pub mod processor;
 pub mod prompt;
 mod quantised_cache;

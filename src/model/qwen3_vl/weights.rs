@@ -8,19 +8,19 @@ use std::sync::Arc;
 
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Shape, Tensor};
-use half::{bf16, f16};
-use rayon::prelude::*;
 
 use super::super::Dtype;
 use super::error::LoadError;
 use super::folder::ModelFolder;
-use super::gguf::dequantised;
 use super::kernels::{Kernels, Matrices};
-use super::ops::vectorised;
 use super::packed::{PackedMatrix, Panels};
 use super::quantised_cache::{RoundedFile, RoundedWeights};
 use super::shard::{Part, Shard, StoredTensor};
 use super::table::Table;
+
+mod numbers;
+
+pub(super) use numbers::Numbers;
 
 /// Where the language model's tensors live, newest naming first.
 const TEXT_PREFIXES: [&str; 4] = ["model.language_model", "language_model.model", "model", "language_model"];
@@ -242,7 +242,12 @@ impl Stored<'_> {
         self.numbers(rows.start * self.inputs(), rows.len() * self.inputs())
     }
 
-    /// Rows that have been taken by [`Stored::copy`].
+    /// For threads of their own.
+    pub fn in_file(&self) -> Numbers<'_> {
+        Numbers { shard: self.shard, tensor: self.tensor }
+    }
+
+    /// Numbers that have been taken by [`Stored::copy`] or [`Stored::in_file`].
     pub fn count(&self, numbers: usize) {
         self.weights.count(numbers);
     }
@@ -283,52 +288,10 @@ impl Stored<'_> {
 
     /// Some of the tensor's numbers: whole rows, where it is made of blocks or parts.
     fn numbers(&self, first: usize, count: usize) -> Result<Vec<f32>, LoadError> {
-        let parts = &self.tensor.parts;
-        let share = first / parts.len()..(first + count) / parts.len();
-        let read = parts.iter().map(|part| self.part(part, share.clone())).collect::<Result<Vec<_>, _>>()?;
+        let numbers = self.in_file().some(first, count)?;
         self.weights.count(count);
-        Ok(match <[_; 1]>::try_from(read) {
-            Ok([whole]) => whole,
-            Err(parts) => in_turn(&parts, self.tensor.run),
-        })
+        Ok(numbers)
     }
-
-    /// Some of one part's numbers: whole blocks.
-    fn part(&self, part: &Part, numbers: Range<usize>) -> Result<Vec<f32>, LoadError> {
-        let dtype = part.numbers.unwrap_or(GgmlDType::F32);
-        let (block, size) = (dtype.block_size(), dtype.type_size());
-        let bytes = self.shard.read(part, numbers.start / block * size..numbers.end / block * size)?;
-        Ok(match dtype {
-            GgmlDType::F32 => converted(&bytes, f32::from_le_bytes),
-            GgmlDType::BF16 => converted(&bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-            GgmlDType::F16 => converted(&bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),
-            blocks => dequantised(blocks, &bytes)?,
-        })
-    }
-}
-
-/// `run` numbers of each part in turn.
-fn in_turn(parts: &[Vec<f32>], run: usize) -> Vec<f32> {
-    let mut runs: Vec<_> = parts.iter().map(|part| part.chunks(run.max(1))).collect();
-    let mut numbers = Vec::with_capacity(parts.iter().map(Vec::len).sum());
-    while let Some(round) = runs.iter_mut().map(Iterator::next).collect::<Option<Vec<_>>>() {
-        round.into_iter().for_each(|run| numbers.extend_from_slice(run));
-    }
-    numbers
-}
-
-/// Little-endian numbers of `SIZE` bytes, on all cores.
-fn converted<const SIZE: usize>(bytes: &[u8], number: impl Fn([u8; SIZE]) -> f32 + Sync) -> Vec<f32> {
-    const AT_ONCE: usize = 1 << 15;
-    let (numbers, _) = bytes.as_chunks::<SIZE>();
-    let mut converted = vec![0.0; numbers.len()];
-    converted.par_chunks_mut(AT_ONCE).zip(numbers.par_chunks(AT_ONCE)).for_each(|(converted, numbers)| {
-        vectorised(
-            #[inline(always)]
-            || converted.iter_mut().zip(numbers).for_each(|(to, from)| *to = number(*from)),
-        );
-    });
-    converted
 }
 
 /// The tensors below one prefix.
