@@ -30,8 +30,8 @@ mod tests;
 use functions::Functions;
 use loading::Staging;
 
-/// Bytes of every thread's stack: the driver keeps that much for each thread that a card can have at once, and gives a kernel
-/// that needs more what it needs. Its own choice is four times that.
+/// Bytes of a thread's stack, which the driver sets aside for every thread that a card can have at once; a kernel that needs
+/// more is given more. The driver's own choice is four times that.
 const STACK: usize = 256;
 /// Cards from here on have matrix units for bf16.
 const BF16_FROM: (i32, i32) = (8, 0);
