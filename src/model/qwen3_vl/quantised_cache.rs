@@ -1,4 +1,4 @@
-//! Rounded weights on disk: a large model is rounded once, and mapped from then on.
+//! Quantised weights on disk: a large model is quantised once, and mapped from then on.
 //!
 //! A safetensors file of packed matrices (`packed/panels.rs` has their layout), bound to the model's fingerprint, with a
 //! checksum of all of them: a disk that lost a page, or a copy that went wrong, must not change a score. It may be deleted
@@ -40,7 +40,7 @@ enum CacheError {
     #[error("it is damaged: its bytes do not have the checksum that was written with them")]
     Checksum,
     #[error(
-        "the rounded weights take {}, more than half of the {} that are free on this disk (free some space, or set \
+        "the quantised weights take {}, more than half of the {} that are free on this disk (free some space, or set \
          XDG_CACHE_HOME to a folder on another disk)",
         HumanBytes(*.bytes),
         HumanBytes(*.free)
@@ -54,21 +54,21 @@ enum CacheError {
     Io(#[from] io::Error),
 }
 
-/// Where the rounded weights of one model are kept.
-pub(super) struct RoundedWeights {
+/// Where the quantised weights of one model are kept.
+pub(super) struct QuantisedWeights {
     path: PathBuf,
     identity: HashMap<String, String>,
 }
 
-/// A file of rounded weights.
-pub(super) struct RoundedFile {
+/// A file of quantised weights.
+pub(super) struct QuantisedFile {
     map: Arc<Mmap>,
     /// Of the first byte behind the header.
     start: usize,
     metadata: Metadata,
 }
 
-impl RoundedWeights {
+impl QuantisedWeights {
     pub fn new(folder: &Path, fingerprint: &str, dtype: Dtype) -> Self {
         let name = format!("{}-{dtype}.safetensors", fingerprint.get(..16).unwrap_or(fingerprint));
         let order = if cfg!(target_endian = "little") { "little" } else { "big" };
@@ -81,18 +81,18 @@ impl RoundedWeights {
     }
 
     /// The file, if there is a sound one.
-    pub fn open(&self) -> Option<RoundedFile> {
+    pub fn open(&self) -> Option<QuantisedFile> {
         let file = File::open(&self.path).ok()?;
         match self.read(&file) {
-            Ok(rounded) => Some(rounded),
+            Ok(quantised) => Some(quantised),
             Err(reason) => {
-                log::warn!("{}: {reason}; the weights are rounded anew", self.path.display());
+                log::warn!("{}: {reason}; the weights are quantised anew", self.path.display());
                 None
             }
         }
     }
 
-    fn read(&self, file: &File) -> Result<RoundedFile, CacheError> {
+    fn read(&self, file: &File) -> Result<QuantisedFile, CacheError> {
         // SAFETY: files come to this place by renaming and are never changed; only another program that shortens one
         // could break the mapping, which every reader of mapped weights accepts.
         let map = unsafe { Mmap::map(file) }?;
@@ -110,14 +110,14 @@ impl RoundedWeights {
         if expected != Some(checksum(parts)) {
             return Err(CacheError::Checksum);
         }
-        Ok(RoundedFile { map: Arc::new(map), start, metadata })
+        Ok(QuantisedFile { map: Arc::new(map), start, metadata })
     }
 
     /// Keeps these matrices for the next time.
     pub fn keep(&self, matrices: &[(String, Arc<Panels>)]) {
         match self.write(matrices) {
-            Ok(()) => log::info!("the rounded weights are kept in {}", self.path.display()),
-            Err(error) => log::warn!("{}: {error}; the weights will be rounded again", self.path.display()),
+            Ok(()) => log::info!("the quantised weights are kept in {}", self.path.display()),
+            Err(error) => log::warn!("{}: {error}; the weights will be quantised again", self.path.display()),
         }
     }
 
@@ -182,7 +182,7 @@ fn check_room(free: u64, bytes: u64) -> Result<(), CacheError> {
     if bytes <= free / 2 { Ok(()) } else { Err(CacheError::Room { bytes, free }) }
 }
 
-impl RoundedFile {
+impl QuantisedFile {
     /// The matrix of this name; none if the file does not have it in this shape.
     pub fn matrix(&self, name: &str, dtype: Dtype, outputs: usize, inputs: usize) -> Option<Panels> {
         Panels::from_parts(dtype, outputs, inputs, |part| {
@@ -203,26 +203,26 @@ mod tests {
         for file in [&left, &other] {
             std::fs::write(file, "half of it").unwrap();
         }
-        let rounded = RoundedWeights::new(folder.path(), "0123456789abcdef0", Dtype::Q8);
-        rounded.keep(&[]);
+        let quantised = QuantisedWeights::new(folder.path(), "0123456789abcdef0", Dtype::Q8);
+        quantised.keep(&[]);
         assert_eq!([left, other].map(|path| path.exists()), [false, true]);
-        assert!(rounded.open().is_some());
+        assert!(quantised.open().is_some());
     }
 
     #[test]
     fn the_file_is_the_one_that_the_library_writes() {
-        let rounded = RoundedWeights::new(Path::new("."), "0123456789abcdef0", Dtype::Q8);
-        let rounded = RoundedWeights { identity: HashMap::new(), ..rounded };
+        let quantised = QuantisedWeights::new(Path::new("."), "0123456789abcdef0", Dtype::Q8);
+        let quantised = QuantisedWeights { identity: HashMap::new(), ..quantised };
         let parts: [(String, &[u8]); 3] =
             [("a".to_owned(), &[1, 2, 3]), ("b.scales".to_owned(), &[]), ("b.weights".to_owned(), &[4])];
         let mut ours = Vec::new();
-        rounded.write_parts(&parts, &mut ours).unwrap();
+        quantised.write_parts(&parts, &mut ours).unwrap();
         let view = |(name, bytes): &(String, &'static [u8])| {
             let view = safetensors::tensor::TensorView::new(StoredDtype::U8, vec![bytes.len()], bytes);
             (name.clone(), view.unwrap())
         };
         let views = parts.iter().map(view);
-        let mut about = rounded.identity;
+        let mut about = quantised.identity;
         about.insert(CHECKSUM.to_owned(), checksum(parts.iter().map(|(_, bytes)| *bytes)));
         assert_eq!(ours, safetensors::serialize(views, Some(about)).unwrap());
     }

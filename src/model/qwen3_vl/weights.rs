@@ -8,23 +8,23 @@ use std::sync::Arc;
 
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Shape, Tensor};
-use half::{bf16, f16};
-use rayon::prelude::*;
 
 use super::super::Dtype;
 use super::config::Qwen3VlConfig;
 use super::error::LoadError;
 use super::folder::ModelFolder;
-use super::gguf::dequantised;
 use super::kernels::{Kernels, Matrices};
-use super::ops::vectorised;
 use super::packed::{PackedMatrix, Panels};
-use super::quantised_cache::{RoundedFile, RoundedWeights};
+use super::quantised_cache::{QuantisedFile, QuantisedWeights};
 use super::shard::{Part, Shard, StoredTensor};
 use super::table::Table;
 use super::tensor_names::{
     self, HEAD_NAMES, HEAD_PROBE, TEXT_PREFIXES, TEXT_PROBE, VISION_PREFIXES, VISION_PROBE,
 };
+
+mod numbers;
+
+pub(super) use numbers::Numbers;
 
 /// Numbers of a matrix that are converted at once: no large tensor is ever there twice.
 const PIECE: usize = 1 << 22;
@@ -44,16 +44,16 @@ pub struct Weights<'a> {
     parameters: Cell<usize>,
     dtype: Dtype,
     kernels: Kernels,
-    rounded: Rounded,
+    quantised: Quantised,
     progress: LoadProgress<'a>,
 }
 
-/// Rounded weights come from disk, or go there.
-enum Rounded {
+/// Quantised weights come from disk, or go there.
+enum Quantised {
     No,
-    Mapped(RoundedFile),
+    Mapped(QuantisedFile),
     /// Every matrix so far.
-    Collected(RoundedWeights, RefCell<Vec<(String, Arc<Panels>)>>),
+    Collected(QuantisedWeights, RefCell<Vec<(String, Arc<Panels>)>>),
 }
 
 impl<'a> Weights<'a> {
@@ -94,25 +94,25 @@ impl<'a> Weights<'a> {
             parameters: Cell::new(0),
             dtype: dtype(stored, most)?,
             kernels,
-            rounded: Rounded::No,
+            quantised: Quantised::No,
             progress,
         })
     }
 
-    /// Takes rounded weights from this folder, or has [`Weights::keep_rounded`] write them there.
-    pub fn use_rounded(&mut self, folder: &Path, fingerprint: &str) {
+    /// Takes quantised weights from this folder, or has [`Weights::keep_quantised`] write them there.
+    pub fn use_quantised(&mut self, folder: &Path, fingerprint: &str) {
         if self.kernels.matrices() == Matrices::Packed && self.dtype != Dtype::F32 {
-            let place = RoundedWeights::new(folder, fingerprint, self.dtype);
-            self.rounded = match place.open() {
-                Some(file) => Rounded::Mapped(file),
-                None => Rounded::Collected(place, RefCell::default()),
+            let place = QuantisedWeights::new(folder, fingerprint, self.dtype);
+            self.quantised = match place.open() {
+                Some(file) => Quantised::Mapped(file),
+                None => Quantised::Collected(place, RefCell::default()),
             };
         }
     }
 
     /// Once all matrices have been taken.
-    pub fn keep_rounded(self) {
-        if let Rounded::Collected(place, matrices) = self.rounded {
+    pub fn keep_quantised(self) {
+        if let Quantised::Collected(place, matrices) = self.quantised {
             place.keep(&matrices.into_inner());
         }
     }
@@ -250,7 +250,12 @@ impl Stored<'_> {
         self.numbers(rows.start * self.inputs(), rows.len() * self.inputs())
     }
 
-    /// Rows that have been taken by [`Stored::copy`].
+    /// For threads of their own.
+    pub fn in_file(&self) -> Numbers<'_> {
+        Numbers { shard: self.shard, tensor: self.tensor }
+    }
+
+    /// Numbers that have been taken by [`Stored::copy`] or [`Stored::in_file`].
     pub fn count(&self, numbers: usize) {
         self.weights.count(numbers);
     }
@@ -291,52 +296,10 @@ impl Stored<'_> {
 
     /// Some of the tensor's numbers: whole rows, where it is made of blocks or parts.
     fn numbers(&self, first: usize, count: usize) -> Result<Vec<f32>, LoadError> {
-        let parts = &self.tensor.parts;
-        let share = first / parts.len()..(first + count) / parts.len();
-        let read = parts.iter().map(|part| self.part(part, share.clone())).collect::<Result<Vec<_>, _>>()?;
+        let numbers = self.in_file().some(first, count)?;
         self.weights.count(count);
-        Ok(match <[_; 1]>::try_from(read) {
-            Ok([whole]) => whole,
-            Err(parts) => in_turn(&parts, self.tensor.run),
-        })
+        Ok(numbers)
     }
-
-    /// Some of one part's numbers: whole blocks.
-    fn part(&self, part: &Part, numbers: Range<usize>) -> Result<Vec<f32>, LoadError> {
-        let dtype = part.numbers.unwrap_or(GgmlDType::F32);
-        let (block, size) = (dtype.block_size(), dtype.type_size());
-        let bytes = self.shard.read(part, numbers.start / block * size..numbers.end / block * size)?;
-        Ok(match dtype {
-            GgmlDType::F32 => converted(&bytes, f32::from_le_bytes),
-            GgmlDType::BF16 => converted(&bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-            GgmlDType::F16 => converted(&bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),
-            blocks => dequantised(blocks, &bytes)?,
-        })
-    }
-}
-
-/// `run` numbers of each part in turn.
-fn in_turn(parts: &[Vec<f32>], run: usize) -> Vec<f32> {
-    let mut runs: Vec<_> = parts.iter().map(|part| part.chunks(run.max(1))).collect();
-    let mut numbers = Vec::with_capacity(parts.iter().map(Vec::len).sum());
-    while let Some(round) = runs.iter_mut().map(Iterator::next).collect::<Option<Vec<_>>>() {
-        round.into_iter().for_each(|run| numbers.extend_from_slice(run));
-    }
-    numbers
-}
-
-/// Little-endian numbers of `SIZE` bytes, on all cores.
-fn converted<const SIZE: usize>(bytes: &[u8], number: impl Fn([u8; SIZE]) -> f32 + Sync) -> Vec<f32> {
-    const AT_ONCE: usize = 1 << 15;
-    let (numbers, _) = bytes.as_chunks::<SIZE>();
-    let mut converted = vec![0.0; numbers.len()];
-    converted.par_chunks_mut(AT_ONCE).zip(numbers.par_chunks(AT_ONCE)).for_each(|(converted, numbers)| {
-        vectorised(
-            #[inline(always)]
-            || converted.iter_mut().zip(numbers).for_each(|(to, from)| *to = number(*from)),
-        );
-    });
-    converted
 }
 
 /// The tensors below one prefix.
@@ -383,7 +346,7 @@ impl Section<'_> {
         let name = format!("{}.weight", self.prefix);
         let stored = self.weights.find(&name, shape)?;
         let (outputs, inputs) = (shape[0], shape[1..].iter().product());
-        if let Rounded::Mapped(file) = &self.weights.rounded
+        if let Quantised::Mapped(file) = &self.weights.quantised
             && let Some(panels) = file.matrix(&name, self.weights.dtype, outputs, inputs)
         {
             self.weights.count(outputs * inputs);
@@ -392,7 +355,7 @@ impl Section<'_> {
         let matrix = PackedMatrix::pack(self.weights.dtype, outputs, inputs, PIECE, |rows| {
             stored.numbers(rows.start * inputs, rows.len() * inputs)
         })?;
-        if let Rounded::Collected(_, matrices) = &self.weights.rounded {
+        if let Quantised::Collected(_, matrices) = &self.weights.quantised {
             matrices.borrow_mut().push((name, matrix.panels().clone()));
         }
         Ok(matrix)
