@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 
+use crate::episode::StampSource;
 use crate::offline::recording::bag::{Bag, BagEpisodes, BagError, Choice, Cut, Spans};
 
 #[derive(Debug, Clone, Args)]
@@ -15,6 +16,10 @@ pub struct BagArgs {
     /// The bags' topic with the camera's images [default: the only one].
     #[arg(long, value_name = "TOPIC", requires = "bags")]
     pub topic: Option<String>,
+    /// Where the times of the images come from: their headers, or when they were recorded, for cameras that do not stamp
+    /// their images [default: header].
+    #[arg(long, value_name = "header|receipt", requires = "bags")]
+    pub stamps: Option<StampSource>,
     /// Cut the bags into episodes by this topic: a node's ~/episode or ~/success, the words of a recorder (String), or
     /// messages that each end one and begin the next (Empty, Bool, calls of a Trigger).
     #[arg(long, value_name = "TOPIC", requires = "bags", group = "bag_cut")]
@@ -39,7 +44,8 @@ impl BagArgs {
             _ if self.whole_bag => Cut::Whole,
             _ => Cut::Auto,
         };
-        Choice { camera: self.topic.clone(), cut, instruction: self.instruction_topic.clone() }
+        let (camera, instruction) = (self.topic.clone(), self.instruction_topic.clone());
+        Choice { camera, cut, stamps: self.stamps.unwrap_or_default(), instruction }
     }
 
     /// The episodes of all bags, numbered on; two bags of one name give the same names. A bag that cannot be used is one of the problems.

@@ -55,6 +55,19 @@ pub enum LeRobotError {
     Order { file: String, episode: u64, row: usize, found: i64 },
     #[error("frame {row} of episode {episode} in {file} has no time")]
     NoTime { file: String, episode: u64, row: usize },
+    #[error(
+        "frame {row} of episode {episode} in {file} has the time {found}, which is no time in seconds; if it is in milliseconds or nanoseconds, divide it"
+    )]
+    NoSeconds { file: String, episode: u64, row: usize, found: f64 },
+    #[error(
+        "frame {row} of episode {episode} in {file} is timed at {found} s, which cannot follow on the frames before it"
+    )]
+    OddTime { file: String, episode: u64, row: usize, found: f64 },
+    #[error(
+        "the time of episode {episode} in {file} stands still: {still} of its {rows} frames have the time of the one before, \
+         the last of them {found} s; nothing can be said of its course"
+    )]
+    StandStill { file: String, episode: u64, still: usize, rows: usize, found: f64 },
     #[error("{file} has {found} frames of episode {episode}, and the data {expected}")]
     FrameCount { file: String, episode: u64, found: usize, expected: usize },
     #[error(
