@@ -3,6 +3,7 @@
 //! A frame's number and time are those of the data files, where the robot's states and actions stand; a camera's pictures
 //! are held against them. The same frames therefore have the same stamps in either version, as videos or as pictures.
 
+mod boundary;
 mod episodes;
 mod footage;
 mod info;
@@ -74,6 +75,12 @@ pub enum LeRobotError {
         "frame {frame} of episode {episode} is at {found_s:.3} s in {file}, and at {expected_s:.3} s in the data"
     )]
     FrameTime { file: String, episode: u64, frame: usize, found_s: f64, expected_s: f64 },
+    #[error(
+        "episode {episode} is said to begin at frame {place:.2} of {file}, between two frames, and by the lengths of the \
+         episodes before it at frame {before}; it cannot be counted either, the video has {in_video} frames and its \
+         episodes {all}"
+    )]
+    Boundary { file: String, episode: u64, place: f64, before: u64, in_video: usize, all: u64 },
     #[error("{file} holds no picture of frame {frame} of episode {episode}")]
     NoPicture { file: String, episode: u64, frame: usize },
 }

@@ -93,7 +93,7 @@ fn an_episode_ends_although_its_camera_does_not() {
     let silent = |bench: &mut Bench| bench.session.pass_time((bench.now_s * 1e9) as i64);
     let cameras: [(&str, fn(&mut Bench)); 3] = [("frozen", frozen), ("resized", resized), ("silent", silent)];
     for (name, camera) in cameras {
-        for stuck_s in [0.0, 5.0] {
+        for stuck_s in [0.0, 7.0] {
             let mut config = resetting();
             config.failure.stuck_s = stuck_s;
             let mut bench = Bench::new(&config);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::LeRobotError;
+use super::boundary::{self, Boundary};
 use super::info::{Info, Storage, Version, read_limited};
 use crate::offline::columns::Table;
 
@@ -21,17 +22,16 @@ pub(super) struct EpisodeMeta {
     /// Chunk and file of its data; in v2.1 they follow from its number.
     data: Option<(u64, u64)>,
     /// Where each camera's video of it lies in v3.0.
-    videos: Vec<VideoPart>,
+    pub videos: Vec<VideoPart>,
 }
 
 /// The part of a video file that is one episode's.
 #[derive(Debug, Clone)]
-struct VideoPart {
-    camera: String,
-    chunk: u64,
-    file: u64,
-    from_s: f64,
-    to_s: f64,
+pub(super) struct VideoPart {
+    pub camera: String,
+    pub chunk: u64,
+    pub file: u64,
+    pub boundary: Boundary,
 }
 
 impl EpisodeMeta {
@@ -39,13 +39,13 @@ impl EpisodeMeta {
         info.place(folder, &info.data_path, "", &self.numbers(info, self.data))
     }
 
-    /// The file of a camera's video, and the seconds of it that are this episode's: `None` for the whole file.
+    /// The file of a camera's video, and which part of it is this episode's: `None` for the whole file.
     pub fn video(
         &self,
         folder: &Path,
         info: &Info,
         camera: &str,
-    ) -> Result<(PathBuf, Option<(f64, f64)>), LeRobotError> {
+    ) -> Result<(PathBuf, Option<Boundary>), LeRobotError> {
         let unknown = || LeRobotError::NoPlace {
             file: folder.join("meta").display().to_string(),
             what: format!("video of {camera}"),
@@ -60,7 +60,7 @@ impl EpisodeMeta {
         };
         let numbers = self.numbers(info, place.map(|place| (place.chunk, place.file)));
         let file = info.place(folder, template, camera, &numbers)?;
-        Ok((file, place.map(|place| (place.from_s, place.to_s))))
+        Ok((file, place.map(|place| place.boundary)))
     }
 
     fn numbers(&self, info: &Info, place: Option<(u64, u64)>) -> [(&'static str, u64); 4] {
@@ -77,6 +77,7 @@ pub(super) fn read(folder: &Path, info: &Info) -> Result<Described, LeRobotError
         Version::SharedFiles => (read_tasks(folder)?, read_tables(folder, info)?),
     };
     entries.sort_by_key(|entry| entry.index);
+    boundary::count(&mut entries);
     if let Some(pair) = entries.windows(2).find(|pair| pair[0].index == pair[1].index) {
         let file = folder.join("meta").display().to_string();
         return Err(LeRobotError::Json { file, reason: format!("it has episode {} twice", pair[0].index) });
@@ -194,7 +195,8 @@ fn read_table(file: &Path, info: &Info, entries: &mut Vec<EpisodeMeta>) -> Resul
         for (row, entry) in entries[first..].iter_mut().enumerate() {
             let camera = camera.key.clone();
             let (chunk, file, from_s, to_s) = (chunks[row], files[row], from_s[row], to_s[row]);
-            entry.videos.push(VideoPart { camera, chunk, file, from_s, to_s });
+            let boundary = Boundary { from_s, to_s, ..Boundary::default() };
+            entry.videos.push(VideoPart { camera, chunk, file, boundary });
         }
     }
     Ok(())
