@@ -1,10 +1,8 @@
 //! Where an episode begins in a video that several share.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::LeRobotError;
-use super::episodes::EpisodeMeta;
 
 /// What the dataset says of an episode's part of a video.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -54,30 +52,6 @@ impl Boundary {
         }
         let file = file.display().to_string();
         Err(LeRobotError::Boundary { file, episode, place, before, in_video, all }.into())
-    }
-}
-
-/// Counts the frames before each episode in each video file. The episodes of a file lie there in the order of their times.
-pub(super) fn count(entries: &mut [EpisodeMeta]) {
-    let mut files: BTreeMap<(String, u64, u64), Vec<(usize, usize)>> = BTreeMap::new();
-    for (row, entry) in entries.iter().enumerate() {
-        for (part, video) in entry.videos.iter().enumerate() {
-            files.entry((video.camera.clone(), video.chunk, video.file)).or_default().push((row, part));
-        }
-    }
-    for parts in files.values_mut() {
-        parts.sort_by(|a, b| {
-            let from_s = |(row, part): (usize, usize)| entries[row].videos[part].boundary.from_s;
-            from_s(*a).total_cmp(&from_s(*b))
-        });
-        let all = parts.iter().map(|(row, _)| entries[*row].length).sum();
-        let mut before = 0;
-        for (row, part) in parts {
-            let frames = entries[*row].length;
-            let boundary = &mut entries[*row].videos[*part].boundary;
-            (boundary.before, boundary.frames, boundary.all) = (before, frames, all);
-            before += frames;
-        }
     }
 }
 

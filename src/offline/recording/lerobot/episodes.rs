@@ -1,11 +1,12 @@
 //! Which episodes there are, what their tasks are and where their frames lie.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::LeRobotError;
-use super::boundary::{self, Boundary};
+use super::boundary::Boundary;
 use super::info::{Info, Storage, Version, read_limited};
 use crate::offline::columns::Table;
 
@@ -77,12 +78,36 @@ pub(super) fn read(folder: &Path, info: &Info) -> Result<Described, LeRobotError
         Version::SharedFiles => (read_tasks(folder)?, read_tables(folder, info)?),
     };
     entries.sort_by_key(|entry| entry.index);
-    boundary::count(&mut entries);
+    count_before(&mut entries);
     if let Some(pair) = entries.windows(2).find(|pair| pair[0].index == pair[1].index) {
         let file = folder.join("meta").display().to_string();
         return Err(LeRobotError::Json { file, reason: format!("it has episode {} twice", pair[0].index) });
     }
     Ok((tasks, entries))
+}
+
+/// Counts the frames before each episode in each video file. The episodes of a file lie there in the order of their times.
+fn count_before(entries: &mut [EpisodeMeta]) {
+    let mut files: BTreeMap<(String, u64, u64), Vec<(usize, usize)>> = BTreeMap::new();
+    for (row, entry) in entries.iter().enumerate() {
+        for (part, video) in entry.videos.iter().enumerate() {
+            files.entry((video.camera.clone(), video.chunk, video.file)).or_default().push((row, part));
+        }
+    }
+    for parts in files.values_mut() {
+        parts.sort_by(|a, b| {
+            let from_s = |(row, part): (usize, usize)| entries[row].videos[part].boundary.from_s;
+            from_s(*a).total_cmp(&from_s(*b))
+        });
+        let all = parts.iter().map(|(row, _)| entries[*row].length).sum();
+        let mut before = 0;
+        for (row, part) in parts {
+            let frames = entries[*row].length;
+            let boundary = &mut entries[*row].videos[*part].boundary;
+            (boundary.before, boundary.frames, boundary.all) = (before, frames, all);
+            before += frames;
+        }
+    }
 }
 
 #[derive(Deserialize)]
