@@ -54,7 +54,7 @@ enum Command {
 /// Whether a command could use all that it was given.
 enum Outcome {
     Complete,
-    /// Some episodes failed and have been told.
+    /// Some episodes failed and have been reported.
     Partial,
     /// This signal came, and the rest was left for another time.
     Stopped(i32),
@@ -88,7 +88,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// An error with its causes, without those that the one before has told already.
+/// An error with its causes, without those that the one before has said already.
 fn one_line(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -113,8 +113,8 @@ mod tests {
     #[test]
     fn no_cause_is_told_twice() {
         let missing = || std::io::Error::other("no such file");
-        let told = crate::config::ConfigError::Read { path: "a.yaml".to_owned(), source: missing() };
-        assert_eq!(one_line(&told.into()), "cannot read a.yaml: no such file");
+        let error = crate::config::ConfigError::Read { path: "a.yaml".to_owned(), source: missing() };
+        assert_eq!(one_line(&error.into()), "cannot read a.yaml: no such file");
         let wrapped: anyhow::Error = Err::<(), _>(missing()).context("the second start").unwrap_err();
         assert_eq!(one_line(&wrapped), "the second start: no such file");
         assert_eq!(one_line(&anyhow!("alone")), "alone");

@@ -26,7 +26,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("config", &["files", "reward", "episode", "model"]),
     ("live", &["reward", "episode", "model", "config"]),
     ("offline", &["files", "random", "reward", "episode", "model"]),
-    ("picture", &["files", "episode", "offline"]),
+    ("picture", &["files", "reward", "episode", "offline"]),
     ("ros", &["reward", "episode", "model", "config", "live", "picture"]),
 ];
 

@@ -173,7 +173,7 @@ fn bad_lines_are_told_and_the_rest_is_used() {
 #[test]
 fn what_cannot_be_used_at_all_ends_with_2() {
     let set = DataSet::new(&["{broken".to_owned()]);
-    ended(&set.run("eval", &[]), 2, &["manifest.jsonl:1:", "no episode that can be used"]);
+    ended(&set.run("eval", &[]), 2, &["manifest.jsonl:1:", "no usable episode"]);
     let missing = topreward(&["eval", "/no/such/set", "--model", text(&tiny_model())]);
     ended(&missing, 2, &["/no/such/set"]);
     let set = DataSet::new(&[line("empty", TASKS[0], true)]);

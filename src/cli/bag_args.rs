@@ -27,7 +27,7 @@ pub struct BagArgs {
     /// Cut the bags into episodes by times: seconds since the bag's first message, as in 0:12.5,20:31 ("40:": to the end).
     #[arg(long, value_name = "FROM:TO,…", requires = "bags", group = "bag_cut")]
     pub cut: Option<Spans>,
-    /// Each bag is one episode, even if a node has told its episodes in it.
+    /// Each bag is one episode, even if a node reported episodes in it.
     #[arg(long, requires = "bags", group = "bag_cut")]
     pub whole_bag: bool,
     /// The bags' topic with the instruction (String) [default: the only one named …/instruction].
@@ -101,7 +101,7 @@ mod tests {
         assert!(choice(&["--cut", "0:1", "--whole-bag"]).is_err());
         for wrong in ["1", "2:1", "-1:2", "a:b", "1:1", "", "0:1,", "nan:1", "0:inf,1"] {
             let error = choice(&[&format!("--cut={wrong}")]).unwrap_err().to_string();
-            assert!(error.contains("stretch of time"), "{wrong}: {error}");
+            assert!(error.contains("span of time"), "{wrong}: {error}");
         }
     }
 

@@ -17,7 +17,7 @@ use crate::config::calibration_file;
 use crate::model::{
     CALIBRATION_VERSION, CalibratedModel, CalibratedSuccess, Calibration, EpisodeCounts, VideoVlm,
 };
-use crate::offline::evaluation::{Entry, Manifest};
+use crate::offline::evaluation::{LabelledEpisode, Manifest};
 use crate::reward::{
     Bootstrap, Estimate, Reading, RocPoint, SuccessSettings, Threshold, end_score, peak_score, quantile, roc,
     threshold_for,
@@ -78,7 +78,7 @@ pub fn run(args: &CalibrateArgs) -> Result<Outcome> {
         let values: Vec<f64> = successes.iter().map(|scored| measure(scored)).collect();
         quantile(&values, 0.5).context("there is no success to learn from")
     };
-    let auc = Bootstrap::default().auc(&scores.0, &scores.1).context("a score is no number")?;
+    let auc = Bootstrap::default().auc(&scores.0, &scores.1).context("a score is NaN")?;
     let made_with = config.identity(model.info());
     let calibration = Calibration {
         version: CALIBRATION_VERSION,
@@ -103,7 +103,7 @@ pub fn run(args: &CalibrateArgs) -> Result<Outcome> {
     Ok(Outcome::of(&errors))
 }
 
-/// Too few labels are told before the model is asked.
+/// Too few labels are reported before the model is asked.
 fn check_labels(manifest: &Manifest, wanted: f64) -> Result<()> {
     let of = |success: bool| manifest.entries.iter().filter(move |entry| entry.success == success).count();
     // Stands in for the scores: successes above failures, so that only their numbers can be refused.
@@ -114,7 +114,7 @@ fn check_labels(manifest: &Manifest, wanted: f64) -> Result<()> {
 
 fn score(
     model: &impl VideoVlm,
-    entry: &Entry,
+    entry: &LabelledEpisode,
     examination: &Examination,
     settings: SuccessSettings,
 ) -> Result<Scored> {

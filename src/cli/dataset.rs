@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use super::{bar, one_line};
 use crate::model::VideoVlm;
 use crate::model::instruction::InstructionRule;
-use crate::offline::evaluation::{Curves, Entry, LineError, LineFault, Manifest};
+use crate::offline::evaluation::{Curves, LabelledEpisode, LineError, LineFault, Manifest};
 use crate::offline::recording::{Footage, Pictures, RecordingError, Sampled, open_file, sample};
 use crate::offline::{Prefixes, SampledFrame, Scoring, score_prefixes, score_still, still_curve};
 use crate::reward::{BiasControl, Reading};
@@ -27,7 +27,7 @@ pub struct Examination {
     pub wrong: bool,
 }
 
-/// Reads a manifest and tells on stderr which of its lines cannot be used.
+/// Reads a manifest and reports on stderr which of its lines cannot be used.
 ///
 /// # Errors
 /// No manifest, or no usable line in it.
@@ -37,17 +37,17 @@ pub fn read(dataset: &Path) -> Result<Manifest> {
         eprintln!("error: {error}");
     }
     let (file, bad) = (manifest.file.display(), manifest.errors.len());
-    ensure!(!manifest.entries.is_empty(), "{file} names no episode that can be used ({bad} that cannot)");
+    ensure!(!manifest.entries.is_empty(), "{file} lists no usable episode ({bad} cannot be used)");
     Ok(manifest)
 }
 
-/// Lets `examine` do its work on every episode; what fails is told and collected with its file and line.
+/// Lets `examine` do its work on every episode; what fails is reported and collected with its file and line.
 ///
 /// # Errors
 /// None of the episodes could be used.
 pub fn for_each<T>(
     manifest: &Manifest,
-    examine: impl Fn(&Entry) -> Result<T>,
+    examine: impl Fn(&LabelledEpisode) -> Result<T>,
 ) -> Result<(Vec<T>, Vec<LineError>)> {
     let bar = bar::bar("scoring", "episodes", manifest.entries.len());
     let (mut done, mut errors) = (Vec::new(), manifest.errors.clone());
@@ -56,7 +56,7 @@ pub fn for_each<T>(
             Ok(result) => done.push(result),
             Err(error) => {
                 let error = manifest.error(entry.line, LineFault::Episode(one_line(&error)));
-                tell(&bar, &error);
+                report(&bar, &error);
                 errors.push(error);
             }
         }
@@ -69,7 +69,7 @@ pub fn for_each<T>(
     Ok((done, errors))
 }
 
-fn tell(bar: &ProgressBar, error: &LineError) {
+fn report(bar: &ProgressBar, error: &LineError) {
     bar.suspend(|| eprintln!("error: {error}"));
 }
 
@@ -77,7 +77,7 @@ fn tell(bar: &ProgressBar, error: &LineError) {
 ///
 /// # Errors
 /// They cannot be opened.
-pub fn footage(entry: &Entry) -> Result<Box<dyn Footage>, RecordingError> {
+pub fn footage(entry: &LabelledEpisode) -> Result<Box<dyn Footage>, RecordingError> {
     match entry.fps {
         Some(fps) => Ok(Box::new(Pictures::open(&entry.path, fps)?)),
         None => open_file(&entry.path),
@@ -88,12 +88,12 @@ pub fn footage(entry: &Entry) -> Result<Box<dyn Footage>, RecordingError> {
 ///
 /// # Errors
 /// An episode that cannot be read, or whose `progress` is of another number of frames.
-pub fn read_frames(entry: &Entry, sample_fps: f64) -> Result<Sampled> {
+pub fn read_frames(entry: &LabelledEpisode, sample_fps: f64) -> Result<Sampled> {
     let footage = footage(entry)?;
     let sampled = sample(&*footage, &entry.name, sample_fps)?;
     if let Some(progress) = &entry.progress {
-        let (told, recorded) = (progress.len(), sampled.recorded_s.len());
-        ensure!(told == recorded, "\"progress\" has {told} numbers for {recorded} recorded frames");
+        let (labels, recorded) = (progress.len(), sampled.recorded_s.len());
+        ensure!(labels == recorded, "\"progress\" has {labels} numbers for {recorded} recorded frames");
     }
     Ok(sampled)
 }
@@ -104,7 +104,7 @@ pub fn read_frames(entry: &Entry, sample_fps: f64) -> Result<Sampled> {
 /// An instruction or a frame that the model refuses.
 pub fn curves(
     model: &impl VideoVlm,
-    entry: &Entry,
+    entry: &LabelledEpisode,
     frames: &[SampledFrame],
     examination: &Examination,
 ) -> Result<Curves> {

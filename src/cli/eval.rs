@@ -26,8 +26,8 @@ use crate::model::qwen3_vl::Qwen3Vl;
 use crate::model::{Identity, VideoVlm};
 use crate::offline::Prefixes;
 use crate::offline::evaluation::{
-    AblationRow, CurveMeasures, Curves, Entry, EpisodeMeasures, Judged, Labelled, LineError, Manifest,
-    ModeRow, Summary, Tracked, ablation, judged_curve, overall_and_groups, progress_modes,
+    AblationRow, CurveMeasures, Curves, EpisodeMeasures, Judged, Labelled, LabelledEpisode, LineError,
+    Manifest, ModeRow, Summary, Tracked, ablation, judged_curve, overall_and_groups, progress_modes,
 };
 use crate::reward::{BiasControl, Bootstrap, Reading, SuccessSettings};
 
@@ -84,7 +84,7 @@ struct Rates(Vec<f64>);
 enum NoRates {
     #[error("give rates=, then frames a second: rates=1,2,4")]
     Prefix,
-    #[error("\"{0}\" is no sampling rate above 0 and at most 1000")]
+    #[error("\"{0}\" is not a sampling rate: give a number above 0 and at most 1000")]
     Rate(String),
 }
 
@@ -178,12 +178,15 @@ pub fn run(args: &EvalArgs) -> Result<Outcome> {
     let mut config = args.scoring.config()?;
     let mut manifest = dataset::read(&args.dataset)?;
     if let Some(Rates(rates)) = &args.sweep {
-        ensure!(args.method == Method::Topreward, "a sweep is of rewards, not for --method gvl");
+        ensure!(
+            args.method == Method::Topreward,
+            "--sweep compares rewards, which --method gvl does not have"
+        );
         return sweep::run(args, &config, &manifest, rates);
     }
     ensure!(
         args.method == Method::Topreward || args.calibration.is_none(),
-        "a calibration is for rewards, not for --method gvl"
+        "a calibration is a threshold for rewards, which --method gvl does not have"
     );
     let [name] = &args.model[..] else { anyhow::bail!("several --model are for a --sweep") };
     manifest.choose_wrong_instructions(args.seed);
@@ -192,7 +195,7 @@ pub fn run(args: &EvalArgs) -> Result<Outcome> {
     }
     let model = args.scoring.load(name, &config)?;
     let calibration = calibrate(&args.calibration, &model, None, &mut config)?;
-    let examine = |entry: &Entry| {
+    let examine = |entry: &LabelledEpisode| {
         if let Some(calibration) = &calibration {
             calibration.check(&config.in_use(model.info(), Some(&entry.instruction)))?;
         }
@@ -215,7 +218,7 @@ fn write(file: &Path, text: &str) -> Result<()> {
     files::write(file, text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))
 }
 
-fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &Entry) -> Result<Examined> {
+fn examine(args: &EvalArgs, config: &Config, model: &Qwen3Vl, entry: &LabelledEpisode) -> Result<Examined> {
     let examination = Examination {
         sample_fps: config.sampling.rate_hz,
         prefixes: args.scoring.prefixes(config),
@@ -355,11 +358,11 @@ fn modes(config: &Config, episodes: &[Examined]) -> Vec<ModeRow> {
 }
 
 /// The successes of a manifest, on which a model should climb.
-fn successes(manifest: &Manifest) -> Vec<&Entry> {
+fn successes(manifest: &Manifest) -> Vec<&LabelledEpisode> {
     manifest.entries.iter().filter(|entry| entry.success).collect()
 }
 
-/// `-` where there is no number.
+/// `-` where there is none.
 fn number(value: Option<f64>, decimals: usize) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.decimals$}"))
 }

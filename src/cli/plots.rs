@@ -36,7 +36,7 @@ impl PlotArgs {
             check_writable(file)?;
             ensure!(
                 !several || file.file_name().is_some_and(|name| name.to_string_lossy().contains(EPISODE)),
-                "{option} {}: with several episodes the file's name must hold {EPISODE}, which stands for the episode's name",
+                "{option} {}: with several episodes the file's name must contain {EPISODE}, which is replaced by the episode's name",
                 file.display()
             );
         }
@@ -69,8 +69,7 @@ impl PlotArgs {
             let film = plot::film(footage, scored, index, &encoder, &named(file, episode))?;
             if film.left_out > 0 {
                 log::warn!(
-                    "{episode}: the overlay leaves out {} recorded frames, which are no pictures or not later than \
-                     the one before",
+                    "{episode}: the overlay leaves out {} recorded frames that cannot be decoded or are not later than the one before",
                     film.left_out
                 );
             }

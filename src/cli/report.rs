@@ -92,7 +92,7 @@ pub fn check_writable(file: &Path) -> Result<()> {
     ensure!(!file.is_dir(), "{} is a folder, not a file to write", file.display());
     if let Err(error) = files::sweep(folder) {
         // Another user's, perhaps. They are in nobody's way.
-        log::info!("unfinished files of an earlier run are left in {}: {error}", folder.display());
+        log::info!("cannot remove the unfinished files of an earlier run in {}: {error}", folder.display());
     }
     Ok(())
 }

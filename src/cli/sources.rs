@@ -52,7 +52,7 @@ pub struct Listing {
 }
 
 impl SourceArgs {
-    /// Lists the episodes; what one of them lacks is told in [`Listing::errors`].
+    /// Lists the episodes; what one of them lacks is reported in [`Listing::errors`].
     ///
     /// # Errors
     /// Nothing that could be listed.
@@ -60,7 +60,7 @@ impl SourceArgs {
         let positional = self.dataset.as_deref().filter(|folder| Dataset::is_dataset(folder));
         ensure!(
             positional.is_some() || !self.lerobot.is_given(),
-            "--camera and --episodes choose from a LeRobot dataset, a folder with a meta/info.json"
+            "--camera and --episodes are for a LeRobot dataset (a folder with a meta/info.json)"
         );
         let mut listing = if let Some(folder) = positional {
             lerobot(folder, &self.lerobot)?
@@ -77,7 +77,7 @@ impl SourceArgs {
             anyhow::bail!("{error}");
         }
         let any = !listing.episodes.is_empty() || !listing.errors.is_empty();
-        ensure!(any, "{} holds no episode", listing.source);
+        ensure!(any, "{} has no episode", listing.source);
         name_apart(&mut listing.episodes);
         Ok(listing)
     }

@@ -97,10 +97,10 @@ pub struct CalibrationMismatch(pub Vec<Difference>);
 
 impl fmt::Display for CalibrationMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the calibration was made for something else: ")?;
+        f.write_str("the calibration is for other settings: ")?;
         for (index, Difference { what, calibrated, in_use }) in self.0.iter().enumerate() {
             let comma = if index > 0 { "; " } else { "" };
-            write!(f, "{comma}{what} is {in_use}, calibrated was {calibrated}")?;
+            write!(f, "{comma}{what} is {in_use} (calibrated: {calibrated})")?;
         }
         Ok(())
     }
@@ -237,17 +237,17 @@ mod tests {
         let made_with = |identity| InUse { identity, ..in_use() };
         let fingerprint = "fedcba9876543210".to_owned();
         let cases = [
-            (made_with(Identity { fingerprint, ..identity() }), "fingerprint is fedcba987654,"),
-            (made_with(Identity { dtype: Dtype::Q8, ..identity() }), "model.dtype is q8, calibrated was f32"),
+            (
+                made_with(Identity { fingerprint, ..identity() }),
+                "fingerprint is fedcba987654 (calibrated: 0123456789ab",
+            ),
+            (made_with(Identity { dtype: Dtype::Q8, ..identity() }), "model.dtype is q8 (calibrated: f32)"),
             (
                 made_with(Identity { chat_template: true, ..identity() }),
-                "chat template is on, calibrated was off",
+                "chat template is on (calibrated: off)",
             ),
-            (made_with(Identity { max_pixels: 1, ..identity() }), "max_pixels is 1, calibrated was 24576"),
-            (
-                made_with(Identity { sample_fps: 4.0, ..identity() }),
-                "sampling.rate_hz is 4, calibrated was 2",
-            ),
+            (made_with(Identity { max_pixels: 1, ..identity() }), "max_pixels is 1 (calibrated: 24576)"),
+            (made_with(Identity { sample_fps: 4.0, ..identity() }), "sampling.rate_hz is 4 (calibrated: 2)"),
             (InUse { bias_control: BiasControl::Off, ..in_use() }, "bias.control is off"),
             (
                 InUse { success: CalibratedSuccess { window: 5, ..SUCCESS }, ..in_use() },
@@ -263,7 +263,7 @@ mod tests {
             ),
             (
                 InUse { instruction: Some("dance"), ..in_use() },
-                "instruction is \"dance\", calibrated was \"lift\", \"put it down\"",
+                "instruction is \"dance\" (calibrated: \"lift\", \"put it down\")",
             ),
         ];
         for (in_use, words) in cases {

@@ -124,7 +124,7 @@ impl<E> Probe<E> {
         instruction: &str,
     ) -> Result<Reading, VlmError> {
         if self.control_failed {
-            let reason = "the static control has failed: this episode cannot be corrected by it any more";
+            let reason = "the static control has failed: the rest of this episode cannot be corrected";
             return Err(VlmError::Inference(reason.into()));
         }
         let still = self.still.as_mut().ok_or(VlmError::NoFrames)?;

@@ -20,7 +20,7 @@ pub enum ColumnsError {
     Read { file: String, source: std::io::Error },
     #[error("cannot write {file}: {source}")]
     Write { file: String, source: std::io::Error },
-    #[error("{file} is no parquet file or is damaged: {source}")]
+    #[error("{file} is not a parquet file or is damaged: {source}")]
     Damaged { file: String, source: Damage },
     #[error("{file} says that it has {rows} rows; at most {most} are read", most = read::MOST_ROWS)]
     TooLong { file: String, rows: i64 },
@@ -83,11 +83,11 @@ mod tests {
     fn what_is_no_parquet_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("t.parquet");
-        let told = || Table::open(&file).err().unwrap().to_string();
-        assert!(told().contains("no file") && told().contains("t.parquet"));
+        let message = || Table::open(&file).err().unwrap().to_string();
+        assert!(message().contains("no file") && message().contains("t.parquet"));
         for bytes in [&b""[..], b"PAR1", b"PAR1\xff\xff\xff\x7fPAR1", &[0; 100]] {
             std::fs::write(&file, bytes).unwrap();
-            assert!(told().contains("no parquet file"), "{}", told());
+            assert!(message().contains("not a parquet file"), "{}", message());
         }
         let nowhere = write(&folder.path().join("no/such/t.parquet"), &[("n", Column::I64(&[1]))], &[]);
         assert!(nowhere.unwrap_err().to_string().contains("cannot write"));

@@ -9,7 +9,7 @@ mod modes;
 mod summary;
 
 pub use ablation::{AblationRow, Judged, ablation};
-pub use manifest::{Entry, LineError, LineFault, MANIFEST_NAME, Manifest, ManifestError};
+pub use manifest::{LabelledEpisode, LineError, LineFault, MANIFEST_NAME, Manifest, ManifestError};
 pub use measures::{CurveMeasures, Curves, EpisodeMeasures, judged_curve};
 pub use modes::{ModeRow, Tracked, progress_modes};
 pub use summary::{CurveSummary, Labelled, MeanOf, StaticSummary, Summary, overall_and_groups};

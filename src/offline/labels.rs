@@ -17,7 +17,7 @@ pub use weights::{Baseline, Increments, WEIGHTS_NAME, WeightSettings, Weights};
 pub enum LabelError {
     #[error(transparent)]
     Columns(#[from] Columns),
-    #[error("no prefix has a reward that is a number")]
+    #[error("the reward of every prefix is NaN")]
     NoReward,
     #[error("a score is of frame {frame}, but the episode has {frames} frames")]
     Beyond { frame: usize, frames: usize },
@@ -29,7 +29,7 @@ pub enum LabelError {
     Twice(u64),
     #[error("{file}: episode {episode} has no frame {frame}, or has it twice: label the whole episode")]
     Frames { file: String, episode: i64, frame: usize },
-    #[error("{file}: frame {frame} of episode {episode} has a progress that is no number: label it again")]
+    #[error("{file}: frame {frame} of episode {episode} has a progress of NaN: label it again")]
     NoNumber { file: String, episode: i64, frame: usize },
     #[error("{0} has no rows: there is nothing to weigh")]
     NoRows(String),

@@ -53,12 +53,12 @@ pub struct FailureDetector {
     best: f64,
     /// Progress and time of the last gain, or of the first reading.
     gained: Option<(f64, f64)>,
-    told: bool,
+    reported: bool,
 }
 
 impl FailureDetector {
     pub fn new(settings: FailureSettings) -> Self {
-        Self { settings, best: 0.0, gained: None, told: false }
+        Self { settings, best: 0.0, gained: None, reported: false }
     }
 
     /// Goes on with other settings; what has been seen of the episode is kept.
@@ -71,7 +71,7 @@ impl FailureDetector {
         *self = Self::new(self.settings);
     }
 
-    /// Progress (0 to 1) `time_s` seconds after the episode's first frame. A failure is told once in an episode.
+    /// Progress (0 to 1) `time_s` seconds after the episode's first frame. A failure is reported once in an episode.
     pub fn push(&mut self, time_s: f64, progress: f64) -> Option<Failure> {
         let min_gain = self.settings.min_gain;
         if !time_s.is_finite() {
@@ -92,10 +92,10 @@ impl FailureDetector {
     pub fn at(&mut self, time_s: f64) -> Option<Failure> {
         let stuck_s = self.settings.stuck_s;
         let (_, since_s) = self.gained?;
-        if self.told || stuck_s <= 0.0 || !time_s.is_finite() || time_s - since_s < stuck_s {
+        if self.reported || stuck_s <= 0.0 || !time_s.is_finite() || time_s - since_s < stuck_s {
             return None;
         }
-        self.told = true;
+        self.reported = true;
         Some(Failure::Stuck { since_s, best: self.best })
     }
 }
@@ -106,37 +106,37 @@ mod tests {
 
     const SETTINGS: FailureSettings = FailureSettings { stuck_s: 3.0, min_gain: 0.25 };
 
-    /// What is told at which second, with one reading a second.
-    fn told(settings: FailureSettings, curve: &[f64]) -> Vec<(usize, Failure)> {
+    /// What is reported at which second, with one reading a second.
+    fn reported(settings: FailureSettings, curve: &[f64]) -> Vec<(usize, Failure)> {
         let mut detector = FailureDetector::new(settings);
-        let told = curve.iter().enumerate().map(|(s, &progress)| (s, detector.push(s as f64, progress)));
-        told.filter_map(|(s, failure)| Some((s, failure?))).collect()
+        let reported = curve.iter().enumerate().map(|(s, &progress)| (s, detector.push(s as f64, progress)));
+        reported.filter_map(|(s, failure)| Some((s, failure?))).collect()
     }
 
     #[test]
     fn standing_still_is_told_once() {
         // The last gain is at 2 s (0.5 against 0.0); 3 s later it is stuck, and stays so without a second word.
         let curve = [0.0, 0.0, 0.5, 0.5, 0.4, 0.6, 0.6, 0.6, 0.6, 0.6];
-        assert_eq!(told(SETTINGS, &curve), [(5, Failure::Stuck { since_s: 2.0, best: 0.6 })]);
+        assert_eq!(reported(SETTINGS, &curve), [(5, Failure::Stuck { since_s: 2.0, best: 0.6 })]);
     }
 
     #[test]
     fn a_robot_that_never_begins_is_stuck() {
-        assert_eq!(told(SETTINGS, &[0.0; 6]), [(3, Failure::Stuck { since_s: 0.0, best: 0.0 })]);
+        assert_eq!(reported(SETTINGS, &[0.0; 6]), [(3, Failure::Stuck { since_s: 0.0, best: 0.0 })]);
     }
 
     #[test]
     fn small_steps_add_up() {
         // 0.125 a second: a gain of 0.25 every other second.
         let curve: Vec<f64> = (0..9).map(|s| f64::from(s) * 0.125).collect();
-        assert_eq!(told(SETTINGS, &curve), []);
+        assert_eq!(reported(SETTINGS, &curve), []);
         // At half the pace a gain takes 4 s, and 3 s are allowed.
         let slow: Vec<f64> = (0..9).map(|s| f64::from(s) * 0.0625).collect();
-        assert_eq!(told(SETTINGS, &slow), [(3, Failure::Stuck { since_s: 0.0, best: 0.1875 })]);
+        assert_eq!(reported(SETTINGS, &slow), [(3, Failure::Stuck { since_s: 0.0, best: 0.1875 })]);
     }
 
     #[test]
-    fn time_alone_may_tell_it() {
+    fn time_alone_may_report_it() {
         let mut detector = FailureDetector::new(SETTINGS);
         assert_eq!(detector.at(100.0), None, "nothing is known yet");
         detector.push(100.0, 0.5);
@@ -148,18 +148,18 @@ mod tests {
     #[test]
     fn coming_back_to_the_best_is_no_gain() {
         let curve = [0.0, 0.75, 0.25, 0.5, 0.75];
-        assert_eq!(told(SETTINGS, &curve), [(4, Failure::Stuck { since_s: 1.0, best: 0.75 })]);
+        assert_eq!(reported(SETTINGS, &curve), [(4, Failure::Stuck { since_s: 1.0, best: 0.75 })]);
     }
 
     #[test]
     fn it_is_off_unless_asked_for() {
-        assert_eq!(told(FailureSettings::default(), &[0.0; 1000]), []);
+        assert_eq!(reported(FailureSettings::default(), &[0.0; 1000]), []);
     }
 
     #[test]
     fn no_number_is_no_gain_and_no_failure() {
         let curve = [0.0, f64::NAN, f64::NAN, f64::NAN];
-        assert_eq!(told(SETTINGS, &curve), [(3, Failure::Stuck { since_s: 0.0, best: 0.0 })]);
+        assert_eq!(reported(SETTINGS, &curve), [(3, Failure::Stuck { since_s: 0.0, best: 0.0 })]);
         let mut detector = FailureDetector::new(SETTINGS);
         detector.push(0.0, 0.0);
         assert_eq!(detector.push(f64::NAN, 0.0), None);
@@ -168,8 +168,8 @@ mod tests {
     #[test]
     fn without_a_least_gain_any_rise_is_one() {
         let settings = FailureSettings { min_gain: 0.0, ..SETTINGS };
-        assert_eq!(told(settings, &[0.0, 0.01, 0.02, 0.03, 0.04]), []);
-        assert_eq!(told(settings, &[0.5; 4]), [(3, Failure::Stuck { since_s: 0.0, best: 0.5 })]);
+        assert_eq!(reported(settings, &[0.0, 0.01, 0.02, 0.03, 0.04]), []);
+        assert_eq!(reported(settings, &[0.5; 4]), [(3, Failure::Stuck { since_s: 0.0, best: 0.5 })]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 /// `log softmax(logits)[token]` in nats, computed in f64 from one row of f32 logits.
 ///
-/// `None` when `token` lies outside the row or the result is no number (a NaN or +∞ among the logits): such a row
+/// `None` when `token` lies outside the row or the result is NaN (a NaN or +∞ among the logits): such a row
 /// must never become a score.
 pub fn log_softmax_at(logits: &[f32], token: usize) -> Option<f64> {
     let chosen = f64::from(*logits.get(token)?);

@@ -93,7 +93,7 @@ impl ProgressTracker {
         self.seen = None;
     }
 
-    /// Progress after a prefix. A reading that is no number gives 0 and leaves no trace.
+    /// Progress after a prefix. A reading that is NaN gives 0 and leaves no trace.
     pub fn push(&mut self, reading: Reading) -> f64 {
         let Reading { log_prob_true, log_prob_false, corrected, .. } = reading;
         if ![log_prob_true, log_prob_false, corrected].iter().all(|nats| nats.is_finite()) {
@@ -122,7 +122,7 @@ impl ProgressTracker {
             ProgressScale::Probability => nats.exp(),
         };
         let (start, end) = (on_scale(start), on_scale(end));
-        // Also where probabilities are too small for a difference, or an end is no number.
+        // Also where probabilities are too small for a difference, or an end is NaN.
         if end > start { ((on_scale(reward) - start) / (end - start)).clamp(0.0, 1.0) } else { 0.0 }
     }
 }
@@ -131,7 +131,7 @@ impl ProgressTracker {
 /// knows the end.
 ///
 /// A constant curve is 0 throughout, where the peers have 1: nothing was gained, so an idle robot is not at the goal
-/// and, in TOP-AWR, its actions earn nothing. A reward that is no number is 0 and moves neither end.
+/// and, in TOP-AWR, its actions earn nothing. A reward that is NaN is 0 and moves neither end.
 pub fn episode_progress(rewards: &[f64]) -> Vec<f64> {
     let finite = || rewards.iter().copied().filter(|reward| reward.is_finite());
     let min = finite().fold(f64::INFINITY, f64::min);

@@ -56,7 +56,7 @@ fn sorted(values: &[f64]) -> Vec<f64> {
 }
 
 /// Area under the ROC curve: the probability that a success scores above a failure, a tie counting half.
-/// `None` when either kind is missing or a score is no number.
+/// `None` when either kind is missing or a score is NaN.
 pub fn auc(successes: &[f64], failures: &[f64]) -> Option<f64> {
     let strange = successes.iter().chain(failures).any(|score| score.is_nan());
     if successes.is_empty() || failures.is_empty() || strange {
@@ -88,9 +88,9 @@ pub struct Threshold {
 /// Why there is no threshold for a wanted rate of false positives.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum NoThreshold {
-    #[error("a false-positive rate must lie between 0 and 1, {0} does not")]
+    #[error("the false-positive rate is {0}: it must lie between 0 and 1")]
     Rate(f64),
-    #[error("a score is no number: there is no threshold")]
+    #[error("a score is NaN: there is no threshold")]
     NoNumber,
     #[error(
         "{found} failures cannot show a false-positive rate of {wanted}: the smallest rate they show is 1/{found}; label at least {needed} failures"
@@ -159,7 +159,7 @@ impl Default for Bootstrap {
 }
 
 impl Bootstrap {
-    /// The mean of the values; `None` without values or with one that is no number.
+    /// The mean of the values; `None` without values or with a NaN.
     pub fn mean(self, values: &[f64]) -> Option<Estimate> {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         if values.is_empty() || values.iter().any(|value| value.is_nan()) {

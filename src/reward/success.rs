@@ -234,13 +234,13 @@ impl SuccessDetector {
     }
 }
 
-/// Whether a value lies above a limit, of which 0 is none. What is no number does.
+/// Whether a value lies above a limit, of which 0 is none. A NaN does.
 fn exceeds(value: f64, limit: f64) -> bool {
     let within = value <= limit;
     limit != 0.0 && !within
 }
 
-/// Whether a value does not reach a least one, of which 0 is none. What is no number does not.
+/// Whether a value does not reach a least one, of which 0 is none. A NaN does not.
 fn falls_short(value: f64, least: f64) -> bool {
     let reached = value >= least;
     least != 0.0 && !reached

@@ -1,7 +1,7 @@
 /// Value-order correlation: Spearman's rank correlation of `values` with their order in time, from −1 to 1
 /// (TOPReward, arXiv 2602.19313, evaluation; tied values share their mean rank).
 ///
-/// `None` for fewer than two values, a constant curve or a value that is no number: there the measure is undefined.
+/// `None` for fewer than two values, a constant curve or a NaN: there the measure is undefined.
 pub fn voc(values: &[f64]) -> Option<f64> {
     let times: Vec<f64> = (0..values.len()).map(|time| time as f64).collect();
     spearman(values, &times)
@@ -9,7 +9,7 @@ pub fn voc(values: &[f64]) -> Option<f64> {
 
 /// Spearman's rank correlation, from −1 to 1; tied values share their mean rank.
 ///
-/// `None` for fewer than two pairs, where one side is constant, or where a value is no number.
+/// `None` for fewer than two pairs, where one side is constant, or where a value is NaN.
 pub fn spearman(values: &[f64], others: &[f64]) -> Option<f64> {
     let pairs = values.len();
     if pairs < 2 || others.len() != pairs || values.iter().chain(others).any(|v| v.is_nan()) {

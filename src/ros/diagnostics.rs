@@ -122,7 +122,7 @@ impl Diagnostics {
         health.last_image = Some((Instant::now(), None));
         if health.error.as_ref() != Some(&error) {
             log::error!(
-                "{}: an image cannot be used, and is counted as undecodable like all that follow: {error}",
+                "{}: an image cannot be decoded (later ones are only counted): {error}",
                 health.topic
             );
             health.error = Some(error);
@@ -247,7 +247,7 @@ impl Diagnostics {
             _ if state != State::Active => (OK, "not listened to".to_owned()),
             _ if !health.obstacles.is_empty() => (ERROR, health.obstacles.join("; ")),
             (Some(error), _) => (ERROR, format!("its images cannot be used: {error}")),
-            _ if age.is_none() => (WARN, format!("no image has come on {}", health.topic)),
+            _ if age.is_none() => (WARN, format!("no image has arrived on {}", health.topic)),
             (None, Some(age)) => (WARN, format!("no image for {:.0} s", age.as_secs_f64())),
             (None, None) => (OK, "images come".to_owned()),
         };
@@ -262,7 +262,7 @@ impl Diagnostics {
             pair("p95_ms", shown(0.95)),
             pair("p99_ms", shown(0.99)),
         ];
-        self.status("latency", OK, "from a frame's hand-over to the model to its score", values)
+        self.status("latency", OK, "from the moment a frame is handed to the model to its score", values)
     }
 }
 

@@ -39,7 +39,7 @@ pub struct Driver {
     session: Session,
     transitions: Transitions,
     model: Model,
-    /// The cameras that are listened to; none while the node is not active.
+    /// The cameras that are subscribed to; none while the node is not active.
     cameras: Vec<OpenCamera>,
     resets: Resets,
     recorder: Recorder,

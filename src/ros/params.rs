@@ -85,7 +85,7 @@ pub enum ChangeError {
     Instruction(#[from] InstructionError),
 }
 
-/// The value as the default's type. ROS tells 20 from 20.0; for a number with a fraction both will do.
+/// The value as the default's type. ROS distinguishes 20 from 20.0; for a number with a fraction both will do.
 fn coerce(name: &str, value: &ParameterValue, default: &Value) -> Result<Value, ConfigError> {
     let (wanted, fitting) = match (default, value) {
         (Value::Bool(_), ParameterValue::Bool(value)) => return Ok(Value::from(*value)),

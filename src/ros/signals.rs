@@ -49,7 +49,7 @@ pub fn episodes(
             match Signal::parse(&text.data) {
                 Some(signal) => inputs.send(Input::Signal(signal)),
                 None => log::warn!(
-                    "{topic}: \"{}\" is not understood and ignored: use record, save, delete or exit",
+                    "{topic}: \"{}\" is not understood and is ignored: use record, save, delete or exit",
                     text.data
                 ),
             }

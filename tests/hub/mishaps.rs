@@ -127,7 +127,7 @@ fn a_connection_that_goes_silent_is_given_up() {
     lab.hub.mishaps(Mishaps { silent: Some("config.json"), ..Mishaps::default() });
     let begin = Instant::now();
     let half = format!("stopped at {} of", size(&lab, "config.json") / 2);
-    lab.refused(ID, &["config.json", &half, "nothing has come for 1 s", "start again"]);
+    lab.refused(ID, &["config.json", &half, "no data has arrived for 1 s", "start again"]);
     assert!(begin.elapsed() >= Duration::from_secs(2), "both tries wait");
     lab.hub.mishaps(Mishaps::default());
     lab.assert_whole(&lab.fetch().unwrap());

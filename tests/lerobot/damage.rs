@@ -85,7 +85,7 @@ fn a_damaged_data_file_costs_its_episode_alone() {
     // Another episode's data under this one's name.
     fs::copy(folder.path().join("data/chunk-000/episode_000000.parquet"), &data).unwrap();
     let others = second_fails(folder.path());
-    assert!(others.contains("0 rows of episode 1, where 7 frames are announced"), "{others}");
+    assert!(others.contains("0 rows of episode 1, but the dataset declares 7 frames"), "{others}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-"""Several cameras, cameras that come late or stop, and publishers that cannot be heard."""
+"""Several cameras, cameras that come late or stop, and publishers that do not reach the node."""
 
 import time
 
@@ -58,11 +58,11 @@ def test_two_cameras_are_scored_one_by_one_and_fused(start_node, peer):
     assert [message.log_prob_true for message in peer.progress] == rewards["front"]
 
 
-def test_a_camera_that_comes_late_and_then_stops_is_told_of(start_node, peer):
+def test_a_camera_that_comes_late_and_then_stops_is_reported(start_node, peer):
     start_node("-r", "image_raw:=late/image")
     wait_until(lambda: peer.status("camera camera")[0] == 1, "diagnostics warn")
     _, message, values = peer.status("camera camera")
-    assert message == f"no image has come on {peer.namespace}/late/image" and values["publishers"] == "0"
+    assert message == f"no image has arrived on {peer.namespace}/late/image" and values["publishers"] == "0"
     camera = peer.camera("late/image")
     for index in range(30):
         peer.send_raw(index * 0.1, camera=camera)
@@ -74,16 +74,16 @@ def test_a_camera_that_comes_late_and_then_stops_is_told_of(start_node, peer):
     assert peer.success == []
 
 
-def test_what_cannot_be_heard_is_said_once(start_node, peer):
+def test_what_cannot_be_received_is_logged_once(start_node, peer):
     node = start_node("-r", "image_raw:=other/image")
     best_effort = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
     peer.node.create_publisher(String, "topreward/instruction", best_effort)
     other = peer.node.create_publisher(CompressedImage, "other/image", 10)
-    node.wait_for_log("best effort, but only a reliable publisher is listened to")
-    node.wait_for_log("sensor_msgs/msg/CompressedImage, but sensor_msgs/msg/Image is listened to")
+    node.wait_for_log("best effort, but this node subscribes as reliable")
+    node.wait_for_log("sensor_msgs/msg/CompressedImage, but this node subscribes to sensor_msgs/msg/Image")
     wait_until(lambda: peer.status("camera camera")[0] == 2, "an error on diagnostics")
     assert f"{peer.namespace}/peer" in peer.status("camera camera")[1]
     peer.let_the_node_go_on(4)  # it looks again every three seconds
-    assert node.text().count("is listened to") == 2
+    assert node.text().count("but this node subscribes") == 2
     peer.node.destroy_publisher(other)
     wait_until(lambda: peer.status("camera camera")[0] != 2, "the error goes with its reason")

@@ -157,7 +157,7 @@ def test_an_image_that_cannot_be_read_is_counted_and_reported_once(start_node, p
         for index in range(5):
             peer.send_compressed(index * 0.5, b"\xff\xd8 no picture")
     wait_until(lambda: peer.status("frames")[2].get("dropped.undecodable") == "5", "five undecodable images")
-    assert node.text().count("an image cannot be used") == 1
+    assert node.text().count("an image cannot be decoded") == 1
     assert peer.progress == []
     assert node.stop() == 0
     assert node.frame_account()["undecodable"] == 5

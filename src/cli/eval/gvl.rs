@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::model::gvl::{GvlSettings, values};
 use crate::model::qwen3_vl::Qwen3Vl;
-use crate::offline::evaluation::{Curves, Entry};
+use crate::offline::evaluation::{Curves, LabelledEpisode};
 use crate::offline::{SampledFrame, changes};
 use crate::reward::Reading;
 
@@ -19,7 +19,7 @@ pub const FRAMES: usize = 15;
 /// An instruction or frames that the model refuses, or an answer without any percentage.
 pub fn curves(
     model: &Qwen3Vl,
-    entry: &Entry,
+    entry: &LabelledEpisode,
     frames: &[SampledFrame],
     lengths: &[usize],
     seed: u64,

@@ -11,7 +11,7 @@ use crate::cli::bar;
 use crate::cli::dataset::{self, Examination};
 use crate::config::Config;
 use crate::model::VideoVlm;
-use crate::offline::evaluation::{CurveMeasures, Curves, Entry, LineError, LineFault, Manifest};
+use crate::offline::evaluation::{CurveMeasures, Curves, LabelledEpisode, LineError, LineFault, Manifest};
 use crate::offline::uncontrolled;
 use crate::reward::{BiasControl, Bootstrap, Estimate, Reading};
 
@@ -42,7 +42,7 @@ struct Sweep<'a> {
 
 pub fn run(args: &EvalArgs, config: &Config, manifest: &Manifest, rates: &[f64]) -> Result<Outcome> {
     let entries = successes(manifest);
-    ensure!(!entries.is_empty(), "{} names no success to sweep over", manifest.file.display());
+    ensure!(!entries.is_empty(), "{} lists no successful episode to sweep over", manifest.file.display());
     if let Some(file) = &args.json {
         check_writable(file)?;
     }
@@ -84,7 +84,7 @@ fn examine(
     args: &EvalArgs,
     config: &Config,
     model: &impl VideoVlm,
-    entry: &Entry,
+    entry: &LabelledEpisode,
     sample_fps: f64,
 ) -> Result<Curves> {
     let examination = Examination {

@@ -8,7 +8,7 @@ use crate::reward::{BiasControl, Estimate, ProgressMode, ProgressScale};
 
 /// How figures are to be read that are not log-probabilities.
 pub const GVL_UNITS: &str =
-    "method gvl: the completion that the model wrote down, less 1, stands in the place of rewards in nats";
+    "method gvl: in place of rewards in nats: the completion that the model wrote down, minus 1";
 
 /// One measure: its name, and its words for the curve as it is and without its control's climb.
 pub struct Row {

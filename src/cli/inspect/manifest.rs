@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::findings::{Findings, counted};
-use crate::offline::evaluation::{Entry, Manifest};
+use crate::offline::evaluation::{LabelledEpisode, Manifest};
 
 /// Episodes by their label.
 #[derive(Default)]
@@ -17,7 +17,7 @@ struct Labels {
 }
 
 impl Labels {
-    fn of<'a>(entries: impl Iterator<Item = &'a Entry>) -> Self {
+    fn of<'a>(entries: impl Iterator<Item = &'a LabelledEpisode>) -> Self {
         let mut labels = Self::default();
         entries.for_each(|entry| labels.count(entry.success));
         labels

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 
-/// Reads and scores every item of `work`, `jobs` at a time. `score` is also told which of the jobs it is, from 0.
+/// Reads and scores every item of `work`, `jobs` at a time. `score` also learns which of the jobs it is, from 0.
 /// `done` is called on this thread, in the order in which they come; once it fails, or `stop` says so, no more are begun.
 ///
 /// # Errors
@@ -25,27 +25,27 @@ pub fn run<T: Send, R: Send>(
     let (ready, waiting) = sync_channel(0);
     // Held by the jobs alone: should all of them end, nobody waits for them.
     let waiting = Arc::new(Mutex::new(waiting));
-    let (told, outcomes) = channel();
+    let (sender, outcomes) = channel();
     let (read, score, next) = (&read, &score, &next);
     let stop = &stop;
     std::thread::scope(|scope| {
         for job in 0..jobs {
             let ready = ready.clone();
             scope.spawn(move || read_on(work, next, read, stop, &ready));
-            let (waiting, told) = (waiting.clone(), told.clone());
+            let (waiting, sender) = (waiting.clone(), sender.clone());
             scope.spawn(move || {
                 while let Some((item, read)) = receive(&waiting) {
                     if stop() {
                         continue;
                     }
                     let outcome = read.and_then(|read| score(job, item, read));
-                    if told.send((item, outcome)).is_err() {
+                    if sender.send((item, outcome)).is_err() {
                         break;
                     }
                 }
             });
         }
-        drop((ready, waiting, told));
+        drop((ready, waiting, sender));
         let mut result = Ok(());
         for (item, outcome) in outcomes {
             if result.is_ok() {

@@ -72,7 +72,7 @@ impl Scorer {
     /// There is none, the model does not take it, or the calibration does not hold for it.
     pub fn instruction(&self, episode: &RecordedEpisode) -> Result<Arc<str>> {
         let own = self.settings.instruction.as_deref().or(episode.instruction.as_deref());
-        let text = own.context("the recording says no instruction: give --instruction")?;
+        let text = own.context("the recording has no instruction: give --instruction")?;
         let instruction = self.rule.accept(text)?;
         if let Some(calibration) = &self.calibration {
             calibration.check(&self.config.in_use(self.model.info(), Some(&instruction)))?;
@@ -85,7 +85,7 @@ impl Scorer {
         self.prefixes.lengths(sampled.frames.len()).len()
     }
 
-    /// Scores an episode by a model that is the loaded one. `scored` is told after each prefix.
+    /// Scores an episode by a model that is the loaded one. `scored` is called after each prefix.
     ///
     /// # Errors
     /// The first prefix that the model refuses.

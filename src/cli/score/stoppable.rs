@@ -1,4 +1,4 @@
-//! A recording and a model that break off when they are told to: scoring an episode can take minutes.
+//! A recording and a model that stop when they are asked to: scoring an episode can take minutes.
 
 use std::ops::ControlFlow;
 

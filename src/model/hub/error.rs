@@ -40,7 +40,7 @@ pub enum HubError {
     #[error("{id} cannot be used: {reason}")]
     Unusable { id: String, reason: String },
     #[error(
-        "the download of {file} stopped at {bytes} of {size} bytes: {reason}; what has come is kept, start again to go on from there"
+        "the download of {file} stopped at {bytes} of {size} bytes: {reason}; that part is kept, start again to resume it"
     )]
     Cut { file: String, bytes: u64, size: u64, reason: String },
     #[error(
@@ -55,7 +55,7 @@ pub enum HubError {
     DiskFull { path: PathBuf, needed: u64 },
     #[error("{} cannot be written: {source}; set HF_HOME to a folder that can", .path.display())]
     Write { path: PathBuf, source: Error },
-    #[error("the fetch was stopped; what has come is kept for the next start")]
+    #[error("the download was stopped; what has been downloaded is kept for the next start")]
     Cancelled,
 }
 

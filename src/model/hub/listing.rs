@@ -95,7 +95,7 @@ pub fn ask(remote: &Remote, patience: Patience, watch: &mut Watch) -> Result<Lis
         }
     };
     if !is_hex(&answer.sha, 40) {
-        let failure = Failure::Answer(format!("\"{}\" is no commit", answer.sha));
+        let failure = Failure::Answer(format!("\"{}\" is not a commit", answer.sha));
         return Err(remote.error(failure, Requested::FileList));
     }
     let mut files = Vec::new();
@@ -126,8 +126,9 @@ fn ask_once(
             }
             let text =
                 body.with_config().limit(LONGEST_ANSWER).read_to_string().map_err(transfer::connection)?;
-            serde_json::from_str(&text)
-                .map_err(|error| Failure::Answer(format!("{} is no such list: {error}", Requested::FileList)))
+            serde_json::from_str(&text).map_err(|error| {
+                Failure::Answer(format!("{} is not a list of files: {error}", Requested::FileList))
+            })
         });
         // Nobody may be waiting any more.
         let _ = sender.send(answer);
@@ -153,7 +154,7 @@ fn ask_for_file(
         let metadata: Result<Metadata, Failure> = wait_for_one(request, remote.silence(patience), watch)?;
         let file = metadata.and_then(|metadata| {
             let digest = Digest::parse(metadata.etag());
-            let digest = digest.ok_or_else(|| Failure::Answer(format!("it names no hash of {name}")))?;
+            let digest = digest.ok_or_else(|| Failure::Answer(format!("it has no hash of {name}")))?;
             Ok(RemoteFile { name: name.to_owned(), size: metadata.size() as u64, digest })
         });
         match file {

@@ -42,8 +42,8 @@ impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.activity {
             Activity::Asking => return f.write_str("asking the hub for the model's files"),
-            Activity::WaitingForOther => return f.write_str("another process is fetching the model"),
-            Activity::Checking => write!(f, "checking what is here of {}", self.file)?,
+            Activity::WaitingForOther => return f.write_str("another process is downloading the model"),
+            Activity::Checking => write!(f, "checking what has been downloaded of {}", self.file)?,
             Activity::Downloading => write!(f, "downloading {}", self.file)?,
         }
         let megabytes = |bytes: u64| bytes as f64 / 1e6;

@@ -64,7 +64,7 @@ pub fn next<T>(
             Err(RecvTimeoutError::Timeout) => watch.beat()?,
         }
         if begin.elapsed() >= silence {
-            let reason = format!("nothing has come for {:.0} s", silence.as_secs_f64());
+            let reason = format!("no data has arrived for {:.0} s", silence.as_secs_f64());
             return Ok(Err(Failure::Connection(reason)));
         }
     }

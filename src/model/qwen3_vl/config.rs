@@ -304,7 +304,7 @@ impl RawVision {
             return fail(
                 "patch_size",
                 self.patch_size,
-                "a patch (1024) or merge block (64) this large is no image model's",
+                "no image model has patches above 1024 or merge blocks above 64 pixels",
             );
         }
         let position_table_side = self.num_position_embeddings.isqrt();

@@ -1,4 +1,4 @@
-//! Which model a folder holds, told without reading all of it.
+//! Which model a folder holds, found without reading all of it.
 
 use std::ops::Range;
 

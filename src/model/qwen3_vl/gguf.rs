@@ -209,7 +209,7 @@ impl Listed {
         }
         let end = offset
             .checked_add(size)
-            .ok_or_else(|| reader.damaged(format!("tensor {name} ends behind the end of the file")))?;
+            .ok_or_else(|| reader.damaged(format!("tensor {name} ends past the end of the file")))?;
         let shape = shape.into_iter().map(|dimension| dimension as usize).collect();
         Ok(Self { name, shape, stored_as, numbers, bytes: offset..end })
     }
@@ -270,7 +270,7 @@ fn place(reader: &Reader, tensors: &mut [Listed], alignment: u64) -> Result<(), 
         let moved = |place: u64| place.checked_add(start).filter(|place| *place <= reader.size());
         let (Some(begin), Some(end)) = (moved(tensor.bytes.start), moved(tensor.bytes.end)) else {
             let name = &tensor.name;
-            return Err(reader.damaged(format!("tensor {name} ends behind the end of the file")));
+            return Err(reader.damaged(format!("tensor {name} ends past the end of the file")));
         };
         tensor.bytes = begin..end;
     }

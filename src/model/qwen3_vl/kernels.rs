@@ -101,7 +101,7 @@ pub(super) trait Operations: Send + Sync {
     /// Adds `y` to the rows of `x` from `first` on, in place.
     fn add_to_rows(&self, x: &Tensor, first: usize, y: &Tensor) -> candle_core::Result<()>;
 
-    /// `log softmax(logits)` at some tokens, in nats; `None` where that is no number. `logits` is (1, vocabulary).
+    /// `log softmax(logits)` at some tokens, in nats; `None` where that is NaN. `logits` is (1, vocabulary).
     fn log_probs(&self, logits: &Tensor, tokens: [u32; 2]) -> candle_core::Result<[Option<f64>; 2]> {
         let logits: Vec<f32> = logits.flatten_all()?.to_vec1()?;
         Ok(tokens.map(|token| log_softmax_at(&logits, token as usize)))

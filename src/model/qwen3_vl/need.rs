@@ -1,4 +1,4 @@
-//! What a model needs of a device's memory, told before it is loaded.
+//! What a model needs of a device's memory, computed before it is loaded.
 
 use indicatif::HumanBytes;
 

@@ -123,7 +123,7 @@ impl Shard {
             serde_json::from_slice(&header).map_err(|error| damaged(&format!("its header: {error}")))?;
         let (found, expected) = (size - 8 - length, metadata.data_len() as u64);
         if found != expected {
-            return Err(damaged(&format!("{found} bytes of weights where {expected} are announced")));
+            return Err(damaged(&format!("{found} bytes of weights, but its header declares {expected}")));
         }
         let start = 8 + header.len();
         let tensors = metadata.tensors().into_iter();

@@ -1,4 +1,4 @@
-//! A folder that stands for a model: the node's tests say in a file what the node is to be told.
+//! A folder that stands for a model: the node's tests say in a file what the model answers.
 
 use std::path::Path;
 use std::time::Duration;

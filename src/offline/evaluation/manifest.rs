@@ -27,7 +27,7 @@ struct Line {
 
 /// One labelled episode.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct LabelledEpisode {
     /// Line in the manifest, from 1.
     pub line: usize,
     /// The episode as the manifest names it.
@@ -63,7 +63,7 @@ pub enum LineFault {
     Json(#[from] serde_json::Error),
     #[error("{0} is a folder of frames: \"fps\" is missing")]
     NoRate(String),
-    #[error("\"fps\" is {0}, which is no frame rate")]
+    #[error("\"fps\" is {0}, which is not a frame rate")]
     Rate(f64),
     #[error("\"fps\" is for folders of frames; a video has its own")]
     RateOfVideo,
@@ -97,7 +97,7 @@ pub enum ManifestError {
 #[derive(Debug)]
 pub struct Manifest {
     pub file: PathBuf,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<LabelledEpisode>,
     pub errors: Vec<LineError>,
 }
 
@@ -153,7 +153,7 @@ fn plain(instruction: &str) -> String {
     words.join(" ").trim_end_matches('.').to_owned()
 }
 
-fn entry(folder: &Path, number: usize, text: &[u8]) -> Result<Entry, LineFault> {
+fn entry(folder: &Path, number: usize, text: &[u8]) -> Result<LabelledEpisode, LineFault> {
     let line: Line = serde_json::from_slice(text)?;
     let path = folder.join(&line.episode);
     let shown = || path.display().to_string();
@@ -176,7 +176,7 @@ fn entry(folder: &Path, number: usize, text: &[u8]) -> Result<Entry, LineFault> 
     let instruction = rule.accept(&line.instruction)?;
     let wrong_instruction = (line.wrong_instruction.map(|wrong| rule.accept(&wrong)).transpose())
         .map_err(LineFault::WrongInstruction)?;
-    Ok(Entry {
+    Ok(LabelledEpisode {
         line: number,
         name: line.episode.display().to_string(),
         path,

@@ -62,15 +62,17 @@ fn row(
     let (mut errors, mut correlations) = (Vec::new(), Vec::new());
     let (mut ends, mut peaks, mut idle) = (Vec::new(), Vec::new(), Vec::new());
     for episode in episodes {
-        let told = track(episode.readings);
+        let estimated = track(episode.readings);
         if let Some(truth) = episode.truth {
-            errors.extend(mean(told.iter().zip(truth).map(|(told, truth)| (told - truth).abs())));
-            correlations.extend(spearman(&told, truth));
+            errors.extend(mean(
+                estimated.iter().zip(truth).map(|(estimated, truth)| (estimated - truth).abs()),
+            ));
+            correlations.extend(spearman(&estimated, truth));
         }
         if episode.success {
-            ends.extend(told.last());
+            ends.extend(estimated.last());
         } else {
-            peaks.extend(highest(&told));
+            peaks.extend(highest(&estimated));
         }
         idle.extend(highest(&track(episode.idle)));
     }

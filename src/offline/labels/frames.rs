@@ -48,7 +48,7 @@ pub fn anchors(lengths: &[usize], numbers: &[usize], readings: &[Reading]) -> Ve
 }
 
 /// The progress of each of an episode's `frames` recorded frames: on a straight line between two anchors, by the frames'
-/// numbers, and that of the nearest anchor before the first and behind the last. Anchors whose reward is no number are
+/// numbers, and that of the nearest anchor before the first and behind the last. Anchors whose reward is NaN are
 /// left out. Shape: (frames,), from 0 to 1.
 ///
 /// LeRobot's labelling (TOPReward's `compute_rabc_weights`) and the paper's authors do the same: normalise the anchors
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn what_cannot_be_labelled_is_named() {
         let message = |anchors: &[(usize, f64)], frames| labels(anchors, frames).unwrap_err().to_string();
-        assert!(message(&[(0, f64::NAN)], 3).contains("number"));
+        assert!(message(&[(0, f64::NAN)], 3).contains("NaN"));
         assert!(message(&[(0, -1.0), (3, -1.0)], 3).contains("of frame 3"));
         assert!(message(&[(2, -1.0), (2, -1.0)], 3).contains("order"));
     }

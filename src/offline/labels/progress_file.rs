@@ -61,7 +61,7 @@ impl ProgressFile {
     /// Reads a file of this program's or of LeRobot's labelling; rows may stand in any order.
     ///
     /// # Errors
-    /// A missing column, an episode that is not there whole, a progress that is no number.
+    /// A missing column, an episode that is not there whole, a progress of NaN.
     pub fn read(path: &Path) -> Result<Self, LabelError> {
         let table = Table::open(path)?;
         let rows = 0..table.rows();

@@ -40,7 +40,7 @@ pub enum BagError {
     Sqlite { file: String, source: rusqlite::Error },
     #[error("cannot unpack {file}: {source}")]
     Unpack { file: String, source: std::io::Error },
-    #[error("{0} is not any more what it was when it was opened")]
+    #[error("{0} was replaced while it was being read")]
     Changed(String),
     #[error("{bag} has no topic {topic}: {there}")]
     NoTopic { bag: String, topic: String, there: String },

@@ -50,7 +50,7 @@ pub enum LeRobotError {
     UnknownEpisode { folder: String, asked: u64, has: String },
     #[error("{file} does not say in which file the {what} of episode {episode} is")]
     NoPlace { file: String, what: String, episode: u64 },
-    #[error("{file} has {found} rows of episode {episode}, where {expected} frames are announced")]
+    #[error("{file} has {found} rows of episode {episode}, but the dataset declares {expected} frames")]
     Length { file: String, episode: u64, found: usize, expected: u64 },
     #[error("row {row} of episode {episode} in {file} has frame_index {found}, out of order")]
     Order { file: String, episode: u64, row: usize, found: i64 },

@@ -32,10 +32,10 @@ pub enum VideoError {
     Read { file: String, source: std::io::Error },
     #[error("cannot start {program}: {source}")]
     Start { program: String, source: std::io::Error },
-    #[error("{program} is no ffmpeg: it answers -version with \"{answer}\"")]
+    #[error("{program} is not ffmpeg: it answers -version with \"{answer}\"")]
     NoFfmpeg { program: String, answer: String },
     #[error(
-        "{program} is ffmpeg {found}; at least 4.4 is needed, since older ones cannot tell the time of each frame cheaply"
+        "{program} is ffmpeg {found}; at least 4.4 is needed, since older versions cannot print each frame's time cheaply"
     )]
     TooOld { program: String, found: String },
     #[error("cannot read the video {file}: {program} says {message}")]
@@ -48,13 +48,13 @@ pub enum VideoError {
     NoStream(String),
     #[error("{file} is cut short: {part} ends {missing} bytes after the file does")]
     CutShort { file: String, part: String, missing: u64 },
-    #[error("{file}: frame {number} is {width}×{height} pixels, which is no picture size that can be read")]
+    #[error("{file}: frame {number} is {width}×{height} pixels, which cannot be read")]
     Size { file: String, number: usize, width: u32, height: u32 },
     #[error("{file} changes its picture from {from} to {to} at frame {number}: it is not one episode")]
     Changed { file: String, number: usize, from: String, to: String },
-    #[error("the pictures that ffmpeg makes of {file} cannot be read: {reason}")]
+    #[error("the frames that ffmpeg decodes from {file} cannot be read: {reason}")]
     Pipe { file: String, reason: String },
-    #[error("from {from_s} s to {to_s} s is no span of a video")]
+    #[error("from {from_s} s to {to_s} s is not a span of time in a video")]
     Span { from_s: f64, to_s: f64 },
 }
 

@@ -16,7 +16,7 @@ pub enum ResultsError {
     Schema { file: String, found: u64 },
     #[error("{0} is there already: give another folder, or --resume to go on with a run in it")]
     Exists(String),
-    #[error("{0} is no folder of results (it has no run.json): give another folder")]
+    #[error("{0} is not a folder of results (it has no run.json): give another folder")]
     NoResults(String),
     #[error("another process is writing into {0}: wait for it, or give another folder")]
     Busy(String),

@@ -116,13 +116,13 @@ pub struct ListedEpisode {
 /// In what two inputs differ.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InputDifference {
-    #[error("the episode {0} has another number or instruction")]
+    #[error("episode {0} has a different number or instruction")]
     Changed(String),
-    #[error("the episode {0} is gone")]
+    #[error("episode {0} is no longer in it")]
     Gone(String),
-    #[error("the episode {0} has come")]
+    #[error("episode {0} is new")]
     New(String),
-    #[error("its episodes are in another order")]
+    #[error("its episodes are in a different order")]
     Order,
 }
 
@@ -287,8 +287,8 @@ pub mod tests {
         assert_eq!(known.check(&input(&["a", "b"]), false), Ok(()));
         let grown = input(&["a", "b", "c"]);
         assert_eq!(known.check(&grown, true), Ok(()));
-        assert!(known.check(&grown, false).unwrap_err().to_string().contains("c has come"));
-        assert!(known.check(&input(&["a"]), true).unwrap_err().to_string().contains("b is gone"));
+        assert!(known.check(&grown, false).unwrap_err().to_string().contains("c is new"));
+        assert!(known.check(&input(&["a"]), true).unwrap_err().to_string().contains("b is no longer in it"));
         // The numbers are a data set's own: between two there may be room for one that could not be listed before.
         let mut mended = input(&["a", "b", "c"]);
         mended.episodes.rotate_right(1);
@@ -298,11 +298,11 @@ pub mod tests {
         assert!(known.check(&mended, false).unwrap_err().to_string().contains("order"));
         let counted = input(&["a", "0", "b"]);
         assert!(
-            known.check(&counted, true).unwrap_err().to_string().contains("the episode b has another number")
+            known.check(&counted, true).unwrap_err().to_string().contains("episode b has a different number")
         );
         let mut said = input(&["a", "b"]);
         said.episodes[1].instruction = None;
-        assert!(known.check(&said, true).unwrap_err().to_string().contains("the episode b has another"));
+        assert!(known.check(&said, true).unwrap_err().to_string().contains("episode b has a different"));
     }
 
     #[test]

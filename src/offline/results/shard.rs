@@ -22,7 +22,7 @@ impl Shard {
 /// Why a text is no shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoShard {
-    #[error("give the part and their number, counted from 0: 0/4 to 3/4")]
+    #[error("give PART/PARTS, counted from 0: 0/4 to 3/4")]
     Form,
     #[error("there is no part {index} of {count}: they are counted from 0")]
     Beyond { index: usize, count: usize },

@@ -42,7 +42,7 @@ impl Axes {
     }
 }
 
-/// Draws the curve, 0 to 1 over the seconds of the episode, inside `place`. Points that are no number are left out, as
+/// Draws the curve, 0 to 1 over the seconds of the episode, inside `place`. Points that are NaN are left out, as
 /// are points that go back in time.
 pub(super) fn draw_plot(canvas: &mut Canvas, place: Rect, curve: &[ScoredPrefix], style: PlotStyle) {
     let unit = style.unit;

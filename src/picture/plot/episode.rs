@@ -3,7 +3,7 @@
 use super::axes::{Axes, ticks};
 use super::drawing::{Drawing, DrawingError};
 use super::range::{Nats, Place};
-use super::sheet::{Entry, MARGIN, SMALL, Sheet, Sign, WIDTH};
+use super::sheet::{LegendEntry, MARGIN, SMALL, Sheet, Sign, WIDTH};
 use super::svg::{escape, number, points, put};
 use super::{ScoredEpisode, Thumbnail};
 use crate::offline::SampledFrame;
@@ -81,8 +81,8 @@ fn left_of(ranges: [(f64, f64); 2]) -> f64 {
     (MARGIN + 20.0 + widest + 6.0).ceil()
 }
 
-fn legend(scored: &ScoredEpisode<'_>, threshold: Place) -> Vec<Entry> {
-    let entry = |class, sign, text: String| Entry { class, sign, text };
+fn legend(scored: &ScoredEpisode<'_>, threshold: Place) -> Vec<LegendEntry> {
+    let entry = |class, sign, text: String| LegendEntry { class, sign, text };
     let mut entries = vec![entry("reward", Sign::LineWithDot, "reward".to_owned())];
     if control(scored).next().is_some() {
         entries.push(entry("control", Sign::Line, "reward of the first frame repeated".to_owned()));

@@ -37,7 +37,7 @@ pub enum FilmError {
     Program { program: String, message: String },
     #[error("cannot write {file}: {source}")]
     Write { file: String, source: std::io::Error },
-    #[error("none of the recording's frames is a picture")]
+    #[error("none of the recording's frames can be decoded")]
     NoPicture,
     #[error(transparent)]
     Recording(#[from] RecordingError),

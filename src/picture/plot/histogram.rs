@@ -2,7 +2,7 @@
 
 use super::axes::{Axes, round_step, ticks};
 use super::drawing::Drawing;
-use super::sheet::{Entry, MARGIN, SMALL, Sheet, Sign, WIDTH};
+use super::sheet::{LegendEntry, MARGIN, SMALL, Sheet, Sign, WIDTH};
 use super::svg::{number, put};
 use crate::picture::text::Style;
 
@@ -84,13 +84,13 @@ fn facts(values: &[f64], left_out: usize, distribution: &Distribution<'_>) -> St
         }
     }
     if left_out > 0 {
-        facts.push(format!("{left_out} that are no number left out"));
+        facts.push(format!("{left_out} without a value left out"));
     }
     facts.join(" · ")
 }
 
-fn legend(mean: Option<f64>, median: Option<f64>) -> Vec<Entry> {
-    let entry = |class, name: &str, value: f64| Entry {
+fn legend(mean: Option<f64>, median: Option<f64>) -> Vec<LegendEntry> {
+    let entry = |class, name: &str, value: f64| LegendEntry {
         class,
         sign: Sign::Upright,
         text: format!("{name} {}", number(value, 3)),
@@ -230,7 +230,8 @@ mod tests {
         );
         assert_eq!((mean(&[]), median(&[])), (None, None));
         let shown = facts(&values, 1, &distribution(&values));
-        let expected = "4 frames · from 0.500 to 2.000 · 25.0 % at 0.500 · 50.0 % at 2.000 · 1 that are no number left out";
+        let expected =
+            "4 frames · from 0.500 to 2.000 · 25.0 % at 0.500 · 50.0 % at 2.000 · 1 without a value left out";
         assert_eq!(shown, expected);
     }
 

@@ -19,7 +19,7 @@ pub(super) enum Place {
     Shown,
     Above,
     Below,
-    /// It is no number.
+    /// It is NaN.
     Nowhere,
 }
 

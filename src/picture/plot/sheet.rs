@@ -40,7 +40,7 @@ pub(super) enum Sign {
 }
 
 /// One entry of a legend: the class of its line, how that is drawn, what it means.
-pub(super) struct Entry {
+pub(super) struct LegendEntry {
     pub class: &'static str,
     pub sign: Sign,
     pub text: String,
@@ -96,14 +96,14 @@ impl Sheet {
     }
 
     /// Entries side by side, on as many lines as they need.
-    pub fn legend(&mut self, entries: &[Entry]) {
+    pub fn legend(&mut self, entries: &[LegendEntry]) {
         const LINE: f64 = 26.0;
         const UPRIGHT: f64 = 8.0;
         const ROW: f64 = 19.0;
         let style = Style::regular(SMALL as f32);
         let mut x = MARGIN;
         self.y += ROW;
-        for Entry { class, sign, text } in entries {
+        for LegendEntry { class, sign, text } in entries {
             let text = style.fit(text, usable() - LINE as f32 - 7.0);
             let sign_width = if *sign == Sign::Upright { UPRIGHT } else { LINE };
             let width = sign_width + 7.0 + f64::from(style.width(&text));
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn entries_of_a_legend_never_overlap() {
-        let entry = |text: &str| Entry { class: "reward", sign: Sign::Line, text: text.to_owned() };
+        let entry = |text: &str| LegendEntry { class: "reward", sign: Sign::Line, text: text.to_owned() };
         let mut sheet = Sheet::new();
         sheet.legend(&[entry("one"), entry(&"two ".repeat(25)), entry("three"), entry(&"four ".repeat(99))]);
         let found = texts(&sheet.svg);

@@ -36,7 +36,7 @@ pub(crate) fn number(value: f64, decimals: usize) -> String {
     }
 }
 
-/// The points of a line, "x,y x,y"; what is no number is left out.
+/// The points of a line, "x,y x,y"; NaNs are left out.
 pub(crate) fn points(places: impl Iterator<Item = (f64, f64)>) -> String {
     let places = places.filter(|(x, y)| x.is_finite() && y.is_finite());
     places.map(|(x, y)| format!("{x:.1},{y:.1}")).collect::<Vec<_>>().join(" ")

@@ -8,7 +8,7 @@ pub fn first_success(curve: &[Reading], settings: SuccessSettings) -> Option<usi
     first_success_of(curve, SuccessDetector::new(settings))
 }
 
-/// As [`first_success`], with a detector that may have been told more than its settings.
+/// As [`first_success`], with a detector that may know more than its settings.
 pub fn first_success_of(curve: &[Reading], mut detector: SuccessDetector) -> Option<usize> {
     curve.iter().position(|reading| detector.push(*reading).is_success())
 }

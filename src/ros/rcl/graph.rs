@@ -39,7 +39,7 @@ pub fn look(node: &Node, listening: &[Listening]) -> Vec<Seen> {
                 let why = obstacle(one, &publisher.topic_type, &publisher.qos_profile.reliability)?;
                 let from = publisher.node_namespace.trim_end_matches('/');
                 let from = format!("{from}/{}", publisher.node_name);
-                Some(format!("what {from} publishes on {} cannot be heard: it is {why}", one.topic))
+                Some(format!("messages of {from} on {} cannot be received: it is {why}", one.topic))
             })
             .collect();
         Some(Seen { topic: one.topic.clone(), publishers: publishers.len(), obstacles })
@@ -50,11 +50,11 @@ pub fn look(node: &Node, listening: &[Listening]) -> Vec<Seen> {
 fn obstacle(listening: &Listening, message_type: &str, reliability: &ReliabilityPolicy) -> Option<String> {
     let wanted = listening.message_type;
     if message_type != wanted {
-        return Some(format!("{message_type}, but {wanted} is listened to"));
+        return Some(format!("{message_type}, but this node subscribes to {wanted}"));
     }
     let best_effort = matches!(reliability, ReliabilityPolicy::BestEffort);
     (listening.reliable && best_effort)
-        .then(|| "best effort, but only a reliable publisher is listened to".to_owned())
+        .then(|| "best effort, but this node subscribes as reliable".to_owned())
 }
 
 #[cfg(test)]
@@ -70,6 +70,9 @@ mod tests {
         assert_eq!(obstacle(&listening(true), image, &reliable), None);
         assert!(obstacle(&listening(true), image, &best_effort).unwrap().contains("best effort"));
         let other = obstacle(&listening(false), "sensor_msgs/msg/CompressedImage", &reliable).unwrap();
-        assert!(other.contains("CompressedImage, but sensor_msgs/msg/Image"), "{other}");
+        assert!(
+            other.contains("CompressedImage, but this node subscribes to sensor_msgs/msg/Image"),
+            "{other}"
+        );
     }
 }

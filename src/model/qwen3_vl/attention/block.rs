@@ -205,7 +205,7 @@ fn hide(scores: &mut [[f32; PANEL]], rows: usize, row: usize, visible: usize, wi
     }
 }
 
-/// The highest of one row's scores; those that are no number are passed over.
+/// The highest of one row's scores; NaNs are passed over.
 #[inline(always)]
 fn highest(scores: &[[f32; PANEL]], rows: usize, row: usize) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; PANEL];

@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
     /// Moves on by so many bytes, which the file must still have.
     fn advance(&mut self, bytes: u64) -> Result<(), LoadError> {
         if bytes > self.size - self.place {
-            return Err(self.damaged("its header goes on behind the end of the file"));
+            return Err(self.damaged("its header goes on past the end of the file"));
         }
         self.place += bytes;
         Ok(())
@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
     /// The next bytes.
     ///
     /// # Errors
-    /// As all that follow: a header that goes on behind the end of the file, or the file's own error.
+    /// As all that follow: a header that goes on past the end of the file, or the file's own error.
     pub fn bytes<const COUNT: usize>(&mut self) -> Result<[u8; COUNT], LoadError> {
         let mut bytes = [0; COUNT];
         self.advance(COUNT as u64)?;
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
     pub fn count(&mut self, things: &str, least: u64, most: u64) -> Result<u64, LoadError> {
         let count = self.u64()?;
         if count > most || count > (self.size - self.place) / least {
-            return Err(self.damaged(format!("it announces {count} {things}")));
+            return Err(self.damaged(format!("it declares {count} {things}")));
         }
         Ok(count)
     }
@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
         self.advance(length)?;
         let mut bytes = vec![0; length as usize];
         self.fill(&mut bytes)?;
-        String::from_utf8(bytes).map_err(|_| self.damaged("a name in its header is no text"))
+        String::from_utf8(bytes).map_err(|_| self.damaged("a name in its header is not UTF-8"))
     }
 
     fn skip(&mut self, bytes: u64) -> Result<(), LoadError> {

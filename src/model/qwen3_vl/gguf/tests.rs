@@ -126,7 +126,7 @@ fn any_one_byte_may_be_wrong() {
         for value in [0, 1, 0x7F, 0x80, 0xFF] {
             let mut damaged = whole.clone();
             damaged[place] = value;
-            // Sound or not, it is told without a panic and without much memory.
+            // Sound or not, it is reported without a panic and without much memory.
             let _ = read(&damaged);
         }
     }
@@ -164,12 +164,12 @@ fn with_entry(bytes: Vec<u8>) -> Sketch {
 fn lengths_in_metadata_fit_into_the_file() {
     for length in [100_000, 1 << 62, u64::MAX] {
         with_entry(length.to_le_bytes().to_vec()).refused("a name in its header has");
-        with_entry(entry("k", STRING, &length.to_le_bytes())).refused("behind the end of the file");
+        with_entry(entry("k", STRING, &length.to_le_bytes())).refused("past the end of the file");
         with_entry(entry("k", ARRAY, &array(STRING, length, &[]))).refused("texts in an array");
         for kind in [0, 3, 6, 12] {
             with_entry(entry("k", ARRAY, &array(kind, length, &[]))).refused("values in an array");
         }
-        with_entry(entry("k", ARRAY, &array(STRING, 1, &length.to_le_bytes()))).refused("behind the end");
+        with_entry(entry("k", ARRAY, &array(STRING, 1, &length.to_le_bytes()))).refused("past the end");
         with_entry(entry("general.architecture", STRING, &length.to_le_bytes())).refused("a name in its");
     }
     with_entry(entry("k", ARRAY, &array(ARRAY, 1, &array(0, 1, &[0])))).refused("an array of arrays");
@@ -222,9 +222,9 @@ fn tensors_lie_in_the_file() {
         with_tensor(tensor("b", &[32], Q8_0, offset)).refused("b does not begin at a multiple of 32");
     }
     for offset in [64, 1 << 40, u64::MAX - 31] {
-        with_tensor(tensor("b", &[32], Q8_0, offset)).refused("b ends behind the end of the file");
+        with_tensor(tensor("b", &[32], Q8_0, offset)).refused("b ends past the end of the file");
     }
-    with_tensor(tensor("b", &[64], Q8_0, 32)).refused("b ends behind the end of the file");
+    with_tensor(tensor("b", &[64], Q8_0, 32)).refused("b ends past the end of the file");
     with_tensor(tensor("b", &[32], Q8_0, 0)).refused("a and b overlap");
     assert!(read(&with_tensor(tensor("b", &[], F32, 32)).bytes()).is_ok());
 }

@@ -63,7 +63,7 @@ pub fn tiled(x: &[f32], inputs: usize) -> Tiled<f32> {
 pub struct QuantisedRows {
     /// Two inputs each, padded with zeros.
     pub pairs: Tiled<[i16; 2]>,
-    /// What one step is worth, row by row. A row that holds a value which is no number has a scale that is none either.
+    /// What one step is worth, row by row. A row that holds a NaN has NaN for its scale.
     pub scales: Vec<f32>,
 }
 

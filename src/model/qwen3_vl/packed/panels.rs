@@ -284,7 +284,7 @@ fn steps_of(values: &[f32]) -> (f16, f16) {
     let least = |a: f32, b: f32| if b < a { b } else { a };
     let lowest = lanes(values, 0.0, least).into_iter().fold(0.0, least);
     let highest = -lanes(values, 0.0, |a, b| least(a, -b)).into_iter().fold(0.0, least);
-    // What no step can hold becomes no number, as what is none.
+    // What no step can hold becomes NaN, as a NaN does.
     let mut best = (f32::INFINITY, f16::NAN, f16::NAN);
     // A loop and not `map`: the compiler takes the latter's closure out of the code for the vector instructions at hand.
     for share in [1.0, 0.95, 0.9, 0.85, 0.8] {

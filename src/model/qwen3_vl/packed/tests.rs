@@ -174,7 +174,7 @@ fn no_number_stays_none_and_nothing_stays_nothing() {
         let mut damaged = [0.5; 64];
         damaged[33] = f32::NAN;
         assert!(packed(dtype, &damaged, 1, 64).product(&[1.0; 64], None)[0].is_nan());
-        // More than a 16-bit step can hold: no number rather than a wrong one.
+        // More than a 16-bit step can hold: NaN rather than a wrong number.
         damaged[33] = 1e9;
         let product = packed(dtype, &damaged, 1, 64).product(&[1.0; 64], None)[0];
         assert!(if dtype == Dtype::Q4 { product.is_nan() } else { product > 0.9e9 }, "{dtype:?}: {product}");

@@ -82,7 +82,7 @@ pub fn files(path: &Path) -> Result<Files, BagError> {
         }
     }
     match (storages.is_empty(), problems) {
-        (true, problems) if problems.is_empty() => Err(refuse(format!("its {METADATA} names no file"))),
+        (true, problems) if problems.is_empty() => Err(refuse(format!("its {METADATA} lists no file"))),
         (true, problems) => Err(refuse(format!("none of its files can be read: {}", problems.join("; ")))),
         (false, problems) => Ok(Files { storages, storage, problems }),
     }
@@ -110,7 +110,7 @@ fn in_folder(folder: &Path, name: &str) -> Result<PathBuf, BagError> {
     let relative = Path::new(name);
     let inside = relative.components().all(|part| matches!(part, std::path::Component::Normal(_)));
     if !inside || name.is_empty() {
-        let reason = format!("its {METADATA} names \"{name}\", which does not lie in it");
+        let reason = format!("its {METADATA} names \"{name}\", which is not in the folder");
         return Err(BagError::NoBag { path: folder.display().to_string(), reason });
     }
     let last = relative.file_name().map(|name| folder.join(name));
@@ -153,7 +153,7 @@ fn stored(path: &Path) -> Result<(Box<dyn Storage>, &'static str), BagError> {
             let (unpacked, truncated) = unpack(path)
                 .map_err(|source| BagError::Unpack { file: path.display().to_string(), source })?;
             let (inner, sort) = stored_plainly(unpacked.path(), path)
-                .ok_or_else(|| refuse("what is compressed in it is neither MCAP nor SQLite"))?;
+                .ok_or_else(|| refuse("its decompressed content is neither MCAP nor SQLite"))?;
             Ok((Box::new(Unpacked { inner, truncated, _file: unpacked }), sort))
         }
         Sort::Ros1 => Err(refuse("it is a bag of ROS 1: convert it first (rosbags-convert)")),

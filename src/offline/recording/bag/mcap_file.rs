@@ -223,7 +223,7 @@ impl Scan<'_> {
             match self.records(data, data_end, false)? {
                 End::Truncated { at } | End::Garbled { at } if !truncated => {
                     self.problem(format!(
-                        "what stands at byte {at} is no record: the chunk's rest is left out"
+                        "the data at byte {at} is not a record: the chunk's rest is left out"
                     ));
                 }
                 _ => {}
@@ -279,7 +279,7 @@ impl Scan<'_> {
                 "the file is truncated: it ends at byte {}, in the record that begins at byte {at}; {used}",
                 self.size
             )),
-            End::Garbled { at } => self.problem(format!("what stands at byte {at} is no record; {used}")),
+            End::Garbled { at } => self.problem(format!("the data at byte {at} is not a record; {used}")),
         }
         if self.lost > 0 {
             self.problem(format!("{} messages belong to no channel and are left out", self.lost));

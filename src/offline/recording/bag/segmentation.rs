@@ -36,7 +36,7 @@ pub struct Span {
 pub struct Spans(pub Vec<Span>);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no stretch of time: give FROM:TO in seconds since the bag's start, as in 0:12.5,20:31")]
+#[error("\"{0}\" is not a span of time: give FROM:TO in seconds since the bag's start, as in 0:12.5,20:31")]
 pub struct SpanError(String);
 
 impl FromStr for Spans {
@@ -307,7 +307,7 @@ fn by_words(
     let mut begun_ns = None;
     for (log_ns, word) in words {
         let Some(signal) = Signal::parse(word) else {
-            unknown.push(format!("\"{word}\" on {} is no word of a recorder", topic.name));
+            unknown.push(format!("\"{word}\" on {} is not a command of a recorder", topic.name));
             continue;
         };
         match (begun_ns, recorder.follow(signal)) {
@@ -321,7 +321,7 @@ fn by_words(
         }
         if word.trim() == "delete" {
             let when = since_start(bag, *log_ns);
-            deleted.push(format!("what the recorder threw away at {when} is scored all the same"));
+            deleted.push(format!("what the recorder discarded at {when} is scored too"));
         }
     }
     if let Some(from_ns) = begun_ns {

@@ -32,8 +32,8 @@ impl SqliteFile {
     /// The topics by their number in the file.
     fn topics(&self, connection: &Connection, index: &mut Index) -> Result<HashMap<i64, usize>, BagError> {
         if !has_topics(connection).map_err(|error| self.failed(error))? {
-            let reason =
-                "it is a database, but none of rosbag2 (no table \"topics\" as rosbag2 makes it)".to_owned();
+            let reason = "it is a database, but not one of rosbag2 (no table \"topics\" as rosbag2 makes it)"
+                .to_owned();
             return Err(BagError::NoBag { path: self.shown.display().to_string(), reason });
         }
         let mut statement = connection
@@ -91,8 +91,7 @@ impl Storage for SqliteFile {
         if alone && has_journal(&self.path) {
             let shown = self.shown.display();
             index.problems.push(format!(
-                "{shown}: what lies in the journal beside it (-wal) cannot be read where nothing can be written: copy the \
-                 bag to another folder for that"
+                "{shown}: the journal beside it (-wal) cannot be read, because the folder is read-only: copy the bag to a folder that is not"
             ));
         }
         let topics = self.topics(&connection, index)?;
@@ -100,7 +99,7 @@ impl Storage for SqliteFile {
         if let Err(error) = self.messages(&connection, &topics, file, index, &mut count) {
             let shown = self.shown.display();
             index.problems.push(format!(
-                "{shown}: the file is truncated or damaged ({error}); the {count} messages before are used"
+                "{shown}: the file is truncated or damaged ({error}); the {count} messages before that are used"
             ));
         }
         Ok(())

@@ -117,7 +117,7 @@ impl Info {
         let (format, version) = version(&versioned.codebase_version, &shown)?;
         let written: Written = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
         if !(written.fps > 0.0 && written.fps <= 1e6) {
-            return Err(wrong(format!("{} is no rate of frames (fps)", written.fps)));
+            return Err(wrong(format!("{} is not a frame rate (fps)", written.fps)));
         }
         let cameras = written.features.into_iter().filter_map(|(key, feature)| camera(key, &feature));
         Ok(Self {

@@ -91,12 +91,12 @@ fn other_settings_and_inputs_are_refused_and_new_episodes_are_not() {
     for word in ["fingerprint", "sample_fps is 2.0 there and 5.0 now", "shard is none there and 0/2 now"] {
         assert!(refusal.contains(word), "{refusal}");
     }
-    assert!(text(Store::resume(folder.path(), run(None, &["a"]))).contains("b is gone"));
+    assert!(text(Store::resume(folder.path(), run(None, &["a"]))).contains("b is no longer in it"));
     drop(Store::resume(folder.path(), run(None, &["a", "b", "c"])).unwrap());
     assert_eq!(Store::open(folder.path()).unwrap().run().input.episodes.len(), 3);
     let shard = folder.path().join("shard");
     drop(Store::create(&shard, run(Some("0/2"), &["a", "b"])).unwrap());
-    assert!(text(Store::resume(&shard, run(Some("0/2"), &["a", "b", "c"]))).contains("c has come"));
+    assert!(text(Store::resume(&shard, run(Some("0/2"), &["a", "b", "c"]))).contains("c is new"));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn what_does_not_belong_together_is_not_merged() {
     assert!(more(run(None, &names)).contains("1 episodes are in more than one folder: a;"));
     let settings = RunSettings { prefixes: "15".to_owned(), ..settings() };
     assert!(more(RunFile { settings, ..run(None, &names) }).contains("prefixes is \"15\" there"));
-    assert!(more(run(None, &["a", "b", "x", "d"])).contains("the episode x is gone"));
+    assert!(more(run(None, &["a", "b", "x", "d"])).contains("episode x is no longer in it"));
     assert!(text(merge(&[shards[0].clone(), shards[0].join(".")], &out, true)).contains("more than one"));
     assert!(text(merge(&[], &out, true)).contains("nothing to merge"));
     assert!(!out.exists());

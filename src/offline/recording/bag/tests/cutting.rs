@@ -150,7 +150,7 @@ fn a_recorders_words_begin_and_end() {
     let found = bag(words.clone(), &by("/words"));
     assert_eq!(levels(&found), [range(2, 4), range(8, 12), range(17, 19)]);
     assert!(
-        found.notes[0].contains("threw away at") && found.notes[0].contains("1.250 s"),
+        found.notes[0].contains("discarded at") && found.notes[0].contains("1.250 s"),
         "{:?}",
         found.notes
     );

@@ -254,7 +254,7 @@ fn a_file_of_the_bag_that_is_missing_is_told() {
     metadata(place.path(), "mcap", &["a.mcap", "b.mcap", "../c.mcap"]);
     let (found, problems) = one(place.path());
     assert_eq!(found.len(), 3);
-    assert!(problems[0].contains("b.mcap") && problems[1].contains("does not lie in it"), "{problems:?}");
+    assert!(problems[0].contains("b.mcap") && problems[1].contains("is not in the folder"), "{problems:?}");
 }
 
 #[test]
@@ -277,5 +277,5 @@ fn what_is_no_bag_is_refused_by_name() {
     assert!(refusal(episodes(place.path())).contains("none of its files"));
     assert!(refusal(episodes(&place.at("absent.mcap"))).contains("absent.mcap"));
     rusqlite::Connection::open(place.at("other.db3")).unwrap().execute_batch("CREATE TABLE a(b)").unwrap();
-    assert!(refusal(episodes(&place.at("other.db3"))).contains("none of rosbag2"));
+    assert!(refusal(episodes(&place.at("other.db3"))).contains("not one of rosbag2"));
 }
