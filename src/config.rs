@@ -1,337 +1,147 @@
-//! One typed configuration for node and command line, read from the same ROS 2 parameter file.
+//! One typed configuration for node and command line, read from the same ROS 2 parameter file. All parameters are in
+//! the table of `config/table.rs`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use serde_yaml::{Mapping, Value};
-
-use crate::episode::{EpisodeLimits, Sampler, SamplerError};
+use crate::episode::{EpisodeLimits, Sampler};
 use crate::model::qwen3_vl::{self, LoadOptions};
-use crate::model::{CalibratedSuccess, Calibration, DeviceChoice, DtypeChoice, Identity, InUse, ModelInfo};
-use crate::reward::{FailureSettings, Fusion, ProgressSettings, SuccessSettings};
+use crate::model::{CalibratedSuccess, Calibration, Identity, InUse, ModelInfo};
 
+mod bounds;
 pub mod calibration_file;
 mod cameras;
-mod declarations;
+mod choices;
+mod declaration;
+mod error;
+mod field;
+mod parameter_file;
+mod table;
+mod table_macro;
+mod value;
 
-pub use crate::reward::BiasControl;
-pub use cameras::{CameraSource, Transport};
-pub use declarations::{Bounds, Change, DECLARATIONS, Declaration, declaration, pattern};
+pub use bounds::{Bounds, Unit};
+pub use cameras::{Camera, CameraNamesError, CameraSource};
+pub use choices::{ResetType, Transport};
+pub use declaration::{Change, Declaration, Group};
+pub use error::{ConfigError, Unfit, Unknown};
+pub use table::*;
+pub use value::Value;
 
 /// The node's name in parameter files.
 pub const NODE_NAME: &str = "topreward";
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// What the robot is to do, in words.
-    pub instruction: String,
-    /// Load the model and begin without being asked.
-    pub autostart: bool,
-    pub model: Model,
-    pub processor: Processor,
-    /// Names of the cameras, at least one.
-    pub cameras: Vec<String>,
-    /// What differs from the defaults, by camera.
-    pub camera: BTreeMap<String, cameras::Camera>,
-    /// How several cameras' scores become one.
-    pub fusion: Fusion,
-    pub image: Image,
-    pub sampling: Sampling,
-    pub scoring: Scoring,
-    pub bias: Bias,
-    pub episode: Episode,
-    pub progress: ProgressSettings,
-    pub success: SuccessSettings,
-    pub failure: FailureSettings,
-    pub calibration: CalibrationFile,
-    pub reset: Reset,
+/// Every parameter's declaration, in the order of the reference file.
+pub fn declarations() -> impl Iterator<Item = &'static Declaration<Config>> {
+    GROUPS.iter().flat_map(|group| group.parameters)
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Model {
-    /// Folder of a Qwen3-VL checkpoint as on Hugging Face.
-    pub path: String,
-    /// What the weights are rounded to.
-    pub dtype: DtypeChoice,
-    /// Where it is computed.
-    pub device: DeviceChoice,
-    /// Keep rounded weights on disk for the next start.
-    pub weight_cache: bool,
-    /// Put the question inside the chat template (the paper's second setting).
-    pub chat_template: bool,
-    /// Longest instruction accepted, in tokens.
-    pub max_instruction_tokens: usize,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Processor {
-    /// Most pixels of one frame after the resize; 0 takes the checkpoint's own video budget over 64 frames.
-    pub max_pixels: usize,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Image {
-    pub transport: Transport,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Sampling {
-    /// Frames a second of header time that the model sees.
-    pub rate_hz: f64,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Scoring {
-    /// Every so many samples are scored; 0: only on request.
-    pub every: usize,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Bias {
-    pub control: BiasControl,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Episode {
-    /// Begin the first episode at start-up, and the next one after each reset.
-    pub auto_start: bool,
-    /// Longest episode, seconds of header time.
-    pub max_duration_s: f64,
-    /// Most samples that the model remembers; 0: all.
-    pub max_samples: usize,
-    /// Topic of `std_msgs/String` on which a recorder says `record`, `save`, `delete` or `exit`; empty: none.
-    pub signal_topic: String,
-    /// Whoever begins an episode by hand vouches that its task is not done yet.
-    pub trust_manual_start: bool,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CalibrationFile {
-    /// What `topreward calibrate` has written; empty: none.
-    pub file: String,
-}
-
-/// What the robot's reset service is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ResetType {
-    /// `std_srvs/srv/Trigger`
-    Trigger,
-    /// `std_srvs/srv/Empty`: every answer is a success.
-    Empty,
-    /// `std_srvs/srv/SetBool`, called with true.
-    SetBool,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Reset {
-    /// Service to call on success; empty: publish only.
-    pub service: String,
-    /// Its type.
-    #[serde(rename = "type")]
-    pub service_type: ResetType,
-    /// Also call it when an episode became too long.
-    pub on_timeout: bool,
-    /// Also call it when an episode has failed.
-    pub on_failure: bool,
-    /// How often to try again when the service is absent or refuses; one that does not answer is not called again.
-    pub retries: u32,
-    /// How long to wait for the service and for its answer, seconds.
-    pub timeout_s: f64,
-    /// Pause between the answer and the next episode, seconds.
-    pub settle_s: f64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            instruction: String::new(),
-            autostart: true,
-            model: Model::default(),
-            processor: Processor::default(),
-            cameras: vec!["camera".to_owned()],
-            camera: BTreeMap::new(),
-            fusion: Fusion::Mean,
-            image: Image::default(),
-            sampling: Sampling::default(),
-            scoring: Scoring::default(),
-            bias: Bias::default(),
-            episode: Episode::default(),
-            progress: ProgressSettings::default(),
-            success: SuccessSettings::default(),
-            failure: FailureSettings::default(),
-            calibration: CalibrationFile::default(),
-            reset: Reset::default(),
-        }
-    }
-}
-
-impl Default for Model {
-    fn default() -> Self {
-        Self {
-            path: String::new(),
-            dtype: DtypeChoice::Auto,
-            device: DeviceChoice::Cpu,
-            weight_cache: true,
-            chat_template: false,
-            max_instruction_tokens: 256,
-        }
-    }
-}
-
-impl Default for Image {
-    fn default() -> Self {
-        Self { transport: Transport::Raw }
-    }
-}
-
-impl Default for Sampling {
-    fn default() -> Self {
-        Self { rate_hz: 2.0 }
-    }
-}
-
-impl Default for Scoring {
-    fn default() -> Self {
-        Self { every: 1 }
-    }
-}
-
-impl Default for Bias {
-    fn default() -> Self {
-        Self { control: BiasControl::Off }
-    }
-}
-
-impl Default for Episode {
-    fn default() -> Self {
-        Self {
-            auto_start: true,
-            max_duration_s: 120.0,
-            max_samples: 600,
-            signal_topic: String::new(),
-            trust_manual_start: false,
-        }
-    }
-}
-
-impl Default for Reset {
-    fn default() -> Self {
-        Self {
-            service: String::new(),
-            service_type: ResetType::Trigger,
-            on_timeout: false,
-            on_failure: false,
-            retries: 0,
-            timeout_s: 5.0,
-            settle_s: 1.0,
-        }
-    }
-}
-
-/// What is wrong with a configuration; every message names the parameter or the file.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    #[error("cannot read {path}: {source}")]
-    Read { path: String, source: std::io::Error },
-    #[error("{path}: {source}")]
-    Yaml { path: String, source: serde_yaml::Error },
-    #[error(
-        "{path}: no parameters for \"{NODE_NAME}\" in it: a ROS 2 parameter file has them under \"{NODE_NAME}:\" or \"/**:\", then \"ros__parameters:\""
-    )]
-    NoParameters { path: String },
-    #[error("parameter {name}: {reason}")]
-    Parameter { name: String, reason: String },
-    #[error("{path}: parameter {name}: {source}")]
-    ParameterInFile { path: String, name: String, source: serde_yaml::Error },
-    #[error("parameter {name}: {source}")]
-    Tree { name: String, source: serde_yaml::Error },
+/// What is declared under a name; `camera.wrist.topic` is declared as `camera.<name>.topic`.
+pub fn declaration(name: &str) -> Option<&'static Declaration<Config>> {
+    let (name, _) = declaration::declared_name(name);
+    declarations().find(|declared| declared.name == name)
 }
 
 impl Config {
     /// Reads a ROS 2 parameter file: `/**` first, then `topreward` over it.
+    ///
+    /// # Errors
+    /// No such file, no parameters in it, or one that is unknown or does not fit.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
-        let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: shown.clone(), source })?;
-        let document: Value = serde_yaml::from_str(&text)
-            .map_err(|source| ConfigError::Yaml { path: shown.clone(), source })?;
-        let mut tree = Mapping::new();
-        let mut found = false;
-        for node in ["/**", NODE_NAME, "/topreward"] {
-            if let Some(Value::Mapping(parameters)) =
-                document.get(node).and_then(|v| v.get("ros__parameters"))
-            {
-                found = true;
-                for (name, value) in parameters {
-                    insert(&mut tree, name.as_str().unwrap_or_default(), value.clone());
-                }
-            }
-        }
-        if !found {
-            return Err(ConfigError::NoParameters { path: shown });
-        }
-        Self::from_tree(tree).map_err(|error| match error {
-            ConfigError::Tree { name, source } => ConfigError::ParameterInFile { path: shown, name, source },
-            other => other,
+        let parameters = parameter_file::read(path, NODE_NAME)?;
+        Self::from_parameters(parameters).map_err(|source| ConfigError::InFile {
+            path: path.display().to_string(),
+            source: Box::new(source),
         })
     }
 
-    /// Builds from dotted parameter names, as ROS has them (`success.hold_s`).
+    /// Builds from dotted parameter names, as ROS has them (`success.hold_s`). What is said of cameras that are not in
+    /// use is checked and forgotten.
+    ///
+    /// # Errors
+    /// A name that is unknown, or a value that does not fit.
     pub fn from_parameters(
         parameters: impl IntoIterator<Item = (String, Value)>,
     ) -> Result<Self, ConfigError> {
-        let mut tree = Mapping::new();
+        let mut config = Self::default();
         for (name, value) in parameters {
-            insert(&mut tree, &name, value);
+            // A group with nothing in it changes nothing.
+            if value != Value::NOTHING || !is_group(&name) {
+                config.set(&name, &value)?;
+            }
         }
-        Self::from_tree(tree)
-    }
-
-    fn from_tree(tree: Mapping) -> Result<Self, ConfigError> {
-        let mut config: Self = serde_path_to_error::deserialize(Value::Mapping(tree)).map_err(|error| {
-            let name = error.path().to_string();
-            ConfigError::Tree { name, source: error.into_inner() }
-        })?;
-        config.validate()?;
-        config.forget_idle_cameras();
+        let Self { cameras, camera, .. } = &mut config;
+        camera.retain(|name, _| cameras.contains(name));
+        config.check_cameras()?;
         Ok(config)
     }
 
-    /// Every parameter by its dotted name, with its value.
-    pub fn to_parameters(&self) -> Result<Vec<(String, Value)>, ConfigError> {
-        let mut flat = Vec::new();
-        let tree = serde_yaml::to_value(self.with_every_camera())
-            .map_err(|source| ConfigError::Tree { name: "(all)".to_owned(), source })?;
-        flatten("", tree, &mut flat);
-        Ok(flat)
+    /// Sets one parameter.
+    ///
+    /// # Errors
+    /// There is none of this name, or the value does not fit.
+    pub fn set(&mut self, name: &str, value: &Value) -> Result<(), ConfigError> {
+        let Some(declared) = declaration(name) else { return Err(self.unknown(name).into()) };
+        let (_, camera) = declaration::declared_name(name);
+        declared
+            .check(value)
+            .and_then(|()| (declared.set)(self, camera, value))
+            .map_err(|unfit| ConfigError::parameter(name, unfit))?;
+        self.camera.retain(|_, own| *own != Camera::default());
+        Ok(())
     }
 
-    /// Checks every bound; the first parameter out of bounds is named.
+    /// One parameter; `None` if there is none of this name, or no such camera.
+    pub fn get(&self, name: &str) -> Option<Value> {
+        let (_, camera) = declaration::declared_name(name);
+        let declared = declaration(name)?;
+        let there = !declared.is_of_cameras() || self.cameras.iter().any(|known| known == camera);
+        there.then(|| (declared.get)(self, camera))
+    }
+
+    /// The names of all parameters; which there are depends on the cameras.
+    pub fn names(&self) -> Vec<String> {
+        let names = |declared: &Declaration<Self>| match declared.is_of_cameras() {
+            true => self.cameras.iter().map(|camera| declared.name_for(camera)).collect(),
+            false => vec![declared.name.to_owned()],
+        };
+        declarations().flat_map(names).collect()
+    }
+
+    /// Every parameter by its dotted name, with its value.
+    pub fn to_parameters(&self) -> Vec<(String, Value)> {
+        self.names().into_iter().filter_map(|name| self.get(&name).map(|value| (name, value))).collect()
+    }
+
+    /// What a name that is no parameter's was probably meant to be.
+    pub fn unknown(&self, name: &str) -> Unknown {
+        Unknown::new(name, self.names().iter().map(String::as_str))
+    }
+
+    /// Checks a configuration of which fields were set without [`Self::set`].
+    ///
+    /// # Errors
+    /// The first parameter that does not fit is named.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        for (name, value) in self.to_parameters()? {
-            if let Some(Err(reason)) = declaration(&name).map(|declared| declared.bounds.check(&value)) {
-                return Err(wrong(&name, reason));
-            }
+        // Those of cameras have no bounds that their types have not.
+        for declared in declarations().filter(|declared| !declared.is_of_cameras()) {
+            let value = (declared.get)(self, "");
+            declared.check(&value).map_err(|unfit| ConfigError::parameter(declared.name, unfit))?;
         }
-        cameras::check_names(&self.cameras).map_err(|reason| wrong("cameras", reason))
+        self.check_cameras()
+    }
+
+    /// What the bounds of a single text cannot say.
+    fn check_cameras(&self) -> Result<(), ConfigError> {
+        cameras::check_names(&self.cameras).map_err(|error| ConfigError::parameter("cameras", error))
+    }
+
+    /// The cameras in the order of `cameras`.
+    pub fn camera_sources(&self) -> Vec<CameraSource> {
+        cameras::sources(&self.cameras, &self.camera, self.image.transport)
     }
 
     pub fn sampler(&self) -> Result<Sampler, ConfigError> {
-        Sampler::new(self.sampling.rate_hz).map_err(|SamplerError(rate_hz)| {
-            wrong("sampling.rate_hz", format!("{rate_hz} is not above 0 and at most 1000 Hz"))
-        })
+        Ok(Sampler::new(self.sampling.rate_hz)?)
     }
 
     pub fn episode_limits(&self) -> EpisodeLimits {
@@ -373,7 +183,7 @@ impl Config {
         }
     }
 
-    /// Where rounded weights are kept, if they are.
+    /// Where quantised weights are kept, if they are.
     fn weight_cache(&self) -> Option<PathBuf> {
         if self.model.weight_cache { qwen3_vl::weight_cache() } else { None }
     }
@@ -389,42 +199,13 @@ impl Config {
     }
 }
 
-/// Puts a value at a dotted name, merging with what is there.
-fn insert(tree: &mut Mapping, name: &str, value: Value) {
-    if let Some((group, rest)) = name.split_once('.') {
-        let inner = tree.entry(group.into()).or_insert_with(|| Value::Mapping(Mapping::new()));
-        if let Value::Mapping(inner) = inner {
-            insert(inner, rest, value);
-        }
-        return;
-    }
-    match (tree.get_mut(name), value) {
-        (Some(Value::Mapping(there)), Value::Mapping(new)) => {
-            for (key, value) in new {
-                insert(there, key.as_str().unwrap_or_default(), value);
-            }
-        }
-        (_, value) => {
-            tree.insert(name.into(), value);
-        }
-    }
-}
-
-fn flatten(prefix: &str, value: Value, into: &mut Vec<(String, Value)>) {
-    match value {
-        Value::Mapping(mapping) => {
-            for (key, value) in mapping {
-                let key = key.as_str().unwrap_or_default().to_owned();
-                let name = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
-                flatten(&name, value, into);
-            }
-        }
-        leaf => into.push((prefix.to_owned(), leaf)),
-    }
-}
-
-fn wrong(name: &str, reason: String) -> ConfigError {
-    ConfigError::Parameter { name: name.to_owned(), reason }
+/// Whether parameters have names that go on from this one.
+fn is_group(name: &str) -> bool {
+    let (name, _) = declaration::declared_name(name);
+    let within = |declared: &Declaration<_>| {
+        declared.name.strip_prefix(&*name).is_some_and(|rest| rest.starts_with('.'))
+    };
+    declarations().any(within)
 }
 
 #[cfg(test)]

@@ -184,7 +184,7 @@ fn every_example_prints_what_the_page_shows() {
 fn lines_are_short() {
     let mut long = Vec::new();
     for path in pages() {
-        // Written from the declarations: a row of its table is one parameter.
+        // Written from src/config/table.rs: a row of its table is one parameter.
         let generated = path.ends_with("docs/parameters.md");
         for (number, line) in std::fs::read_to_string(&path).unwrap().lines().enumerate() {
             if line.chars().count() > WIDEST && !generated {

@@ -1,38 +1,16 @@
 //! The cameras among the parameters: which there are, and where their images come from.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-use super::Config;
-
-/// How images come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Transport {
-    /// `sensor_msgs/Image`
-    Raw,
-    /// `sensor_msgs/CompressedImage`
-    Compressed,
-}
+use super::choices::Transport;
 
 /// One camera's parameters; empty ones follow the rule for all cameras.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Camera {
     /// The topic of its raw images; compressed ones are at `<topic>/compressed`, as image_transport has it.
     pub topic: String,
-    pub transport: OwnTransport,
-}
-
-/// A camera's own transport.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OwnTransport {
-    /// That of `image.transport`.
-    #[default]
-    #[serde(rename = "")]
-    Shared,
-    Raw,
-    Compressed,
+    /// `None`: that of `image.transport`.
+    pub transport: Option<Transport>,
 }
 
 /// Where one camera's images come from.
@@ -44,61 +22,51 @@ pub struct CameraSource {
     pub transport: Transport,
 }
 
-impl Config {
-    /// The cameras in the order of `cameras`.
-    pub fn camera_sources(&self) -> Vec<CameraSource> {
-        self.cameras.iter().map(|name| self.camera_source(name)).collect()
-    }
-
-    fn camera_source(&self, name: &str) -> CameraSource {
-        let own = self.camera.get(name).cloned().unwrap_or_default();
-        let transport = match own.transport {
-            OwnTransport::Shared => self.image.transport,
-            OwnTransport::Raw => Transport::Raw,
-            OwnTransport::Compressed => Transport::Compressed,
-        };
-        let mut topic = match (own.topic.is_empty(), self.cameras.len()) {
-            (false, _) => own.topic,
-            (true, 1) => "image_raw".to_owned(),
-            (true, _) => format!("{name}/image_raw"),
-        };
+/// Where the images of each camera come from, in the order of `names`. `own` has what differs from the
+/// defaults, `shared` is the transport of all others.
+pub(super) fn sources(
+    names: &[String],
+    own: &BTreeMap<String, Camera>,
+    shared: Transport,
+) -> Vec<CameraSource> {
+    let source = |name: &String| {
+        let Camera { mut topic, transport } = own.get(name).cloned().unwrap_or_default();
+        let transport = transport.unwrap_or(shared);
+        if topic.is_empty() {
+            topic = if names.len() == 1 { "image_raw".to_owned() } else { format!("{name}/image_raw") };
+        }
         if transport == Transport::Compressed {
             topic += "/compressed";
         }
-        CameraSource { name: name.to_owned(), topic, transport }
-    }
+        CameraSource { name: name.clone(), topic, transport }
+    };
+    names.iter().map(source).collect()
+}
 
-    /// As it is, with an entry in `camera` for each camera.
-    pub(super) fn with_every_camera(&self) -> Self {
-        let mut whole = self.clone();
-        for name in &self.cameras {
-            whole.camera.entry(name.clone()).or_default();
-        }
-        whole
-    }
-
-    /// Drops what is said of cameras that are not in use, and entries that say nothing.
-    pub(super) fn forget_idle_cameras(&mut self) {
-        let Self { cameras, camera, .. } = self;
-        camera.retain(|name, own| cameras.contains(name) && *own != Camera::default());
-    }
+/// What is wrong with the cameras' names.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum CameraNamesError {
+    #[error("it is empty: name at least one camera")]
+    NoCamera,
+    #[error("\"{0}\" is no camera name: use a lower-case letter, then lower-case letters, digits and _")]
+    NoName(String),
+    #[error("\"{0}\" stands there twice")]
+    Twice(String),
 }
 
 /// Names become parts of topics and parameters.
-pub(super) fn check_names(names: &[String]) -> Result<(), String> {
+pub(super) fn check_names(names: &[String]) -> Result<(), CameraNamesError> {
     if names.is_empty() {
-        return Err("it is empty: name at least one camera".to_owned());
+        return Err(CameraNamesError::NoCamera);
     }
     for (index, name) in names.iter().enumerate() {
         let fits = name.starts_with(|c: char| c.is_ascii_lowercase())
             && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         if !fits {
-            return Err(format!(
-                "\"{name}\" is no camera name: use a lower-case letter, then letters, digits and _"
-            ));
+            return Err(CameraNamesError::NoName(name.clone()));
         }
         if names[..index].contains(name) {
-            return Err(format!("\"{name}\" stands there twice"));
+            return Err(CameraNamesError::Twice(name.clone()));
         }
     }
     Ok(())
@@ -108,19 +76,29 @@ pub(super) fn check_names(names: &[String]) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn topics(config: &Config) -> Vec<String> {
-        config.camera_sources().into_iter().map(|source| source.topic).collect()
+    #[test]
+    fn topics_follow_the_names_where_they_are_not_given() {
+        let own = Camera { topic: "/usb_cam/image".into(), transport: Some(Transport::Raw) };
+        let own = BTreeMap::from([("front".to_owned(), own)]);
+        let topics = |names: &[&str], shared| -> Vec<String> {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            sources(&names, &own, shared).into_iter().map(|source| source.topic).collect()
+        };
+        assert_eq!(topics(&["camera"], Transport::Raw), ["image_raw"]);
+        assert_eq!(topics(&["camera"], Transport::Compressed), ["image_raw/compressed"]);
+        let both = topics(&["wrist", "front"], Transport::Compressed);
+        assert_eq!(both, ["wrist/image_raw/compressed", "/usb_cam/image"]);
     }
 
     #[test]
-    fn topics_follow_the_names_where_they_are_not_given() {
-        let mut config = Config::default();
-        assert_eq!(topics(&config), ["image_raw"]);
-        config.image.transport = Transport::Compressed;
-        assert_eq!(topics(&config), ["image_raw/compressed"]);
-        config.cameras = vec!["wrist".into(), "front".into()];
-        let own = Camera { topic: "/usb_cam/image".into(), transport: OwnTransport::Raw };
-        config.camera.insert("front".into(), own);
-        assert_eq!(topics(&config), ["wrist/image_raw/compressed", "/usb_cam/image"]);
+    fn names_that_cannot_be_in_a_topic_are_refused() {
+        let check =
+            |names: &[&str]| check_names(&names.iter().map(|&name| name.to_owned()).collect::<Vec<String>>());
+        assert_eq!(check(&["wrist", "front_2"]), Ok(()));
+        assert_eq!(check(&[]), Err(CameraNamesError::NoCamera));
+        assert_eq!(check(&["wrist", "wrist"]), Err(CameraNamesError::Twice("wrist".into())));
+        for name in ["", "3d", "Wrist", "a.b", "a/b", "a b", "_a"] {
+            assert_eq!(check(&[name]), Err(CameraNamesError::NoName(name.into())));
+        }
     }
 }

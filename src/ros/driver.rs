@@ -67,7 +67,7 @@ impl Driver {
             cameras: Vec::new(),
             resets: Resets::new(node, &config.reset)?,
             recorder: Recorder::default(),
-            parameters: Arc::new(Mutex::new(Parameters::new(config, use_sim_time)?)),
+            parameters: Arc::new(Mutex::new(Parameters::new(config, use_sim_time))),
             outputs: Outputs::new(node, &config.cameras)?,
             overlay: OverlayOutput::new(node, config.cameras.len())?,
             diagnostics: Diagnostics::new(node.fully_qualified_name()?, node.get_ros_clock(), cameras),
@@ -326,7 +326,8 @@ impl Driver {
     /// Publishes on /parameter_events which parameters there are.
     pub fn publish_declared(&self) {
         let parameters = lock(&self.parameters);
-        let new_parameters = parameter_msgs(&*parameters, parameters.names());
+        let names = parameters.names();
+        let new_parameters = parameter_msgs(&*parameters, names.iter().map(String::as_str));
         drop(parameters);
         self.publish_parameters(ParameterEvent { new_parameters, ..Default::default() });
     }

@@ -179,9 +179,6 @@ fn simulated_time(node: &mut Node) -> Result<bool, NodeError> {
             source.enable_sim_time(node)?;
             Ok(true)
         }
-        Some(_) => {
-            let reason = "it is not true or false".to_owned();
-            Err(NodeError::Config(ConfigError::Parameter { name: USE_SIM_TIME.to_owned(), reason }))
-        }
+        Some(_) => Err(NodeError::Config(ConfigError::parameter(USE_SIM_TIME, "it is not true or false"))),
     }
 }

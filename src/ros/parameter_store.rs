@@ -2,22 +2,21 @@
 
 use r2r::ParameterValue;
 use r2r::rcl_interfaces::msg::{FloatingPointRange, IntegerRange, ParameterDescriptor};
-use serde_yaml::Value;
 
 use super::params::{ChangeError, Parameters, USE_SIM_TIME};
 use super::rcl::parameter_services::ParameterStore;
-use crate::config::{Bounds, Change, Config, declaration};
+use crate::config::{Bounds, Change, Config, Unit, declaration};
 
 impl ParameterStore for Parameters {
     type Config = Config;
     type Refusal = ChangeError;
 
     fn names(&self) -> Vec<String> {
-        self.names().map(str::to_owned).collect()
+        self.names()
     }
 
-    fn get(&self, name: &str) -> Option<Value> {
-        self.get(name).cloned()
+    fn get(&self, name: &str) -> Option<ParameterValue> {
+        self.get(name)
     }
 
     fn set(&mut self, changes: &[(String, ParameterValue)]) -> Result<Self::Config, Self::Refusal> {
@@ -29,7 +28,10 @@ impl ParameterStore for Parameters {
             descriptor.description = "Take the time from /clock.".to_owned();
             descriptor.read_only = true;
         } else if let Some(declared) = declaration(name) {
-            descriptor.description = declared.description.to_owned();
+            descriptor.description = match declared.unit {
+                Unit::None => declared.text.to_owned(),
+                unit => format!("{} Unit: {}.", declared.text, unit.sign()),
+            };
             descriptor.additional_constraints = declared.bounds.words();
             descriptor.read_only = declared.change == Change::StartUp;
             match declared.bounds {
@@ -38,10 +40,10 @@ impl ParameterStore for Parameters {
                         vec![FloatingPointRange { from_value: from, to_value: to, step: 0.0 }];
                 }
                 Bounds::Whole { from, to } => {
-                    let [from_value, to_value] = [from, to].map(|end| i64::try_from(end).unwrap_or(i64::MAX));
-                    descriptor.integer_range = vec![IntegerRange { from_value, to_value, step: 1 }];
+                    let range = IntegerRange { from_value: from, to_value: to, step: 1 };
+                    descriptor.integer_range = vec![range];
                 }
-                Bounds::Free | Bounds::Choice(_) => {}
+                Bounds::Free | Bounds::Choice(_) | Bounds::ChoiceOrEmpty(_) => {}
             }
         }
     }

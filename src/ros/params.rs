@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use r2r::indexmap::IndexMap;
 use r2r::{Parameter, ParameterValue};
-use serde_yaml::Value;
 
-use crate::config::{Change, Config, ConfigError, DECLARATIONS, declaration};
+use crate::config::{Change, Config, ConfigError, Unknown, Value, declaration};
 use crate::model::instruction::{InstructionError, InstructionRule};
 
 pub const USE_SIM_TIME: &str = "use_sim_time";
 const INSTRUCTION: &str = "instruction";
+const CAMERAS: &str = "cameras";
 
 /// Names that ROS itself may give to any node.
 fn belongs_to_ros(name: &str) -> bool {
@@ -20,55 +20,51 @@ fn belongs_to_ros(name: &str) -> bool {
 /// The overrides that the node was started with.
 pub type Overrides = IndexMap<String, Parameter>;
 
-/// Builds the configuration from the overrides; unknown names are warned about, everything else that does not fit is
-/// an error.
+/// Builds the configuration from the overrides; unknown names are warned about, everything else that does not
+/// fit is an error.
 pub fn configure(overrides: &Overrides) -> Result<Config, ConfigError> {
-    let defaults = defaults(overrides)?;
-    let mut given = Vec::new();
-    for (name, parameter) in overrides {
-        match defaults.iter().find(|(known, _)| known == name) {
-            Some((_, default)) => given.push((name.clone(), coerce(name, &parameter.value, default)?)),
-            None if belongs_to_ros(name) => {}
-            None => {
-                let unknown = Unknown::new(name, defaults.iter().map(|(known, _)| known.as_str()));
-                log::warn!("{unknown}");
-            }
-        }
+    // Which parameters there are depends on the cameras.
+    let cameras = overrides.get_key_value(CAMERAS).map(given);
+    let known = Config::from_parameters(cameras)?;
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        overrides.iter().partition(|(name, _)| known.get(name).is_some());
+    let mut config = Config::from_parameters(known.into_iter().map(given))?;
+    for (name, _) in unknown.into_iter().filter(|(name, _)| !belongs_to_ros(name)) {
+        log::warn!("ignored: {}", config.unknown(name));
     }
-    let mut config = Config::from_parameters(given)?;
     config.model.path = resolve(&config.model.path)?;
     Ok(config)
 }
 
-/// Every parameter with its default; which there are depends on the cameras.
-fn defaults(overrides: &Overrides) -> Result<Vec<(String, Value)>, ConfigError> {
-    let mut config = Config::default();
-    if let Some(given) = overrides.get("cameras") {
-        let names = coerce("cameras", &given.value, &Value::Sequence(Vec::new()))?;
-        config = Config::from_parameters([("cameras".to_owned(), names)])?;
+fn given((name, parameter): (&String, &Parameter)) -> (String, Value) {
+    (name.clone(), value(&parameter.value))
+}
+
+/// A value of ROS as the configuration takes it.
+fn value(given: &ParameterValue) -> Value {
+    match given {
+        ParameterValue::Bool(value) => Value::Bool(*value),
+        ParameterValue::Integer(value) => Value::Whole(*value),
+        ParameterValue::Double(value) => Value::Number(*value),
+        ParameterValue::String(text) => Value::Text(text.clone()),
+        ParameterValue::StringArray(texts) => Value::Texts(texts.clone()),
+        ParameterValue::IntegerArray(_) | ParameterValue::DoubleArray(_) => Value::Other("a list of numbers"),
+        ParameterValue::BoolArray(_) | ParameterValue::ByteArray(_) => {
+            Value::Other("a list of other things than texts")
+        }
+        ParameterValue::NotSet => Value::NOTHING,
     }
-    config.to_parameters()
 }
 
-/// A name that is no parameter's.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no parameter \"{name}\": it is ignored{}", meant(.nearest.as_deref()))]
-pub struct Unknown {
-    name: String,
-    nearest: Option<String>,
-}
-
-fn meant(nearest: Option<&str>) -> String {
-    nearest.map(|known| format!("; did you mean \"{known}\"?")).unwrap_or_default()
-}
-
-impl Unknown {
-    fn new<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Self {
-        let nearest = known
-            .map(|known| (strsim::osa_distance(name, known), known))
-            .min_by_key(|&(distance, _)| distance)
-            .filter(|&(distance, known)| distance <= known.len() / 3);
-        Self { name: name.to_owned(), nearest: nearest.map(|(_, known)| known.to_owned()) }
+/// A value of the configuration as ROS takes it.
+fn ros_value(value: Value) -> ParameterValue {
+    match value {
+        Value::Bool(value) => ParameterValue::Bool(value),
+        Value::Whole(value) => ParameterValue::Integer(value),
+        Value::Number(value) => ParameterValue::Double(value),
+        Value::Text(text) => ParameterValue::String(text),
+        Value::Texts(texts) => ParameterValue::StringArray(texts),
+        Value::Other(_) => ParameterValue::NotSet,
     }
 }
 
@@ -85,55 +81,21 @@ pub enum ChangeError {
     Instruction(#[from] InstructionError),
 }
 
-/// The value as the default's type. ROS distinguishes 20 from 20.0; for a number with a fraction both will do.
-fn coerce(name: &str, value: &ParameterValue, default: &Value) -> Result<Value, ConfigError> {
-    let (wanted, fitting) = match (default, value) {
-        (Value::Bool(_), ParameterValue::Bool(value)) => return Ok(Value::from(*value)),
-        (Value::Sequence(_), ParameterValue::StringArray(names)) => {
-            return Ok(Value::Sequence(names.iter().map(|name| Value::from(name.as_str())).collect()));
-        }
-        (Value::Sequence(_), _) => ("a list of texts, e.g. [wrist, front]", None),
-        (Value::String(_), ParameterValue::String(value)) => return Ok(Value::from(value.as_str())),
-        (Value::Number(number), ParameterValue::Double(value)) if number.is_f64() => {
-            return Ok(Value::from(*value));
-        }
-        (Value::Number(number), ParameterValue::Integer(value)) if number.is_f64() => {
-            return Ok(Value::from(*value as f64));
-        }
-        (Value::Number(_), ParameterValue::Integer(value)) => {
-            ("a whole number of 0 or more", u64::try_from(*value).ok())
-        }
-        (Value::Number(number), _) if number.is_f64() => ("a number", None),
-        (Value::Number(_), _) => ("a whole number of 0 or more", None),
-        (Value::Bool(_), _) => ("true or false", None),
-        (_, _) => ("text (in quotes, if it looks like a number or yes/no)", None),
-    };
-    match fitting {
-        Some(value) => Ok(Value::from(value)),
-        None => Err(ConfigError::Parameter {
-            name: name.to_owned(),
-            reason: format!("{} is not {wanted}", shown(value)),
-        }),
-    }
+/// Why there is no folder of a model.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelPathError {
+    #[error("it is empty: give the folder of a Qwen3-VL checkpoint or its Hugging Face id")]
+    Empty,
+    #[error("{0}: no such file below any share folder on AMENT_PREFIX_PATH")]
+    NotShared(String),
 }
 
-fn shown(value: &ParameterValue) -> String {
-    match value {
-        ParameterValue::Bool(value) => value.to_string(),
-        ParameterValue::Integer(value) => value.to_string(),
-        ParameterValue::Double(value) => format!("{value:?}"),
-        ParameterValue::String(value) => format!("\"{value}\""),
-        other => format!("a {}", other.type_name()),
-    }
-}
-
-/// `package://topreward/models/x` as a path below a share folder on `AMENT_PREFIX_PATH`; other paths as they are.
+/// `package://topreward/models/x` as a path below a share folder on `AMENT_PREFIX_PATH`; other paths as they
+/// are.
 fn resolve(path: &str) -> Result<String, ConfigError> {
-    let wrong = |reason: String| ConfigError::Parameter { name: "model.path".to_owned(), reason };
+    let wrong = |error: ModelPathError| ConfigError::parameter("model.path", error);
     if path.is_empty() {
-        return Err(wrong(
-            "it is empty: give the folder of a Qwen3-VL checkpoint or its Hugging Face id".to_owned(),
-        ));
+        return Err(wrong(ModelPathError::Empty));
     }
     let Some(inside) = path.strip_prefix("package://") else { return Ok(path.to_owned()) };
     let prefixes = std::env::var_os("AMENT_PREFIX_PATH").unwrap_or_default();
@@ -141,31 +103,35 @@ fn resolve(path: &str) -> Result<String, ConfigError> {
         .map(|prefix: PathBuf| prefix.join("share").join(inside))
         .find(|candidate| candidate.exists())
         .map(|found| found.display().to_string())
-        .ok_or_else(|| wrong(format!("{path}: no such file below any share folder on AMENT_PREFIX_PATH")))
+        .ok_or_else(|| wrong(ModelPathError::NotShared(path.to_owned())))
 }
 
-/// Every parameter with its present value. The parameter services and the driver share it.
+/// The configuration with what may change in it. The parameter services and the driver share it.
 #[derive(Debug, Clone)]
 pub struct Parameters {
-    values: Vec<(String, Value)>,
+    config: Config,
     use_sim_time: bool,
     rule: InstructionRule,
 }
 
 impl Parameters {
-    pub fn new(config: &Config, use_sim_time: bool) -> Result<Self, ConfigError> {
-        let mut values = config.to_parameters()?;
-        values.push((USE_SIM_TIME.to_owned(), Value::from(use_sim_time)));
-        values.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Ok(Self { values, use_sim_time, rule: InstructionRule::default() })
+    pub fn new(config: &Config, use_sim_time: bool) -> Self {
+        Self { config: config.clone(), use_sim_time, rule: InstructionRule::default() }
     }
 
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    pub fn get(&self, name: &str) -> Option<ParameterValue> {
+        match name {
+            USE_SIM_TIME => Some(ParameterValue::Bool(self.use_sim_time)),
+            name => self.config.get(name).map(ros_value),
+        }
     }
 
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.values.iter().map(|(name, _)| name.as_str())
+    /// All names, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = self.config.names();
+        names.push(USE_SIM_TIME.to_owned());
+        names.sort();
+        names
     }
 
     /// The rule for instructions from now on.
@@ -175,17 +141,17 @@ impl Parameters {
 
     /// The instruction that came by another way.
     pub fn set_instruction(&mut self, instruction: &str) {
-        self.put(INSTRUCTION, Value::from(instruction));
+        instruction.clone_into(&mut self.config.instruction);
     }
 
     /// The threshold that a calibration has found.
     pub fn set_threshold(&mut self, threshold_nats: f64) {
-        self.put("success.threshold_nats", Value::from(threshold_nats));
+        self.config.success.threshold_nats = threshold_nats;
     }
 
     /// The configuration as it is now.
-    pub fn config(&self) -> Result<Config, ConfigError> {
-        Config::from_parameters(self.values.iter().filter(|(name, _)| name != USE_SIM_TIME).cloned())
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Makes all of these changes or none, and gives the configuration with them.
@@ -193,38 +159,31 @@ impl Parameters {
     /// # Errors
     /// Why the first change that cannot be made is refused.
     pub fn set(&mut self, changes: &[(String, ParameterValue)]) -> Result<Config, ChangeError> {
-        let mut changed = self.clone();
-        for (name, value) in changes {
-            changed.change(name, value)?;
+        let mut config = self.config.clone();
+        for (name, given) in changes {
+            self.change(&mut config, name, given)?;
         }
-        let config = changed.config()?;
-        *self = changed;
+        self.config = config.clone();
         Ok(config)
     }
 
-    fn change(&mut self, name: &str, value: &ParameterValue) -> Result<(), ChangeError> {
+    fn change(&self, config: &mut Config, name: &str, given: &ParameterValue) -> Result<(), ChangeError> {
         let fixed = || Err(ChangeError::StartUp(name.to_owned()));
         if name == USE_SIM_TIME {
-            return if *value == ParameterValue::Bool(self.use_sim_time) { Ok(()) } else { fixed() };
+            return if *given == ParameterValue::Bool(self.use_sim_time) { Ok(()) } else { fixed() };
         }
-        let Some((declared, current)) = declaration(name).zip(self.get(name)) else {
-            return Err(Unknown::new(name, DECLARATIONS.iter().map(|declared| declared.name)).into());
+        let Some((declared, before)) = declaration(name).zip(config.get(name)) else {
+            return Err(config.unknown(name).into());
         };
-        let mut value = coerce(name, value, current)?;
+        config.set(name, &value(given))?;
         if name == INSTRUCTION {
-            value = Value::from(&*self.rule.accept(value.as_str().unwrap_or_default())?);
+            config.instruction = self.rule.accept(&config.instruction)?.to_string();
         }
-        if declared.change == Change::StartUp && value != *current {
+        // What does not change anything is not refused.
+        if declared.change == Change::StartUp && config.get(name) != Some(before) {
             return fixed();
         }
-        self.put(name, value);
         Ok(())
-    }
-
-    fn put(&mut self, name: &str, value: Value) {
-        if let Some((_, there)) = self.values.iter_mut().find(|(known, _)| known == name) {
-            *there = value;
-        }
     }
 }
 
@@ -254,7 +213,11 @@ mod tests {
         let error = |name, value| configure(&overrides(&[(name, value)])).unwrap_err().to_string();
         assert_eq!(
             error("success.window", ParameterValue::Integer(-3)),
-            "parameter success.window: -3 is not a whole number of 0 or more"
+            "parameter success.window: -3 is not from 1 to 1000"
+        );
+        assert_eq!(
+            error("success.window", ParameterValue::DoubleArray(vec![1.0])),
+            "parameter success.window: a list of numbers is not a whole number"
         );
         assert_eq!(
             error("sampling.rate_hz", ParameterValue::String("fast".into())),
@@ -264,16 +227,26 @@ mod tests {
             error("episode.auto_start", ParameterValue::Integer(1)),
             "parameter episode.auto_start: 1 is not true or false"
         );
-        let transport = error("image.transport", ParameterValue::String("zip".into()));
-        assert!(transport.contains("zip") && transport.contains("compressed"), "{transport}");
+        assert_eq!(
+            error("image.transport", ParameterValue::String("zip".into())),
+            "parameter image.transport: \"zip\" is not one of raw, compressed"
+        );
+        let cameras = error("cameras", ParameterValue::StringArray(vec!["a".into(), "a".into()]));
+        assert_eq!(cameras, "parameter cameras: \"a\" stands there twice");
     }
 
     #[test]
-    fn a_slip_of_the_pen_is_answered_with_the_nearest_name() {
-        let known = || DECLARATIONS.iter().map(|declared| declared.name);
-        let unknown = |name: &str| Unknown::new(name, known()).to_string();
-        assert!(unknown("succes.hold_s").ends_with("did you mean \"success.hold_s\"?"));
-        assert!(unknown("quux").ends_with("it is ignored"));
+    fn what_is_no_parameter_is_ignored_even_where_the_value_would_not_fit() {
+        let given = overrides(&[
+            ("cameras", ParameterValue::StringArray(vec!["wrist".into()])),
+            ("camera.wrist.topic", ParameterValue::String("/wrist".into())),
+            ("camera.front.topic", ParameterValue::Integer(1)),
+            ("succes.window", ParameterValue::Bool(true)),
+            ("qos_overrides./clock.depth", ParameterValue::Integer(1)),
+        ]);
+        let config = configure(&given).unwrap();
+        assert_eq!(config.camera["wrist"].topic, "/wrist");
+        assert_eq!(config.camera.len(), 1);
     }
 
     #[test]
@@ -285,7 +258,7 @@ mod tests {
 
     #[test]
     fn what_can_change_while_the_node_runs_does_and_the_rest_says_why_not() {
-        let mut parameters = Parameters::new(&Config::default(), false).unwrap();
+        let mut parameters = Parameters::new(&Config::default(), false);
         let mut set = |name: &str, value| parameters.set(&[(name.to_owned(), value)]);
         assert_eq!(set("success.hold_s", ParameterValue::Integer(2)).unwrap().success.hold_s, 2.0);
         let instruction = ParameterValue::String(" wipe the table ".into());
@@ -300,6 +273,7 @@ mod tests {
             ("progress.scale", ParameterValue::String("percent".into()), "percent"),
             ("instruction", ParameterValue::String(" ".into()), "empty"),
             ("sampling.rate_hz", ParameterValue::Double(5.0), "needs a restart"),
+            ("camera.camera.topic", ParameterValue::String("/other".into()), "needs a restart"),
             ("use_sim_time", ParameterValue::Bool(true), "needs a restart"),
             ("succes.hold_s", ParameterValue::Double(1.0), "did you mean \"success.hold_s\"?"),
         ] {
@@ -308,16 +282,29 @@ mod tests {
         }
         // What does not change anything is not refused.
         assert!(set("sampling.rate_hz", ParameterValue::Double(2.0)).is_ok());
-        assert_eq!(parameters.get("success.hold_s"), Some(&Value::from(2.0)));
+        assert!(set("camera.camera.topic", ParameterValue::String(String::new())).is_ok());
+        assert_eq!(parameters.get("success.hold_s"), Some(ParameterValue::Double(2.0)));
+        assert_eq!(parameters.config().instruction, "wipe the table");
     }
 
     #[test]
     fn several_changes_are_made_together_or_not_at_all() {
-        let mut parameters = Parameters::new(&Config::default(), false).unwrap();
+        let mut parameters = Parameters::new(&Config::default(), false);
         let window = ("success.window".to_owned(), ParameterValue::Integer(5));
         let wrong = ("success.hold_s".to_owned(), ParameterValue::Double(-1.0));
         assert!(parameters.set(&[window.clone(), wrong]).is_err());
-        assert_eq!(parameters.get("success.window"), Some(&Value::from(3)));
+        assert_eq!(parameters.get("success.window"), Some(ParameterValue::Integer(3)));
         assert_eq!(parameters.set(&[window]).unwrap().success.window, 5);
+    }
+
+    #[test]
+    fn every_parameter_has_the_type_of_its_value() {
+        let parameters = Parameters::new(&Config::default(), true);
+        assert_eq!(parameters.get("use_sim_time"), Some(ParameterValue::Bool(true)));
+        assert!(parameters.names().is_sorted());
+        for name in parameters.names() {
+            let value = parameters.get(&name);
+            assert!(value.is_some_and(|value| value != ParameterValue::NotSet), "{name}");
+        }
     }
 }

@@ -167,9 +167,7 @@ impl Driver {
         if !instruction.is_empty()
             && let Err(error) = rule.accept(instruction)
         {
-            let reason = error.to_string();
-            let error = ConfigError::Parameter { name: "instruction".to_owned(), reason };
-            return self.not_configured(error.into());
+            return self.not_configured(ConfigError::parameter("instruction", error).into());
         }
         self.use_rule(rule);
         if let Some(calibration) = calibration {
@@ -188,7 +186,7 @@ impl Driver {
         let instruction = self.session.instruction();
         let instruction = (!instruction.is_empty()).then_some(&**instruction);
         calibration
-            .check(&lock_parameters(&self.parameters).config()?.in_use(info, instruction))
+            .check(&lock_parameters(&self.parameters).config().in_use(info, instruction))
             .map_err(|source| NodeError::Mismatch { file: file.clone(), source })?;
         Ok(Some(calibration))
     }
@@ -203,7 +201,7 @@ impl Driver {
         let mut config = {
             let mut parameters = lock_parameters(&self.parameters);
             parameters.set_threshold(threshold_nats);
-            parameters.config()?
+            parameters.config().clone()
         };
         config.use_calibration(&calibration);
         self.model.use_calibration(calibration);

@@ -13,7 +13,6 @@ use r2r::rcl_interfaces::srv::{
     SetParametersAtomically,
 };
 use r2r::{Node, ParameterValue, QosProfile, ServiceRequest, WrappedServiceTypeSupport};
-use serde_yaml::Value;
 
 /// A node's parameters, as the services read and set them.
 pub trait ParameterStore {
@@ -24,7 +23,7 @@ pub trait ParameterStore {
 
     /// All names, sorted.
     fn names(&self) -> Vec<String>;
-    fn get(&self, name: &str) -> Option<Value>;
+    fn get(&self, name: &str) -> Option<ParameterValue>;
 
     /// Fills in what there is to know of a parameter beside its name and type.
     fn describe(&self, name: &str, descriptor: &mut ParameterDescriptor);
@@ -155,33 +154,31 @@ mod kind {
     pub const INTEGER: u8 = ParameterType::PARAMETER_INTEGER as u8;
     pub const DOUBLE: u8 = ParameterType::PARAMETER_DOUBLE as u8;
     pub const STRING: u8 = ParameterType::PARAMETER_STRING as u8;
+    pub const INTEGER_ARRAY: u8 = ParameterType::PARAMETER_INTEGER_ARRAY as u8;
+    pub const DOUBLE_ARRAY: u8 = ParameterType::PARAMETER_DOUBLE_ARRAY as u8;
     pub const STRING_ARRAY: u8 = ParameterType::PARAMETER_STRING_ARRAY as u8;
 }
 
-fn type_of(value: Option<&Value>) -> u8 {
+fn type_of(value: Option<&ParameterValue>) -> u8 {
     match value {
-        Some(Value::Bool(_)) => kind::BOOL,
-        Some(Value::Number(number)) if number.is_f64() => kind::DOUBLE,
-        Some(Value::Number(_)) => kind::INTEGER,
-        Some(Value::String(_)) => kind::STRING,
-        Some(Value::Sequence(_)) => kind::STRING_ARRAY,
+        Some(ParameterValue::Bool(_)) => kind::BOOL,
+        Some(ParameterValue::Integer(_)) => kind::INTEGER,
+        Some(ParameterValue::Double(_)) => kind::DOUBLE,
+        Some(ParameterValue::String(_)) => kind::STRING,
+        Some(ParameterValue::StringArray(_)) => kind::STRING_ARRAY,
+        // No parameter here is of another type.
         _ => kind::NOT_SET,
     }
 }
 
-fn value_msg(value: Option<&Value>) -> msg::ParameterValue {
+fn value_msg(value: Option<&ParameterValue>) -> msg::ParameterValue {
     let mut message = msg::ParameterValue { type_: type_of(value), ..Default::default() };
     match value {
-        Some(Value::Bool(value)) => message.bool_value = *value,
-        Some(Value::String(value)) => message.string_value.clone_from(value),
-        Some(Value::Sequence(values)) => {
-            let texts = values.iter().filter_map(Value::as_str).map(str::to_owned);
-            message.string_array_value = texts.collect();
-        }
-        Some(Value::Number(number)) if number.is_f64() => {
-            message.double_value = number.as_f64().unwrap_or_default();
-        }
-        Some(Value::Number(number)) => message.integer_value = number.as_i64().unwrap_or(i64::MAX),
+        Some(ParameterValue::Bool(value)) => message.bool_value = *value,
+        Some(ParameterValue::Integer(value)) => message.integer_value = *value,
+        Some(ParameterValue::Double(value)) => message.double_value = *value,
+        Some(ParameterValue::String(text)) => message.string_value.clone_from(text),
+        Some(ParameterValue::StringArray(texts)) => message.string_array_value.clone_from(texts),
         _ => {}
     }
     message
@@ -194,7 +191,9 @@ fn value_from_msg(message: &msg::ParameterValue) -> ParameterValue {
         kind::DOUBLE => ParameterValue::Double(message.double_value),
         kind::STRING => ParameterValue::String(message.string_value.clone()),
         kind::STRING_ARRAY => ParameterValue::StringArray(message.string_array_value.clone()),
-        // Other arrays, and what is not set: no parameter here is one, whatever it holds.
+        kind::INTEGER_ARRAY => ParameterValue::IntegerArray(message.integer_array_value.clone()),
+        kind::DOUBLE_ARRAY => ParameterValue::DoubleArray(message.double_array_value.clone()),
+        // Bytes and lists of switches, and what is not set: no parameter here is one, whatever it holds.
         _ => ParameterValue::NotSet,
     }
 }
