@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use super::DropReason;
 
 /// The year 2000, nanoseconds since 1970. Real clocks say more; less is a clock that was never set, the time since a
@@ -23,8 +21,7 @@ const UNWITNESSED_NS: i64 = 3_600_000_000_000;
 const REMEMBERED: usize = 8;
 
 /// Where the time of a frame comes from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StampSource {
     /// From the camera: its header.
     #[default]
