@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use crate::episode::StampSource;
+use crate::episode::{StampRule, StampSource};
 use crate::offline::recording::bag::{Bag, BagEpisodes, BagError, Choice, Cut, Spans};
 
 #[derive(Debug, Clone, Args)]
@@ -20,6 +20,10 @@ pub struct BagArgs {
     /// their images [default: header].
     #[arg(long, value_name = "header|receipt", requires = "bags")]
     pub stamps: Option<StampSource>,
+    /// How far a stamp may lie from the one before it, unless the times of the recording show the same pause: the node's
+    /// sampling.max_step_s [default: 2].
+    #[arg(long, value_name = "SECONDS", requires = "bags")]
+    pub max_step: Option<f64>,
     /// Cut the bags into episodes by this topic: a node's ~/episode or ~/success, the words of a recorder (String), or
     /// messages that each end one and begin the next (Empty, Bool, calls of a Trigger).
     #[arg(long, value_name = "TOPIC", requires = "bags", group = "bag_cut")]
@@ -45,7 +49,8 @@ impl BagArgs {
             _ => Cut::Auto,
         };
         let (camera, instruction) = (self.topic.clone(), self.instruction_topic.clone());
-        Choice { camera, cut, stamps: self.stamps.unwrap_or_default(), instruction }
+        let rule = self.max_step.map(StampRule::new).unwrap_or_default();
+        Choice { camera, cut, stamps: self.stamps.unwrap_or_default(), rule, instruction }
     }
 
     /// The episodes of all bags, numbered on; two bags of one name give the same names. A bag that cannot be used is one of the problems.
@@ -53,6 +58,12 @@ impl BagArgs {
     /// # Errors
     /// None of the bags could be used.
     pub fn episodes(&self) -> Result<BagEpisodes> {
+        if let Some(seconds) = self.max_step {
+            ensure!(
+                seconds > 0.0 && seconds.is_finite(),
+                "--max-step is {seconds}: it must be a number above 0"
+            );
+        }
         let choice = self.choice();
         let mut all = BagEpisodes { episodes: Vec::new(), notes: Vec::new(), problems: Vec::new() };
         for path in &self.bags {

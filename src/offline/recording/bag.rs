@@ -26,7 +26,7 @@ pub use segmentation::{Cut, Span, SpanError, Spans};
 pub use summary::{BagSummary, TopicSummary, Use, summary};
 
 use super::RecordedEpisode;
-use crate::episode::{ClockStep, StampSource};
+use crate::episode::{ClockStep, StampRule, StampSource};
 use camera::{CameraTopic, Film};
 
 /// Why a bag cannot be used.
@@ -79,6 +79,8 @@ pub struct Choice {
     pub cut: Cut,
     /// Where the times of the images come from: their headers, or the bag.
     pub stamps: StampSource,
+    /// Which of them are believed.
+    pub rule: StampRule,
     /// The topic of the instruction; none: the only one by the name `instruction`.
     pub instruction: Option<String>,
 }

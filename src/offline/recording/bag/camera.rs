@@ -19,6 +19,7 @@ pub struct CameraTopic<'a> {
     pub entries: Vec<IndexedMessage>,
     /// Whether their headers say when they were taken.
     pub stamped: bool,
+    rule: StampRule,
 }
 
 impl<'a> CameraTopic<'a> {
@@ -52,7 +53,7 @@ impl<'a> CameraTopic<'a> {
         if !stamped {
             entries.iter_mut().for_each(|entry| entry.stamp_ns = entry.log_ns);
         }
-        Ok(Self { topic, entries, stamped })
+        Ok(Self { topic, entries, stamped, rule: choice.rule.clone() })
     }
 }
 
@@ -130,6 +131,7 @@ pub struct Film {
     kind: Kind,
     topic: Arc<str>,
     entries: Vec<IndexedMessage>,
+    rule: StampRule,
     /// Whether images that are left out were warned about.
     warned: AtomicBool,
 }
@@ -137,7 +139,8 @@ pub struct Film {
 impl Film {
     pub fn new(bag: &Bag, camera: &CameraTopic<'_>, entries: Vec<IndexedMessage>, name: String) -> Self {
         let (kind, topic) = (camera.topic.kind, camera.topic.name.clone());
-        Self { name, files: bag.files.clone(), kind, topic, entries, warned: AtomicBool::new(false) }
+        let (files, rule) = (bag.files.clone(), camera.rule.clone());
+        Self { name, files, kind, topic, entries, rule, warned: AtomicBool::new(false) }
     }
 
     fn frame(&self, entry: &IndexedMessage, stored: Vec<u8>) -> Result<CameraFrame, BagError> {
@@ -174,8 +177,7 @@ impl Film {
                 }
             }
         };
-        let frame = CameraFrame::new(entry.stamp_ns, frame_id.into(), size, decode);
-        Ok(if self.timed() { frame.received(entry.log_ns) } else { frame })
+        Ok(CameraFrame::new(entry.stamp_ns, frame_id.into(), size, decode))
     }
 }
 
@@ -190,7 +192,7 @@ impl Film {
     fn believed(&self) -> Result<Vec<IndexedMessage>, BagError> {
         let timed = self.timed();
         let stamps = self.entries.iter().map(|entry| (entry.stamp_ns, timed.then_some(entry.log_ns)));
-        let found = believed(StampRule::default(), stamps).map_err(|(place, step)| BagError::ClockStep {
+        let found = believed(self.rule.clone(), stamps).map_err(|(place, step)| BagError::ClockStep {
             name: self.name.clone(),
             topic: self.topic.to_string(),
             number: place,

@@ -1,7 +1,7 @@
 //! Which camera, which images and which instruction are taken.
 
 use super::fixtures::*;
-use crate::episode::StampSource;
+use crate::episode::{StampRule, StampSource};
 use crate::offline::recording::bag::{Bag, Choice, Use, summary};
 
 const START: i64 = 1_000_000_000_000;
@@ -178,6 +178,8 @@ fn a_bag_whose_clock_was_set_is_no_episode_but_by_the_times_of_its_recording() {
     let error = frames(&*found.episodes[0].footage).unwrap_err().to_string();
     assert!(error.contains("image 4") && error.contains("(+300.300 s) while 0.300 s passed"), "{error}");
     assert!(error.contains("--stamps receipt") && error.contains("--cut"), "{error}");
+    let choice = Choice { rule: StampRule::new(400.0), ..Choice::default() };
+    assert_eq!(levels(&kept(&stamped(&stamps_s), &choice).unwrap()), [[0, 1, 2, 3, 4, 5]]);
     for stamps_s in [stamps_s, [7.0; 6], [0.0; 6]] {
         let choice = Choice { stamps: StampSource::Receipt, ..Choice::default() };
         let found = kept(&stamped(&stamps_s), &choice).unwrap();
