@@ -3,6 +3,7 @@
 //! `TOPREWARD_WRITE_DOCS=1 cargo test --test config_files` writes them anew.
 
 use std::path::PathBuf;
+use std::sync::Once;
 
 use topreward::config::{Change, Config, Declaration, GROUPS, Group};
 
@@ -35,6 +36,7 @@ fn repository() -> PathBuf {
 
 #[test]
 fn every_shipped_parameter_file_is_read() {
+    write_if_asked();
     let mut read = 0;
     for entry in std::fs::read_dir(repository().join("config")).unwrap() {
         let path = entry.unwrap().path();
@@ -48,6 +50,7 @@ fn every_shipped_parameter_file_is_read() {
 
 #[test]
 fn the_reference_file_names_every_parameter_with_its_default() {
+    write_if_asked();
     let path = repository().join("config/topreward.yaml");
     assert_eq!(Config::from_file(&path).unwrap(), Config::default());
     let yaml: serde_yaml::Value = serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
@@ -128,17 +131,30 @@ fn page() -> String {
     page
 }
 
-fn assert_written(file: &str, text: &str) {
-    let path = repository().join(file);
-    if std::env::var_os("TOPREWARD_WRITE_DOCS").is_some() {
-        std::fs::write(&path, text).unwrap();
-    }
-    let there = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    assert_eq!(there, text, "{file}: write it anew with TOPREWARD_WRITE_DOCS=1");
+/// What is written from the table: file and text.
+fn made() -> [(&'static str, String); 2] {
+    [("docs/parameters.md", page()), ("config/topreward.yaml", reference_file())]
+}
+
+/// Writes the files anew if that is asked for, before any test reads one.
+fn write_if_asked() {
+    static WRITTEN: Once = Once::new();
+    WRITTEN.call_once(|| {
+        if std::env::var_os("TOPREWARD_WRITE_DOCS").is_some() {
+            for (file, text) in made() {
+                std::fs::write(repository().join(file), text).unwrap();
+            }
+        }
+    });
 }
 
 #[test]
 fn the_page_and_the_reference_file_equal_the_table() {
-    assert_written("docs/parameters.md", &page());
-    assert_written("config/topreward.yaml", &reference_file());
+    write_if_asked();
+    for (file, text) in made() {
+        let path = repository().join(file);
+        let there =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert_eq!(there, text, "{file}: write it anew with TOPREWARD_WRITE_DOCS=1");
+    }
 }

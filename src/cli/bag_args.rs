@@ -117,6 +117,16 @@ mod tests {
     }
 
     #[test]
+    fn times_may_be_those_of_the_recording() {
+        assert_eq!(choice(&[]).unwrap().stamps, StampSource::Header);
+        assert_eq!(choice(&["--stamps", "receipt"]).unwrap().stamps, StampSource::Receipt);
+        let unknown = choice(&["--stamps", "camera"]).unwrap_err().to_string();
+        assert!(unknown.contains("\"header\" or \"receipt\""), "{unknown}");
+        let wrong = Cli::try_parse_from(["score", "--bag", "a.mcap", "--max-step", "nan"]).unwrap();
+        assert!(wrong.bags.episodes().err().unwrap().to_string().contains("--max-step is NaN"));
+    }
+
+    #[test]
     fn options_of_bags_need_a_bag() {
         assert!(Cli::try_parse_from(["score", "--topic", "/camera"]).is_err());
     }

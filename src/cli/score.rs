@@ -49,7 +49,7 @@ pub struct ScoreArgs {
     /// Episodes that are scored at the same time on the one model, sharing the cores; the scores are the same.
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
-    /// Tell on stderr how long decoding and each of the model's stages took.
+    /// Print on stderr how long decoding and each of the model's stages took.
     #[arg(long)]
     timings: bool,
     #[command(flatten)]

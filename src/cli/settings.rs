@@ -20,7 +20,7 @@ pub struct ScoringArgs {
     /// Score every prefix, N evenly spaced ones, or every K-th [default: all, or the parameter file's scoring.every].
     #[arg(long, visible_alias = "num-samples", value_name = "all|N|every:K")]
     pub prefixes: Option<Prefixes>,
-    /// What the weights are rounded to [default: auto, or the parameter file's].
+    /// How the weights are held in memory [default: auto, or the parameter file's].
     #[arg(long, value_name = "auto|f32|bf16|f16|q8|q6|q4")]
     pub dtype: Option<DtypeChoice>,
     /// Where the model is computed [default: cpu, or the parameter file's].

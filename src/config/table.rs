@@ -243,6 +243,12 @@ parameters! {
         /// Pause between the service's answer and the next episode, for the scene to come to rest.
         settle_s: f64 = 1.0, AnyTime, from(0.0, DAY_S), Seconds;
     }
+
+    /// The node's reports on /diagnostics.
+    struct Diagnostics as diagnostics {
+        /// Time between two reports.
+        period_s: f64 = 1.0, StartUp, from(0.1, 60.0), Seconds;
+    }
 }
 
 /// What each camera has. There is one of each for every camera, so these rows are written out.

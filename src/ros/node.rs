@@ -28,7 +28,6 @@ use crate::config::{Config, ConfigError, NODE_NAME};
 
 r2r::assert_compiled_with_use_sim_time_support!();
 
-const DIAGNOSTICS_PERIOD: Duration = Duration::from_secs(1);
 /// How often the session is told how late it is.
 const PULSE: Duration = Duration::from_millis(100);
 /// How often the graph is asked who publishes what the node listens to.
@@ -87,6 +86,7 @@ struct Parts {
     received: UnboundedReceiver<Input>,
     jobs: Receiver<Job>,
     listening: Vec<Listening>,
+    diagnostics_period: Duration,
 }
 
 impl Parts {
@@ -106,7 +106,8 @@ impl Parts {
         let mut driver = Driver::new(node, config, use_sim_time, cameras, background)?;
         driver.offer(node)?;
         driver.publish_declared();
-        Ok(Self { driver, received, jobs, listening })
+        let diagnostics_period = Duration::from_secs_f64(config.diagnostics.period_s);
+        Ok(Self { driver, received, jobs, listening, diagnostics_period })
     }
 
     fn run(mut self, node: Node, runtime: &Runtime) -> Result<(), NodeError> {
@@ -134,7 +135,7 @@ impl Parts {
     async fn serve(&mut self) -> Result<(), NodeError> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let mut tick = interval(DIAGNOSTICS_PERIOD);
+        let mut tick = interval(self.diagnostics_period);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut look = interval(GRAPH_PERIOD);
         look.set_missed_tick_behavior(MissedTickBehavior::Skip);
