@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 from peer import FIRST_STAMP_NS, wait_until
+from rosgraph_msgs.msg import Clock
 from scripted import BRIGHT, DARK
 from std_srvs.srv import Trigger
 
@@ -68,6 +69,34 @@ def test_no_step_of_a_clock_calls_a_success_or_a_reset(start_to_succeed, peer):
     assert account["offered"] == sum(account[column] for column in ("scored", "coalesced", "skipped", "dropped"))
     assert min(account[reason] for reason in ("stamp_unset", "stamp_step", "duplicate")) > 0
     assert "its clock was set: the stamps went from" in node.text()
+
+
+def test_a_simulations_clock_may_jump_and_still_ends_an_episode_that_is_too_long(start_node, peer):
+    start_node(
+        use_sim_time=True, episode__max_duration_s=8.0, reset__service=peer.offer_reset(), reset__on_timeout=True,
+    )  # fmt: skip
+    clock = peer.node.create_publisher(Clock, "/clock", 10)
+    peer.wait_for_subscriber(peer.raw)
+    wait_until(lambda: clock.get_subscription_count() > 0, "the node listens to /clock")
+
+    def play(from_s, seconds, camera=True):
+        for index in range(int(seconds * 2)):
+            message = Clock()
+            message.clock.sec, message.clock.nanosec = divmod(round((from_s + index / 2) * 1e9), 1_000_000_000)
+            clock.publish(message)
+            time.sleep(0.05)
+            if camera:
+                peer.send_raw(UNSET_S + from_s + index / 2, 60)
+
+    play(1000, 3)
+    play(1500, 4)
+    (jumped,) = peer.wait_for("episode")
+    assert jumped.end_reason == jumped.TIME_JUMP and peer.resets == 0
+    # Of the second episode three seconds have passed or so, and the camera stops.
+    play(1504, 10, camera=False)
+    ended = peer.wait_for("episode", 2)[1]
+    assert ended.end_reason == ended.MAX_DURATION
+    wait_until(lambda: peer.resets == 1, "the robot is reset")
 
 
 def test_an_episode_ends_although_its_camera_stops(start_node, peer):
