@@ -119,6 +119,8 @@ def test_a_camera_whose_time_stands_still_is_told_of_with_the_remedy(start_node,
     assert level == 1 and "camera.<name>.stamps" in message and int(values["dropped.duplicate"]) > 4
     assert peer.status("episode")[0] == 1 and "camera camera: the stamp" in peer.status("episode")[1]
     assert node.text().count("stands still: nothing is scored") == 1
+    # The peer's stamps are of 2023.
+    assert node.text().count("behind the node's clock") == 1
 
 
 def test_a_camera_that_cannot_stamp_is_scored_by_the_time_of_receipt(start_node, peer):
