@@ -141,7 +141,7 @@ impl Config {
     }
 
     pub fn sampler(&self) -> Result<Sampler, ConfigError> {
-        Ok(Sampler::new(self.sampling.rate_hz)?)
+        Ok(Sampler::new(self.sampling.rate_hz)?.with_max_step_s(self.sampling.max_step_s))
     }
 
     pub fn episode_limits(&self) -> EpisodeLimits {

@@ -8,10 +8,14 @@ mod frame;
 pub mod image;
 mod sampler;
 mod signal;
+mod stamps;
 
 pub use account::{DropReason, FrameAccount};
-pub use buffer::{Applied, EndReason, EpisodeBuffer, EpisodeLimits, PrefixRequest};
-pub use change::{Change, ChangeMeter};
+pub use buffer::{Applied, EndReason, EpisodeBuffer, EpisodeLimits, PrefixRequest, SizeStep};
+pub use change::{Change, ChangeMeter, is_black};
 pub use frame::{CameraFrame, Frame};
-pub use sampler::{Admission, Sampler, SamplerError, TIME_JUMP_NS};
+pub use sampler::{Admission, Sampler, SamplerError};
 pub use signal::{Recorder, Signal};
+pub use stamps::{
+    Believed, ClockStep, Judgement, MAX_STEP_S, NoStampSource, StampRule, StampSource, YEAR_2000_NS, believed,
+};

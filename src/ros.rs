@@ -6,6 +6,7 @@
 
 mod background;
 mod camera;
+mod clock;
 mod diagnostics;
 mod driver;
 mod error;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 
+use crate::episode::{StampRule, StampSource};
 use crate::offline::recording::bag::{Bag, BagEpisodes, BagError, Choice, Cut, Spans};
 
 #[derive(Debug, Clone, Args)]
@@ -15,6 +16,14 @@ pub struct BagArgs {
     /// The bags' topic with the camera's images [default: the only one].
     #[arg(long, value_name = "TOPIC", requires = "bags")]
     pub topic: Option<String>,
+    /// Where the times of the images come from: their headers, or when they were recorded, for cameras that do not stamp
+    /// their images [default: header].
+    #[arg(long, value_name = "header|receipt", requires = "bags")]
+    pub stamps: Option<StampSource>,
+    /// How far a stamp may lie from the one before it, unless the times of the recording show the same pause: the node's
+    /// sampling.max_step_s [default: 2].
+    #[arg(long, value_name = "SECONDS", requires = "bags")]
+    pub max_step: Option<f64>,
     /// Cut the bags into episodes by this topic: a node's ~/episode or ~/success, the words of a recorder (String), or
     /// messages that each end one and begin the next (Empty, Bool, calls of a Trigger).
     #[arg(long, value_name = "TOPIC", requires = "bags", group = "bag_cut")]
@@ -39,7 +48,9 @@ impl BagArgs {
             _ if self.whole_bag => Cut::Whole,
             _ => Cut::Auto,
         };
-        Choice { camera: self.topic.clone(), cut, instruction: self.instruction_topic.clone() }
+        let (camera, instruction) = (self.topic.clone(), self.instruction_topic.clone());
+        let rule = self.max_step.map(StampRule::new).unwrap_or_default();
+        Choice { camera, cut, stamps: self.stamps.unwrap_or_default(), rule, instruction }
     }
 
     /// The episodes of all bags, numbered on; two bags of one name give the same names. A bag that cannot be used is one of the problems.
@@ -47,6 +58,12 @@ impl BagArgs {
     /// # Errors
     /// None of the bags could be used.
     pub fn episodes(&self) -> Result<BagEpisodes> {
+        if let Some(seconds) = self.max_step {
+            ensure!(
+                seconds > 0.0 && seconds.is_finite(),
+                "--max-step is {seconds}: it must be a number above 0"
+            );
+        }
         let choice = self.choice();
         let mut all = BagEpisodes { episodes: Vec::new(), notes: Vec::new(), problems: Vec::new() };
         for path in &self.bags {
@@ -97,6 +114,16 @@ mod tests {
             let error = choice(&[&format!("--cut={wrong}")]).unwrap_err().to_string();
             assert!(error.contains("span of time"), "{wrong}: {error}");
         }
+    }
+
+    #[test]
+    fn times_may_be_those_of_the_recording() {
+        assert_eq!(choice(&[]).unwrap().stamps, StampSource::Header);
+        assert_eq!(choice(&["--stamps", "receipt"]).unwrap().stamps, StampSource::Receipt);
+        let unknown = choice(&["--stamps", "camera"]).unwrap_err().to_string();
+        assert!(unknown.contains("\"header\" or \"receipt\""), "{unknown}");
+        let wrong = Cli::try_parse_from(["score", "--bag", "a.mcap", "--max-step", "nan"]).unwrap();
+        assert!(wrong.bags.episodes().err().unwrap().to_string().contains("--max-step is NaN"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::choices::Transport;
+use crate::episode::StampSource;
 
 /// One camera's parameters; empty ones follow the rule for all cameras.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -11,6 +12,8 @@ pub struct Camera {
     pub topic: String,
     /// `None`: that of `image.transport`.
     pub transport: Option<Transport>,
+    /// Where the times of its images come from.
+    pub stamps: StampSource,
 }
 
 /// Where one camera's images come from.
@@ -20,6 +23,7 @@ pub struct CameraSource {
     /// The topic to subscribe to.
     pub topic: String,
     pub transport: Transport,
+    pub stamps: StampSource,
 }
 
 /// Where the images of each camera come from, in the order of `names`. `own` has what differs from the
@@ -30,7 +34,7 @@ pub(super) fn sources(
     shared: Transport,
 ) -> Vec<CameraSource> {
     let source = |name: &String| {
-        let Camera { mut topic, transport } = own.get(name).cloned().unwrap_or_default();
+        let Camera { mut topic, transport, stamps } = own.get(name).cloned().unwrap_or_default();
         let transport = transport.unwrap_or(shared);
         if topic.is_empty() {
             topic = if names.len() == 1 { "image_raw".to_owned() } else { format!("{name}/image_raw") };
@@ -38,7 +42,7 @@ pub(super) fn sources(
         if transport == Transport::Compressed {
             topic += "/compressed";
         }
-        CameraSource { name: name.clone(), topic, transport }
+        CameraSource { name: name.clone(), topic, transport, stamps }
     };
     names.iter().map(source).collect()
 }
@@ -78,7 +82,8 @@ mod tests {
 
     #[test]
     fn topics_follow_the_names_where_they_are_not_given() {
-        let own = Camera { topic: "/usb_cam/image".into(), transport: Some(Transport::Raw) };
+        let topic = "/usb_cam/image".into();
+        let own = Camera { topic, transport: Some(Transport::Raw), ..Camera::default() };
         let own = BTreeMap::from([("front".to_owned(), own)]);
         let topics = |names: &[&str], shared| -> Vec<String> {
             let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();

@@ -4,6 +4,7 @@ use super::bounds::Bounds;
 use super::error::Unfit;
 use super::field::{Field, TEXT, wanted};
 use super::value::Value;
+use crate::episode::StampSource;
 use crate::model::{DeviceChoice, DtypeChoice};
 use crate::reward::{BiasControl, Fusion, ProgressMode, ProgressScale};
 
@@ -82,6 +83,7 @@ choices! {
     ProgressMode { Goal: "goal", Probability: "probability", Running: "running", Calibrated: "calibrated" }
     ProgressScale { Nats: "nats", Probability: "probability" }
     ResetType { Trigger: "trigger", Empty: "empty", SetBool: "set_bool" }
+    StampSource { Header: "header", Receipt: "receipt" }
     Transport { Raw: "raw", Compressed: "compressed" }
 }
 

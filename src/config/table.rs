@@ -9,6 +9,7 @@ use super::choices::{ResetType, Transport, choice, choice_or_empty};
 use super::declaration::{Change, Declaration, Group};
 use super::field::Field;
 use super::table_macro::parameters;
+use crate::episode::{MAX_STEP_S, StampSource};
 use crate::model::{DeviceChoice, DtypeChoice};
 use crate::reward::{
     BiasControl, FailureSettings, Fusion, ProgressMode, ProgressScale, ProgressSettings, SuccessSettings,
@@ -93,6 +94,11 @@ parameters! {
         /// How many frames the model sees in a second, by the time stamps in the images' headers. TOPReward
         /// uses 2.
         rate_hz: f64 = 2.0, StartUp, above(0.0, 1000.0), Hertz;
+
+        /// How far a stamp may lie from the one before it, unless the node's own clock shows the same pause.
+        /// Farther ones are left out; when three in a row agree, the camera's clock was set and a new episode
+        /// begins (see docs/time.md).
+        max_step_s: f64 = MAX_STEP_S, StartUp, above(0.0, DAY_S), Seconds;
     }
 
     /// Which samples are scored.
@@ -119,8 +125,9 @@ parameters! {
         /// (`~/start_episode`, `~/reset_episode`, `episode.signal_topic`).
         auto_start: bool = true, AnyTime, FREE;
 
-        /// Longest episode, in header time. One that takes longer ends without success. The robot is then
-        /// reset only if `reset.on_timeout` is true.
+        /// Longest episode, by the node's own clock from the first frame that the model saw. One that takes
+        /// longer ends without success, also if no image comes. The robot is then reset only if
+        /// `reset.on_timeout` is true.
         max_duration_s: f64 = 120.0, AnyTime, above(0.0, DAY_S), Seconds;
 
         /// How many samples of an episode the model remembers, which limits the memory and the time that a
@@ -195,7 +202,8 @@ parameters! {
 
     /// When an episode has failed.
     use FailureSettings as failure {
-        /// An episode has failed when its progress has not risen for this long, in header time. 0: never.
+        /// An episode has failed when its progress has not risen for this long, by the node's own clock. 0:
+        /// never.
         stuck_s, AnyTime, from(0.0, DAY_S), Seconds;
 
         /// How much progress (0 to 1) must rise in that time.
@@ -259,6 +267,20 @@ const CAMERA: Group<Config> = Group {
             get: |config, camera| config.camera.get(camera).cloned().unwrap_or_default().topic.to_value(),
             set: |config, camera, value| {
                 config.camera.entry(camera.to_owned()).or_default().topic = Field::from_value(value)?;
+                Ok(())
+            },
+        },
+        Declaration {
+            name: "camera.<name>.stamps",
+            text: "Where the times of this camera's images come from. header: from the stamps in their headers. \
+                   receipt: from the node's own clock when they arrive, for a driver that does not stamp its \
+                   images, or always with the same time (see docs/time.md).",
+            change: Change::StartUp,
+            bounds: choice::<StampSource>(),
+            unit: Unit::None,
+            get: |config, camera| config.camera.get(camera).cloned().unwrap_or_default().stamps.to_value(),
+            set: |config, camera, value| {
+                config.camera.entry(camera.to_owned()).or_default().stamps = Field::from_value(value)?;
                 Ok(())
             },
         },

@@ -39,7 +39,14 @@ fn parameters_of_cameras_go_out_and_come_back() {
     let of_cameras: Vec<&String> = names.iter().filter(|name| name.starts_with("camera.")).collect();
     assert_eq!(
         of_cameras,
-        ["camera.wrist.topic", "camera.front.topic", "camera.wrist.transport", "camera.front.transport"]
+        [
+            "camera.wrist.topic",
+            "camera.front.topic",
+            "camera.wrist.stamps",
+            "camera.front.stamps",
+            "camera.wrist.transport",
+            "camera.front.transport"
+        ]
     );
 }
 

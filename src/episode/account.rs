@@ -10,6 +10,10 @@ pub enum DropReason {
     Duplicate,
     /// The stamp lies before one already seen.
     OutOfOrder,
+    /// The stamp is not set: it lies before 2000, among stamps of a real clock.
+    StampUnset,
+    /// The stamp lies far from the ones around it, by more than the clock of the receiver can explain.
+    StampStep,
     /// The image could not be decoded or its encoding is not supported.
     Undecodable,
     /// The image's size differs from the episode's first frame.
@@ -35,6 +39,8 @@ impl DropReason {
             Self::NoEpisode => "no_episode",
             Self::Duplicate => "duplicate",
             Self::OutOfOrder => "out_of_order",
+            Self::StampUnset => "stamp_unset",
+            Self::StampStep => "stamp_step",
             Self::Undecodable => "undecodable",
             Self::SizeChanged => "size_changed",
             Self::Overrun => "overrun",

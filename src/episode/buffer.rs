@@ -1,20 +1,22 @@
 use std::sync::Arc;
 
-use super::{Admission, CameraFrame, DropReason, Frame, Sampler};
+use super::{Admission, CameraFrame, ClockStep, DropReason, Frame, Sampler};
 use crate::episode::image::ImageError;
 
 /// Why an episode ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
     Success,
-    /// Its header time passed `episode.max_duration_s`.
+    /// It lasted for more than `episode.max_duration_s`, by the receiver's clock.
     MaxDuration,
     /// Someone asked for its end, or for the start of another.
     Requested,
     /// It led nowhere: no progress for `failure.stuck_s`.
     Stuck,
-    /// The camera's clock was set back.
+    /// The camera's clock was set, forward or back.
     TimeJump,
+    /// The camera's images changed their size.
+    SizeChanged,
     /// The model's device has no room for more of its frames.
     OutOfMemory,
     /// The node was deactivated.
@@ -31,6 +33,7 @@ impl EndReason {
             Self::Requested => "requested",
             Self::Stuck => "stuck",
             Self::TimeJump => "time_jump",
+            Self::SizeChanged => "size_changed",
             Self::OutOfMemory => "out_of_memory",
             Self::Deactivated => "deactivated",
             Self::Shutdown => "shutdown",
@@ -68,16 +71,26 @@ pub enum Applied {
     Dropped(DropReason),
     /// The frame was due, and its image cannot be used; it is as if it had not come.
     Undecodable(ImageError),
-    /// The frame lies past the longest episode allowed; it is dropped and the episode has ended.
-    TooLong,
-    /// The camera's clock was set back, to this frame; the episode has ended.
-    TimeJump(CameraFrame),
+    /// The camera's clock was set: this frame is the first of another time line. The episode has ended.
+    ClockStep(CameraFrame, ClockStep),
+    /// The camera's images have another size from this frame on. The episode has ended.
+    Resized(CameraFrame, SizeStep),
 }
+
+/// From one (width, height) in pixels to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SizeStep {
+    pub from: (u32, u32),
+    pub to: (u32, u32),
+}
+
+/// So many frames in a row of one other size show that the camera has changed it; fewer are odd frames.
+const RESIZED_AFTER: u32 = 3;
 
 /// Bounds on one episode, and which of its prefixes are scored.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EpisodeLimits {
-    /// Longest episode in seconds of header time.
+    /// Longest episode in seconds of the receiver's clock, which the session looks at.
     pub max_duration_s: f64,
     /// Prefixes of a multiple of this many frames are scored; 0: only those that someone asks for.
     pub score_every: usize,
@@ -101,6 +114,8 @@ struct Running {
     frames: usize,
     first: Option<First>,
     newest: Option<(i64, Arc<str>)>,
+    /// The newest frames in a row that have another size than the first, and how many there were.
+    other_size: Option<((u32, u32), u32)>,
 }
 
 #[derive(Debug)]
@@ -140,6 +155,18 @@ impl EpisodeBuffer {
         self.running.as_ref().is_some_and(|running| running.first.is_none())
     }
 
+    /// The newest stamp that was believed.
+    pub fn newest_ns(&self) -> Option<i64> {
+        self.sampler.newest_ns()
+    }
+
+    /// Before which time of the episode, in seconds, more time has passed by the camera's clock than by the receiver's;
+    /// the last such time.
+    pub fn doubted_s(&self) -> Option<f64> {
+        let first = self.running.as_ref()?.first.as_ref()?;
+        Some(seconds_between(first.stamp_ns, self.sampler.doubted_ns()?))
+    }
+
     /// Begins a new episode, ending the one that runs; its first frame is the next one that comes.
     pub fn start(&mut self) {
         self.sampler.reset();
@@ -154,7 +181,7 @@ impl EpisodeBuffer {
 
     /// Asks for a score of the frames that are there, whatever the schedule; `None` where there are none.
     pub fn ask_again(&self, instruction: &Arc<str>) -> Option<PrefixRequest> {
-        let Running { frames, first, newest } = self.running.as_ref()?;
+        let Running { frames, first, newest, .. } = self.running.as_ref()?;
         let (first, (stamp_ns, frame_id)) = (first.as_ref()?, newest.clone()?);
         Some(PrefixRequest {
             camera: self.camera,
@@ -174,18 +201,21 @@ impl EpisodeBuffer {
         let Some(running) = &mut self.running else {
             return Applied::Dropped(DropReason::NoEpisode);
         };
-        let episode_size = running.first.as_ref().map(|first| first.size);
-        if frame.size.zip(episode_size).is_some_and(|(size, first)| size != first) {
-            return Applied::Dropped(DropReason::SizeChanged);
+        if let Some(size) = frame.size
+            && let Some(step) = running.other_size(size)
+        {
+            return self.resized(frame, step);
         }
         // A frame that turns out to be of no use must not use up the place in the schedule that it was due for.
         let mut sampler = self.sampler.clone();
-        match sampler.admit(frame.stamp_ns) {
-            Admission::Duplicate => return Applied::Dropped(DropReason::Duplicate),
-            Admission::OutOfOrder => return Applied::Dropped(DropReason::OutOfOrder),
-            Admission::TimeJump => {
+        match sampler.admit(frame.stamp_ns, frame.received_ns) {
+            Admission::LeftOut(reason) => {
+                self.sampler = sampler;
+                return Applied::Dropped(reason);
+            }
+            Admission::ClockStep(step) => {
                 self.running = None;
-                return Applied::TimeJump(frame);
+                return Applied::ClockStep(frame, step);
             }
             Admission::Skip => {
                 self.sampler = sampler;
@@ -193,21 +223,36 @@ impl EpisodeBuffer {
             }
             Admission::Take => {}
         }
+        let received_ns = frame.received_ns;
         let frame = match frame.decode() {
             Ok(frame) => frame,
             Err(error) => return Applied::Undecodable(error),
         };
-        let size = frame.rgb.dimensions();
-        if episode_size.is_some_and(|first| size != first) {
-            return Applied::Dropped(DropReason::SizeChanged);
+        // A compressed image tells its size only now.
+        if let Some(step) = running.other_size(frame.rgb.dimensions()) {
+            let mut frame = CameraFrame::from(frame);
+            frame.received_ns = received_ns;
+            return self.resized(frame, step);
         }
         self.sampler = sampler;
+        self.request(frame, instruction)
+    }
+
+    /// A frame of another size than the episode's. It is dropped, unless the camera has changed its size.
+    fn resized(&mut self, frame: CameraFrame, (step, frames): (SizeStep, u32)) -> Applied {
+        if frames < RESIZED_AFTER {
+            return Applied::Dropped(DropReason::SizeChanged);
+        }
+        self.running = None;
+        Applied::Resized(frame, step)
+    }
+
+    /// Takes the frame into the prefix.
+    fn request(&mut self, frame: Frame, instruction: &Arc<str>) -> Applied {
+        let Some(running) = &mut self.running else { return Applied::Dropped(DropReason::NoEpisode) };
+        let size = frame.rgb.dimensions();
         let first = running.first.get_or_insert(First { stamp_ns: frame.stamp_ns, size });
         let time_s = seconds_between(first.stamp_ns, frame.stamp_ns);
-        if time_s > self.limits.max_duration_s {
-            self.running = None;
-            return Applied::TooLong;
-        }
         running.frames += 1;
         running.newest = Some((frame.stamp_ns, frame.frame_id.clone()));
         Applied::Request(PrefixRequest {
@@ -224,160 +269,23 @@ impl EpisodeBuffer {
     }
 }
 
+impl Running {
+    /// Counts a frame of another size than the first one's, if it has one: how many in a row have it by now.
+    fn other_size(&mut self, size: (u32, u32)) -> Option<(SizeStep, u32)> {
+        let from = self.first.as_ref()?.size;
+        if size == from {
+            self.other_size = None;
+            return None;
+        }
+        let before = self.other_size.filter(|(other, _)| *other == size).map_or(0, |(_, frames)| frames);
+        self.other_size = Some((size, before + 1));
+        Some((SizeStep { from, to: size }, before + 1))
+    }
+}
+
 fn seconds_between(from_ns: i64, to_ns: i64) -> f64 {
     to_ns.saturating_sub(from_ns) as f64 / 1e9
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use ::image::RgbImage;
-
-    fn buffer() -> EpisodeBuffer {
-        scoring_every(1)
-    }
-
-    fn scoring_every(score_every: usize) -> EpisodeBuffer {
-        let limits = EpisodeLimits { max_duration_s: 10.0, score_every };
-        EpisodeBuffer::new(0, Sampler::new(2.0).unwrap(), limits)
-    }
-
-    fn frame(time_s: f64, width: u32) -> CameraFrame {
-        let frame = Frame {
-            stamp_ns: 5_000_000_000 + (time_s * 1e9) as i64,
-            frame_id: "camera".into(),
-            rgb: Arc::new(RgbImage::new(width, 4)),
-        };
-        frame.into()
-    }
-
-    fn offer(buffer: &mut EpisodeBuffer, frame: CameraFrame) -> Applied {
-        buffer.frame(frame, &"lift the cup".into())
-    }
-
-    fn request(applied: Applied) -> PrefixRequest {
-        match applied {
-            Applied::Request(request) => request,
-            other => panic!("expected a request, got {other:?}"),
-        }
-    }
-
-    #[test]
-    fn frames_without_an_episode_are_dropped_by_name() {
-        assert!(matches!(offer(&mut buffer(), frame(0.0, 8)), Applied::Dropped(DropReason::NoEpisode)));
-    }
-
-    #[test]
-    fn a_prefix_grows_by_the_sampled_frames() {
-        let mut buffer = buffer();
-        buffer.start();
-        assert!(buffer.waiting_for_first_frame());
-        let first = request(offer(&mut buffer, frame(0.0, 8)));
-        assert_eq!((first.episode_id, first.frames, first.time_s), (1, 1, 0.0));
-        assert!(matches!(offer(&mut buffer, frame(0.1, 8)), Applied::Skipped));
-        assert!(matches!(offer(&mut buffer, frame(0.1, 8)), Applied::Dropped(DropReason::Duplicate)));
-        assert!(matches!(offer(&mut buffer, frame(0.05, 8)), Applied::Dropped(DropReason::OutOfOrder)));
-        let second = request(offer(&mut buffer, frame(0.5, 8)));
-        assert_eq!((second.frames, second.time_s, second.stamp_ns), (2, 0.5, 5_500_000_000));
-        assert_eq!(buffer.frames(), 2);
-    }
-
-    #[test]
-    fn every_frame_is_handed_on_and_every_kth_prefix_scored() {
-        let scored = |every| -> Vec<bool> {
-            let mut buffer = scoring_every(every);
-            buffer.start();
-            let mut one = |i: i32| request(offer(&mut buffer, frame(f64::from(i) * 0.5, 8))).score;
-            (0..6).map(&mut one).collect()
-        };
-        assert_eq!(scored(1), [true; 6]);
-        assert_eq!(scored(3), [false, false, true, false, false, true]);
-        assert_eq!(scored(0), [false; 6]);
-        let mut buffer = scoring_every(0);
-        buffer.start();
-        let instruction = "lift the cup".into();
-        assert!(buffer.ask_again(&instruction).is_none(), "there is no frame yet");
-        request(offer(&mut buffer, frame(0.0, 8)));
-        let asked = buffer.ask_again(&instruction).unwrap();
-        assert!(asked.score && asked.new_frame.is_none());
-    }
-
-    #[test]
-    fn another_size_is_dropped_and_does_not_disturb_the_schedule() {
-        let mut buffer = buffer();
-        buffer.start();
-        request(offer(&mut buffer, frame(0.0, 8)));
-        assert!(matches!(offer(&mut buffer, frame(0.5, 16)), Applied::Dropped(DropReason::SizeChanged)));
-        assert_eq!(request(offer(&mut buffer, frame(0.5, 8))).frames, 2);
-    }
-
-    /// A frame whose size shows only when it is decoded.
-    fn undecoded(
-        time_s: f64,
-        decode: impl FnOnce() -> Result<RgbImage, ImageError> + Send + 'static,
-    ) -> CameraFrame {
-        let stamp_ns = 5_000_000_000 + (time_s * 1e9) as i64;
-        CameraFrame::new(stamp_ns, "camera".into(), None, decode)
-    }
-
-    #[test]
-    fn only_samples_are_decoded_and_one_that_cannot_be_leaves_its_place_to_the_next() {
-        let mut buffer = buffer();
-        buffer.start();
-        let broken = || Err(ImageError::Empty { width: 0, height: 0 });
-        assert!(matches!(offer(&mut buffer, undecoded(0.0, broken)), Applied::Undecodable(_)));
-        assert_eq!(request(offer(&mut buffer, undecoded(0.1, || Ok(RgbImage::new(8, 4))))).time_s, 0.0);
-        assert!(matches!(
-            offer(&mut buffer, undecoded(0.2, || panic!("not to be decoded"))),
-            Applied::Skipped
-        ));
-        assert!(matches!(offer(&mut buffer, undecoded(0.6, broken)), Applied::Undecodable(_)));
-        let small = || Ok(RgbImage::new(4, 4));
-        assert!(matches!(
-            offer(&mut buffer, undecoded(0.65, small)),
-            Applied::Dropped(DropReason::SizeChanged)
-        ));
-        assert_eq!(request(offer(&mut buffer, frame(0.7, 8))).frames, 2);
-    }
-
-    #[test]
-    fn a_new_instruction_keeps_the_frames_and_asks_again() {
-        let mut buffer = buffer();
-        assert!(buffer.ask_again(&"a".into()).is_none(), "no episode runs");
-        buffer.start();
-        assert!(buffer.ask_again(&"b".into()).is_none(), "there is no frame yet");
-        request(offer(&mut buffer, frame(0.0, 8)));
-        request(offer(&mut buffer, frame(0.5, 8)));
-        let again = buffer.ask_again(&"c".into()).unwrap();
-        assert_eq!((&*again.instruction, again.frames, again.time_s), ("c", 2, 0.5));
-        assert!(again.new_frame.is_none());
-    }
-
-    #[test]
-    fn a_clock_that_was_set_back_ends_the_episode_and_the_frame_begins_the_next() {
-        let mut buffer = buffer();
-        buffer.start();
-        request(offer(&mut buffer, frame(5.0, 8)));
-        assert!(matches!(offer(&mut buffer, frame(3.0, 8)), Applied::Dropped(DropReason::OutOfOrder)));
-        let Applied::TimeJump(jumped) = offer(&mut buffer, frame(2.9, 8)) else { panic!("no jump") };
-        assert_eq!(buffer.episode_id(), None);
-        buffer.start();
-        let first = request(offer(&mut buffer, jumped));
-        assert_eq!((first.episode_id, first.frames, first.time_s), (2, 1, 0.0));
-    }
-
-    #[test]
-    fn an_episode_ends_at_its_longest_and_a_new_one_counts_on() {
-        let mut buffer = buffer();
-        buffer.start();
-        request(offer(&mut buffer, frame(0.0, 8)));
-        request(offer(&mut buffer, frame(10.0, 8)));
-        assert!(matches!(offer(&mut buffer, frame(10.5, 8)), Applied::TooLong));
-        assert_eq!(buffer.episode_id(), None);
-        buffer.start();
-        let first = request(offer(&mut buffer, frame(20.0, 16)));
-        assert_eq!((first.episode_id, first.frames, first.time_s), (2, 1, 0.0));
-        buffer.end();
-        assert!(matches!(offer(&mut buffer, frame(20.5, 16)), Applied::Dropped(DropReason::NoEpisode)));
-    }
-}
+mod tests;

@@ -58,6 +58,18 @@ impl ChangeMeter {
     }
 }
 
+/// The mean of a picture's pixels up to which it is black, 8-bit levels.
+const BLACK: u64 = 3;
+
+/// Whether a picture shows nothing but black, as behind a lens cap. About a thousand of its bytes are looked at.
+pub fn is_black(frame: &RgbImage) -> bool {
+    let bytes = frame.as_raw();
+    let stride = (bytes.len() / 1024).max(1);
+    let (sum, count) =
+        bytes.iter().step_by(stride).fold((0, 0), |(sum, count), &byte| (sum + u64::from(byte), count + 1));
+    count > 0 && sum <= BLACK * count
+}
+
 /// Mean over pixels and channels of each cell, row by row. An image smaller than the thumbnail shares its pixels
 /// among cells.
 fn thumbnail(frame: &RgbImage) -> [f32; CELLS] {
@@ -162,6 +174,13 @@ mod tests {
         }
         meter.reset();
         assert_eq!(meter.push(&scene(320)), Change::default());
+    }
+
+    #[test]
+    fn a_dark_picture_is_not_a_black_one() {
+        let grey = |level| RgbImage::from_pixel(64, 48, Rgb([level; 3]));
+        assert!(is_black(&grey(0)) && is_black(&grey(3)) && !is_black(&grey(4)));
+        assert!(!is_black(&scene(64)) && !is_black(&RgbImage::new(0, 0)));
     }
 
     #[test]

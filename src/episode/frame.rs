@@ -22,6 +22,8 @@ pub struct CameraFrame {
     pub stamp_ns: i64,
     /// As [`Frame::frame_id`].
     pub frame_id: Arc<str>,
+    /// When it was received, nanoseconds of the receiver's clock, which nobody sets; `None` where there is no receiver.
+    pub received_ns: Option<i64>,
     /// (width, height) in pixels, where it is known before decoding.
     pub size: Option<(u32, u32)>,
     decode: Box<dyn FnOnce() -> Result<RgbImage, ImageError> + Send>,
@@ -34,7 +36,13 @@ impl CameraFrame {
         size: Option<(u32, u32)>,
         decode: impl FnOnce() -> Result<RgbImage, ImageError> + Send + 'static,
     ) -> Self {
-        Self { stamp_ns, frame_id, size, decode: Box::new(decode) }
+        Self { stamp_ns, frame_id, received_ns: None, size, decode: Box::new(decode) }
+    }
+
+    /// The same frame, received at this time.
+    #[must_use]
+    pub fn received(self, received_ns: i64) -> Self {
+        Self { received_ns: Some(received_ns), ..self }
     }
 
     /// # Errors

@@ -1,13 +1,18 @@
+use super::{ClockStep, DropReason, Judgement, StampRule};
+
 /// Picks the frames that the model sees: the one nearest to each of `t0, t0 + 1/rate, t0 + 2/rate, …`, by header
 /// stamps alone, so a live stream, a bag and a file sampled at the same rate give the same frames.
 ///
 /// The schedule is TOPReward's `round(k · raw_fps / sample_fps)` made causal: a frame is taken when the next one,
 /// expected one frame interval later, would be farther from the due time. What was chosen never changes when more
-/// frames arrive (the prefix cache depends on it). On an exact tie the earlier frame is taken.
+/// frames arrive (the prefix cache depends on it). On an exact tie the earlier frame is taken. Which stamps are believed,
+/// [`StampRule`] says.
 #[derive(Debug, Clone)]
 pub struct Sampler {
     period_ns: f64,
+    rule: StampRule,
     state: Option<Started>,
+    doubted_ns: Option<i64>,
 }
 
 #[derive(Debug, Clone)]
@@ -25,17 +30,11 @@ pub enum Admission {
     Take,
     /// The frame lies between two samples.
     Skip,
-    /// Its stamp equals the newest one seen.
-    Duplicate,
-    /// Its stamp lies before the newest one seen.
-    OutOfOrder,
-    /// Its stamp lies so far before the newest one that the clock must have been set back: a simulation or a recording
-    /// that begins anew.
-    TimeJump,
+    /// Its stamp cannot be used, for this reason.
+    LeftOut(DropReason),
+    /// The clock was set. The frame is the first of another time line, which the sampler begins after a reset.
+    ClockStep(ClockStep),
 }
-
-/// A stamp so far before the newest one, in nanoseconds, is no frame that was overtaken on its way.
-pub const TIME_JUMP_NS: i64 = 2_000_000_000;
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("sampling.rate_hz is {0}: it must be a number above 0 and at most 1000")]
@@ -47,27 +46,44 @@ impl Sampler {
         if !(rate_hz > 0.0 && rate_hz <= 1000.0) {
             return Err(SamplerError(rate_hz));
         }
-        Ok(Self { period_ns: 1e9 / rate_hz, state: None })
+        let (rule, state) = (StampRule::default(), None);
+        Ok(Self { period_ns: 1e9 / rate_hz, rule, state, doubted_ns: None })
+    }
+
+    /// The same sampler with another largest step between two stamps, seconds.
+    #[must_use]
+    pub fn with_max_step_s(self, max_step_s: f64) -> Self {
+        Self { rule: StampRule::new(max_step_s), ..self }
     }
 
     /// Forgets the episode; the next frame is sample 0.
     pub fn reset(&mut self) {
-        self.state = None;
+        (self.state, self.doubted_ns) = (None, None);
+        self.rule.reset();
     }
 
-    /// Decides on the frame stamped `stamp_ns`.
-    pub fn admit(&mut self, stamp_ns: i64) -> Admission {
+    /// The newest stamp that was believed.
+    pub fn newest_ns(&self) -> Option<i64> {
+        self.rule.newest_ns()
+    }
+
+    /// The stamp of the last frame before which more time has passed by the camera's clock than by the receiver's.
+    pub fn doubted_ns(&self) -> Option<i64> {
+        self.doubted_ns
+    }
+
+    /// Decides on the frame stamped `stamp_ns`, which was received at `received_ns` by a clock that nobody sets.
+    pub fn admit(&mut self, stamp_ns: i64, received_ns: Option<i64>) -> Admission {
+        match self.rule.judge(stamp_ns, received_ns) {
+            Judgement::Good => {}
+            Judgement::Doubtful => self.doubted_ns = Some(stamp_ns),
+            Judgement::LeftOut(reason) => return Admission::LeftOut(reason),
+            Judgement::ClockStep(step) => return Admission::ClockStep(step),
+        }
         let Some(state) = &mut self.state else {
             self.state = Some(Started { first_ns: stamp_ns, newest_ns: stamp_ns, next_index: 1 });
             return Admission::Take;
         };
-        if stamp_ns == state.newest_ns {
-            return Admission::Duplicate;
-        }
-        if stamp_ns < state.newest_ns {
-            let back_ns = state.newest_ns.saturating_sub(stamp_ns);
-            return if back_ns > TIME_JUMP_NS { Admission::TimeJump } else { Admission::OutOfOrder };
-        }
         // A gap in the stream says nothing about the next interval, hence the cap at one sample period.
         let interval_ns = (stamp_ns.saturating_sub(state.newest_ns) as f64).min(self.period_ns);
         state.newest_ns = stamp_ns;
@@ -93,7 +109,7 @@ mod tests {
         stamps_ns
             .into_iter()
             .enumerate()
-            .filter(|&(_, stamp)| sampler.admit(stamp) == Admission::Take)
+            .filter(|&(_, stamp)| sampler.admit(stamp, None) == Admission::Take)
             .map(|(index, _)| index)
             .collect()
     }
@@ -146,12 +162,12 @@ mod tests {
     #[test]
     fn repeated_and_backward_stamps_are_named() {
         let mut sampler = Sampler::new(2.0).unwrap();
-        assert_eq!(sampler.admit(5_000), Admission::Take);
-        assert_eq!(sampler.admit(5_000), Admission::Duplicate);
-        assert_eq!(sampler.admit(4_000), Admission::OutOfOrder);
-        assert_eq!(sampler.admit(6_000), Admission::Skip);
+        assert_eq!(sampler.admit(5_000, None), Admission::Take);
+        assert_eq!(sampler.admit(5_000, None), Admission::LeftOut(DropReason::Duplicate));
+        assert_eq!(sampler.admit(4_000, None), Admission::LeftOut(DropReason::OutOfOrder));
+        assert_eq!(sampler.admit(6_000, None), Admission::Skip);
         sampler.reset();
-        assert_eq!(sampler.admit(4_000), Admission::Take);
+        assert_eq!(sampler.admit(4_000, None), Admission::Take);
     }
 
     #[test]

@@ -7,8 +7,7 @@
 use std::sync::Arc;
 
 use crate::config::{Config, ConfigError};
-use crate::episode::image::ImageError;
-use crate::episode::{Applied, CameraFrame, DropReason, EndReason, FrameAccount, PrefixRequest};
+use crate::episode::{DropReason, EndReason, FrameAccount};
 use crate::live::engine::{EngineEvent, PrefixScore};
 use crate::model::VlmError;
 use crate::model::instruction::InstructionRule;
@@ -16,15 +15,22 @@ use crate::reward::{FailureDetector, Fusion, Judge, ScoredPrefix, Verdict};
 
 mod cameras;
 mod effects;
+mod frames;
 mod judge;
 mod latency;
 mod report;
 mod reset;
+mod time;
+mod watch;
 
 pub use cameras::Camera;
 pub use effects::{Effect, Phase, Refusal, ResetFailed, ResetTicket};
 pub use latency::Latencies;
 pub use report::{EpisodeReport, ProgressReport, SuccessReport};
+pub use watch::{Notice, Trouble};
+
+use time::Passing;
+use watch::Said;
 
 pub struct Session {
     cameras: Vec<Camera>,
@@ -39,6 +45,10 @@ pub struct Session {
     resets_on_failure: bool,
     trusts_manual_start: bool,
     failures: FailureDetector,
+    /// What time has passed, by the clock of whoever drives this.
+    passing: Passing,
+    /// What was said of the cameras in this episode.
+    said: Said,
     phase: Phase,
     /// The running episode, else the last one.
     episode: Option<EpisodeReport>,
@@ -63,6 +73,8 @@ impl Session {
             resets_on_failure: config.reset.on_failure,
             trusts_manual_start: config.episode.trust_manual_start,
             failures: FailureDetector::new(config.failure),
+            passing: Passing::new(config.episode.max_duration_s),
+            said: Said::default(),
             phase: Phase::Inactive,
             episode: None,
             latencies: Latencies::default(),
@@ -121,62 +133,6 @@ impl Session {
     /// What is to be done now.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
-    }
-
-    /// A frame from one of the cameras.
-    ///
-    /// # Errors
-    /// Why its image cannot be used; that is counted.
-    pub fn frame(&mut self, camera: usize, frame: CameraFrame) -> Result<(), ImageError> {
-        self.cameras[camera].account.offered += 1;
-        self.take(camera, frame)
-    }
-
-    fn take(&mut self, index: usize, frame: CameraFrame) -> Result<(), ImageError> {
-        let camera = &mut self.cameras[index];
-        match camera.buffer.frame(frame, &self.instruction) {
-            Applied::Request(request) => {
-                if let Some(running) = report::running(&mut self.episode) {
-                    running.frames += 1;
-                }
-                self.effects.push(Effect::Submit(request));
-            }
-            Applied::Skipped => camera.account.skipped += 1,
-            Applied::Dropped(reason) => camera.account.drop_frames(reason, 1),
-            Applied::Undecodable(error) => {
-                camera.account.drop_frames(DropReason::Undecodable, 1);
-                return Err(error);
-            }
-            Applied::TooLong => {
-                camera.account.drop_frames(DropReason::EpisodeEnded, 1);
-                self.end(EndReason::MaxDuration);
-                self.go_on(self.resets_on_timeout);
-            }
-            Applied::TimeJump(frame) => {
-                self.end(EndReason::TimeJump);
-                self.start();
-                return self.take(index, frame);
-            }
-        }
-        Ok(())
-    }
-
-    /// Images of a camera that never became frames, for a reason.
-    pub fn frames_lost(&mut self, camera: usize, reason: DropReason, frames: u64) {
-        let account = &mut self.cameras[camera].account;
-        account.offered += frames;
-        account.drop_frames(reason, frames);
-    }
-
-    /// The engine did not take a request.
-    pub fn queue_full(&mut self, request: &PrefixRequest) {
-        self.not_scored(request, DropReason::QueueFull);
-    }
-
-    /// A request that nobody scores any more.
-    pub fn not_scored(&mut self, request: &PrefixRequest, reason: DropReason) {
-        let frames = u64::from(request.new_frame.is_some());
-        self.cameras[request.camera].account.drop_frames(reason, frames);
     }
 
     /// What the engine reports of frames. Its beginning and end are the driver's matter.
@@ -308,6 +264,7 @@ impl Session {
         self.trusts_manual_start = config.episode.trust_manual_start;
         self.failures.configure(config.failure);
         self.judge.configure(config.progress, config.success);
+        self.passing.set_longest_s(config.episode.max_duration_s);
         for camera in &mut self.cameras {
             camera.buffer.set_limits(config.episode_limits());
             camera.tracker.configure(config.progress);
@@ -352,6 +309,8 @@ impl Session {
         let episode_id = self.episodes_started;
         self.episode = Some(EpisodeReport::new(episode_id));
         self.phase = Phase::Running;
+        self.passing.begin();
+        self.forget_said();
         self.effects.push(Effect::EpisodeStarted(episode_id));
         episode_id
     }

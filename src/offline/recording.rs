@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::episode::image::ImageError;
-use crate::episode::{Admission, CameraFrame, Sampler, SamplerError};
+use crate::episode::{Admission, CameraFrame, ClockStep, DropReason, Sampler, SamplerError};
 use crate::offline::SampledFrame;
 
 pub use animation::{Animation, AnimationError};
@@ -51,6 +51,17 @@ pub enum RecordingError {
         "frame {number} is stamped {back_s:.3} s before the one before it: the recording is not one episode"
     )]
     Backwards { number: usize, back_s: f64 },
+    #[error("frame {number} is of another time: {step}; the recording is not one episode")]
+    ClockStep { number: usize, step: ClockStep },
+    #[error(
+        "frame {number} is stamped {stamp_s:.3} s after the first, and the one before it {before_s:.3} s: that cannot be"
+    )]
+    OddStamp { number: usize, stamp_s: f64, before_s: f64 },
+    #[error(
+        "the time of {name} stands still: {still} of its {frames} frames have the time of the one before; a bag can be \
+         scored by the times of its recording (--stamps receipt)"
+    )]
+    StandStill { name: String, still: usize, frames: usize },
     #[error("{0} has no frames")]
     Empty(String),
     #[error("a frame rate of {0} frames a second makes no sense")]
@@ -94,12 +105,14 @@ pub struct Sampled {
 /// Samples an episode at `rate_hz` samples a second of its own time, by the rule of the node.
 ///
 /// # Errors
-/// An episode that cannot be read, holds no frame, runs backwards, or has a frame among the samples that is no picture.
+/// An episode that cannot be read, holds no frame, runs backwards, stands still or jumps in time, or has a frame among the
+/// samples that is no picture.
 pub fn sample(footage: &dyn Footage, name: &str, rate_hz: f64) -> Result<Sampled, RecordingError> {
     let mut collector = Collector {
         sampler: Sampler::new(rate_hz)?,
         first_ns: None,
         newest_ns: 0,
+        still: 0,
         sampled: Sampled { frames: Vec::new(), numbers: Vec::new(), recorded_s: Vec::new() },
     };
     let mut failed = None;
@@ -113,7 +126,7 @@ pub fn sample(footage: &dyn Footage, name: &str, rate_hz: f64) -> Result<Sampled
     match failed {
         Some(error) => Err(error),
         None if collector.sampled.frames.is_empty() => Err(RecordingError::Empty(name.to_owned())),
-        None => Ok(collector.sampled),
+        None => collector.finish(name),
     }
 }
 
@@ -121,6 +134,8 @@ struct Collector {
     sampler: Sampler,
     first_ns: Option<i64>,
     newest_ns: i64,
+    /// Frames with the time of the one before.
+    still: usize,
     sampled: Sampled,
 }
 
@@ -129,10 +144,18 @@ impl Collector {
         let number = self.sampled.recorded_s.len();
         let first_ns = *self.first_ns.get_or_insert(frame.stamp_ns);
         let time_s = frame.stamp_ns.saturating_sub(first_ns) as f64 / 1e9;
-        let admission = self.sampler.admit(frame.stamp_ns);
-        if matches!(admission, Admission::OutOfOrder | Admission::TimeJump) {
-            let back_s = self.newest_ns.saturating_sub(frame.stamp_ns) as f64 / 1e9;
-            return Err(RecordingError::Backwards { number, back_s });
+        let admission = self.sampler.admit(frame.stamp_ns, frame.received_ns);
+        let before_s = self.newest_ns.saturating_sub(first_ns) as f64 / 1e9;
+        match admission {
+            Admission::Take | Admission::Skip => {}
+            Admission::LeftOut(DropReason::Duplicate) => self.still += 1,
+            Admission::LeftOut(_) if time_s < before_s => {
+                return Err(RecordingError::Backwards { number, back_s: before_s - time_s });
+            }
+            Admission::LeftOut(_) => {
+                return Err(RecordingError::OddStamp { number, stamp_s: time_s, before_s });
+            }
+            Admission::ClockStep(step) => return Err(RecordingError::ClockStep { number, step }),
         }
         self.newest_ns = frame.stamp_ns;
         self.sampled.recorded_s.push(time_s);
@@ -142,6 +165,20 @@ impl Collector {
             self.sampled.numbers.push(number);
         }
         Ok(())
+    }
+
+    fn finish(self, name: &str) -> Result<Sampled, RecordingError> {
+        let (still, frames) = (self.still, self.sampled.recorded_s.len());
+        // A topic that was recorded twice has each frame twice.
+        if still * 2 > frames {
+            return Err(RecordingError::StandStill { name: name.to_owned(), still, frames });
+        }
+        if still > 0 {
+            log::warn!(
+                "{name}: {still} of {frames} frames have the time of the one before, and are not looked at"
+            );
+        }
+        Ok(self.sampled)
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FailureSettings {
-    /// For how many seconds of header time progress may stand still; 0: for ever.
+    /// For how many seconds of the receiver's clock progress may stand still; 0: for ever.
     pub stuck_s: f64,
     /// By how much progress (0 to 1) must rise for the robot not to be stuck.
     pub min_gain: f64,
@@ -73,19 +73,26 @@ impl FailureDetector {
 
     /// Progress (0 to 1) `time_s` seconds after the episode's first frame. A failure is reported once in an episode.
     pub fn push(&mut self, time_s: f64, progress: f64) -> Option<Failure> {
-        let FailureSettings { stuck_s, min_gain } = self.settings;
+        let min_gain = self.settings.min_gain;
         if !time_s.is_finite() {
             return None;
         }
         // `max` takes no NaN for the best.
         self.best = self.best.max(progress);
-        let (level, since_s) = *self.gained.get_or_insert((self.best, time_s));
+        let (level, _) = *self.gained.get_or_insert((self.best, time_s));
         // Against the level of the last gain, not the best: many small steps add up to a gain.
         if self.best > level && self.best - level >= min_gain {
             self.gained = Some((self.best, time_s));
             return None;
         }
-        if self.reported || stuck_s <= 0.0 || time_s - since_s < stuck_s {
+        self.at(time_s)
+    }
+
+    /// So many seconds after the episode's first frame nothing new is known. Nothing fails before the first reading.
+    pub fn at(&mut self, time_s: f64) -> Option<Failure> {
+        let stuck_s = self.settings.stuck_s;
+        let (_, since_s) = self.gained?;
+        if self.reported || stuck_s <= 0.0 || !time_s.is_finite() || time_s - since_s < stuck_s {
             return None;
         }
         self.reported = true;
@@ -126,6 +133,16 @@ mod tests {
         // At half the pace a gain takes 4 s, and 3 s are allowed.
         let slow: Vec<f64> = (0..9).map(|s| f64::from(s) * 0.0625).collect();
         assert_eq!(reported(SETTINGS, &slow), [(3, Failure::Stuck { since_s: 0.0, best: 0.1875 })]);
+    }
+
+    #[test]
+    fn time_alone_may_report_it() {
+        let mut detector = FailureDetector::new(SETTINGS);
+        assert_eq!(detector.at(100.0), None, "nothing is known yet");
+        detector.push(100.0, 0.5);
+        assert_eq!((detector.at(102.5), detector.at(f64::NAN)), (None, None));
+        assert_eq!(detector.at(103.0), Some(Failure::Stuck { since_s: 100.0, best: 0.5 }));
+        assert_eq!(detector.at(104.0), None, "once");
     }
 
     #[test]

@@ -73,6 +73,11 @@ impl Judge {
         self.success.instruction_changed();
     }
 
+    /// As [`SuccessDetector::doubt`].
+    pub fn doubt(&mut self, time_s: f64) {
+        self.success.doubt(time_s);
+    }
+
     /// As [`SuccessDetector::declare_open`].
     pub fn declare_open(&mut self) {
         self.success.declare_open();

@@ -93,6 +93,8 @@ pub struct SuccessDetector {
     above_since_s: Option<f64>,
     last_time_s: Option<f64>,
     instruction: InstructionChange,
+    /// The hold does not begin before this time of the episode, seconds.
+    doubted_s: f64,
 }
 
 impl SuccessDetector {
@@ -105,6 +107,7 @@ impl SuccessDetector {
             above_since_s: None,
             last_time_s: None,
             instruction: InstructionChange::None,
+            doubted_s: f64::NEG_INFINITY,
         }
     }
 
@@ -119,21 +122,28 @@ impl SuccessDetector {
 
     /// Looks for success anew by other settings, as at the episode's start; a declaration does not outlive this.
     pub fn configure(&mut self, settings: SuccessSettings) {
-        let instruction = self.instruction;
-        *self = Self { instruction, ..Self::new(settings) };
+        let (instruction, doubted_s) = (self.instruction, self.doubted_s);
+        *self = Self { instruction, doubted_s, ..Self::new(settings) };
     }
 
     /// The instruction was changed in the running episode. Rewards of two instructions cannot be compared, so success is
     /// looked for as at the episode's start, and a declaration of the old task is void. The time since the change
     /// counts from the next reading, which must be of the new instruction.
     pub fn instruction_changed(&mut self) {
-        *self = Self { instruction: InstructionChange::JustNow, ..Self::new(self.settings) };
+        let doubted_s = self.doubted_s;
+        *self = Self { instruction: InstructionChange::JustNow, doubted_s, ..Self::new(self.settings) };
     }
 
     /// Someone vouches that the task of this episode is not done yet, however it looks: success no longer needs that it
     /// first look undone. For the running episode and its present instruction and settings only.
     pub fn declare_open(&mut self) {
         self.declared_open = true;
+    }
+
+    /// Just before this time of the episode, in seconds, the camera's clock ran ahead of the receiver's: a hold that began
+    /// earlier does not count.
+    pub fn doubt(&mut self, time_s: f64) {
+        self.doubted_s = self.doubted_s.max(time_s);
     }
 
     // Every comparison is written so that NaN holds back.
@@ -161,7 +171,8 @@ impl SuccessDetector {
             self.above_since_s = None;
             return Verdict::CamerasDisagree { mean_nats, spread_nats, max_spread_nats };
         }
-        let held_s = reading.time_s - *self.above_since_s.get_or_insert(reading.time_s);
+        let since_s = *self.above_since_s.get_or_insert(reading.time_s);
+        let held_s = reading.time_s - since_s.max(self.doubted_s);
         self.not_yet(&reading, mean_nats, since_instruction_s, held_s)
     }
 

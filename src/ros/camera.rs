@@ -5,11 +5,12 @@ use r2r::{Node, QosProfile, WrappedTypesupport};
 use tokio::task::AbortHandle;
 
 use super::background::Background;
+use super::clock::NodeClock;
 use super::image_msg::CameraMessage;
 use super::inbox::{CameraMessages, Input, Inputs, Ticket};
 use super::rcl::graph::Listening;
 use crate::config::{CameraSource, Transport};
-use crate::episode::DropReason;
+use crate::episode::{CameraFrame, DropReason, StampSource};
 
 /// Messages that may wait for the driver: a second of a 30 Hz camera.
 const CAPACITY: usize = 30;
@@ -42,6 +43,23 @@ pub fn subscribe(node: &mut Node, source: &CameraSource) -> r2r::Result<CameraMe
     })
 }
 
+/// When a camera's images come, and whether that is the time they are given.
+#[derive(Clone)]
+pub struct Arrival {
+    pub clock: NodeClock,
+    pub stamps: StampSource,
+}
+
+impl Arrival {
+    fn of(&self, frame: CameraFrame) -> CameraFrame {
+        let mut frame = frame.received(self.clock.elapsed_ns());
+        if self.stamps == StampSource::Receipt {
+            frame.stamp_ns = self.clock.stamp_ns();
+        }
+        frame
+    }
+}
+
 /// A subscription whose messages are taken.
 pub struct OpenCamera {
     drain: AbortHandle,
@@ -49,10 +67,15 @@ pub struct OpenCamera {
 
 impl OpenCamera {
     /// Starts the task that takes the messages of a camera, by its number.
-    pub fn new(messages: CameraMessages, camera: usize, background: &mut Background) -> Self {
+    pub fn new(
+        messages: CameraMessages,
+        camera: usize,
+        arrival: Arrival,
+        background: &mut Background,
+    ) -> Self {
         match messages {
-            CameraMessages::Raw(messages) => open(messages, camera, background),
-            CameraMessages::Compressed(messages) => open(messages, camera, background),
+            CameraMessages::Raw(messages) => open(messages, camera, arrival, background),
+            CameraMessages::Compressed(messages) => open(messages, camera, arrival, background),
         }
     }
 
@@ -65,20 +88,26 @@ impl OpenCamera {
 fn open<M: CameraMessage + WrappedTypesupport>(
     messages: Box<dyn Stream<Item = M> + Send + Unpin>,
     camera: usize,
+    arrival: Arrival,
     background: &mut Background,
 ) -> OpenCamera {
-    let work = drain(messages, camera, background.inputs());
+    let work = drain(messages, camera, arrival, background.inputs());
     OpenCamera { drain: background.spawn_for_good("a camera's subscription", work) }
 }
 
 /// Takes messages out of the subscription as they come and hands them to the driver. When the driver has too many of
 /// them before it, which only happens where the machine is overloaded, a message is lost and counted.
-async fn drain<M: CameraMessage>(mut messages: impl Stream<Item = M> + Unpin, camera: usize, inputs: Inputs) {
+async fn drain<M: CameraMessage>(
+    mut messages: impl Stream<Item = M> + Unpin,
+    camera: usize,
+    arrival: Arrival,
+    inputs: Inputs,
+) {
     let ticket = Ticket::default();
     while let Some(message) = messages.next().await {
         inputs.send(match message.frame() {
             _ if ticket.held() > CAPACITY => Input::FramesLost(camera, DropReason::Overrun, 1),
-            Ok(frame) => Input::Frame(camera, frame, ticket.clone()),
+            Ok(frame) => Input::Frame(camera, arrival.of(frame), ticket.clone()),
             Err(error) => Input::Undecodable(camera, error),
         });
     }
@@ -100,11 +129,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_camera_that_does_not_stamp_gets_the_time_of_receipt() {
+        let clock = NodeClock::steady();
+        for (stamps, stamped) in [(StampSource::Header, false), (StampSource::Receipt, true)] {
+            let arrival = Arrival { clock: clock.clone(), stamps };
+            let frame = arrival.of(Message.frame().unwrap());
+            assert_eq!(frame.stamp_ns > 0, stamped);
+            assert!(frame.received_ns.is_some());
+        }
+    }
+
     #[tokio::test]
     async fn what_the_driver_cannot_keep_up_with_is_lost_and_counted() {
         let (sender, mut received) = unbounded_channel();
         let messages = futures::stream::iter((0..CAPACITY + 3).map(|_| Message));
-        drain(messages, 0, Inputs(sender)).await;
+        let arrival = Arrival { clock: NodeClock::steady(), stamps: StampSource::Header };
+        drain(messages, 0, arrival, Inputs(sender)).await;
         let (mut frames, mut lost) = (0, 0);
         while let Ok(input) = received.try_recv() {
             match input {

@@ -1,4 +1,5 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::mem::Discriminant;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use super::rcl::time::stamp_to_ns;
 use crate::config::CameraSource;
 use crate::episode::FrameAccount;
 use crate::episode::image::ImageError;
-use crate::live::session::{Camera, Phase, Session};
+use crate::live::session::{Camera, Phase, Session, Trouble};
 use crate::model::ModelInfo;
 
 /// What is known of the model.
@@ -39,12 +40,47 @@ pub struct CameraHealth {
     pub publishers: usize,
     pub obstacles: Vec<String>,
     offered_before: u64,
+    /// Which kinds of errors were logged.
+    logged: HashSet<Discriminant<ImageError>>,
+    /// Whether it was logged how far its stamps are from the node's clock.
+    logged_offset: bool,
 }
 
 impl CameraHealth {
     pub fn new(source: CameraSource, topic: String) -> Self {
-        let (last_image, error, obstacles) = (None, None, Vec::new());
-        Self { source, topic, last_image, error, publishers: 0, obstacles, offered_before: 0 }
+        Self {
+            source,
+            topic,
+            last_image: None,
+            error: None,
+            publishers: 0,
+            obstacles: Vec::new(),
+            offered_before: 0,
+            logged: HashSet::new(),
+            logged_offset: false,
+        }
+    }
+
+    /// It is listened to from now on.
+    pub fn begin(&mut self) {
+        (self.last_image, self.error, self.logged_offset) = (None, None, false);
+        self.logged.clear();
+    }
+
+    /// Says once how far the stamps are from the node's clock.
+    fn look_at_offset(&mut self, ros_now_ns: i64) {
+        let Some((_, Some(stamp_ns))) = self.last_image else { return };
+        let behind_s = ros_now_ns.saturating_sub(stamp_ns) as f64 / 1e9;
+        if behind_s.abs() > FAR_S && !self.logged_offset {
+            self.logged_offset = true;
+            log::info!(
+                "camera {}: its stamps are {:.1} s {} the node's clock, and are taken as they are: a recording is \
+                 played, or one of the clocks is not set (docs/time.md)",
+                self.source.name,
+                behind_s.abs(),
+                if behind_s > 0.0 { "behind" } else { "ahead of" }
+            );
+        }
     }
 }
 
@@ -62,6 +98,9 @@ pub struct Diagnostics {
 
 /// An image that is late by this much is missed. Slow cameras send one a second.
 const MISSED_AFTER: Duration = Duration::from_secs(2);
+
+/// Stamps that are so many seconds from the node's clock are of another time.
+const FAR_S: f64 = 10.0;
 
 type Level = i8;
 const OK: Level = DiagnosticStatus::OK as Level;
@@ -91,10 +130,12 @@ impl Diagnostics {
             self.latency_status(session, queued),
         ];
         let ros_now_ns = stamp_to_ns(&self.now());
-        for (health, camera) in self.cameras.iter().zip(session.cameras()) {
+        self.cameras.iter_mut().for_each(|health| health.look_at_offset(ros_now_ns));
+        for (number, (health, camera)) in self.cameras.iter().zip(session.cameras()).enumerate() {
             let rate_hz = since
                 .map(|since| (camera.account().offered - health.offered_before) as f64 / since.as_secs_f64());
-            status.push(self.camera_status(health, camera, state, rate_hz, ros_now_ns));
+            let trouble = session.trouble(number);
+            status.push(self.camera_status((health, camera), trouble, state, rate_hz, ros_now_ns));
         }
         for (health, camera) in self.cameras.iter_mut().zip(session.cameras()) {
             health.offered_before = camera.account().offered;
@@ -120,12 +161,20 @@ impl Diagnostics {
     pub fn undecodable(&mut self, camera: usize, error: ImageError) {
         let health = &mut self.cameras[camera];
         health.last_image = Some((Instant::now(), None));
-        if health.error.as_ref() != Some(&error) {
+        // However good and bad images alternate.
+        if health.logged.insert(std::mem::discriminant(&error)) {
             log::error!(
                 "{}: an image cannot be decoded (later ones are only counted): {error}",
                 health.topic
             );
-            health.error = Some(error);
+        }
+        health.error = Some(error);
+    }
+
+    /// Logs a warning, unless it was logged before.
+    pub fn warn_once(&mut self, warning: &str) {
+        if self.warned.insert(warning.to_owned()) {
+            log::warn!("{warning}");
         }
     }
 
@@ -133,9 +182,7 @@ impl Diagnostics {
     pub fn graph(&mut self, seen: Vec<Seen>) {
         for seen in seen {
             for obstacle in &seen.obstacles {
-                if self.warned.insert(obstacle.clone()) {
-                    log::warn!("{obstacle}");
-                }
+                self.warn_once(obstacle);
             }
             if let Some(health) = self.cameras.iter_mut().find(|camera| camera.topic == seen.topic) {
                 health.publishers = seen.publishers;
@@ -211,7 +258,13 @@ impl Diagnostics {
             phase @ (Phase::NoInstruction | Phase::Inactive) => {
                 self.status("episode", WARN, phase.as_str(), values)
             }
-            phase => self.status("episode", OK, phase.as_str(), values),
+            phase => match troubles(session) {
+                troubles if troubles.is_empty() => self.status("episode", OK, phase.as_str(), values),
+                troubles => {
+                    let message = format!("{}; {troubles}", phase.as_str());
+                    self.status("episode", WARN, &message, values)
+                }
+            },
         }
     }
 
@@ -226,8 +279,8 @@ impl Diagnostics {
 
     fn camera_status(
         &self,
-        health: &CameraHealth,
-        camera: &Camera,
+        (health, camera): (&CameraHealth, &Camera),
+        trouble: Option<Trouble>,
         state: State,
         rate_hz: Option<f64>,
         ros_now_ns: i64,
@@ -249,7 +302,10 @@ impl Diagnostics {
             (Some(error), _) => (ERROR, format!("its images cannot be used: {error}")),
             _ if age.is_none() => (WARN, format!("no image has arrived on {}", health.topic)),
             (None, Some(age)) => (WARN, format!("no image for {:.0} s", age.as_secs_f64())),
-            (None, None) => (OK, "images come".to_owned()),
+            (None, None) => match trouble {
+                Some(trouble) => (WARN, trouble.to_string()),
+                None => (OK, "images come".to_owned()),
+            },
         };
         self.status(&format!("camera {}", camera.name), level, &message, values)
     }
@@ -264,6 +320,16 @@ impl Diagnostics {
         ];
         self.status("latency", OK, "from the moment a frame is handed to the model to its score", values)
     }
+}
+
+/// What is wrong with the cameras of the running episode.
+fn troubles(session: &Session) -> String {
+    let named = session.cameras().iter().enumerate();
+    let troubles = named.filter_map(|(number, camera)| Some((camera, session.trouble(number)?)));
+    troubles
+        .map(|(camera, trouble)| format!("camera {}: {trouble}", camera.name))
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 fn account_values(account: &FrameAccount) -> Vec<(String, String)> {

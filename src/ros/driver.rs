@@ -8,6 +8,7 @@ use r2r::rcl_interfaces::msg::ParameterEvent;
 
 use super::background::Background;
 use super::camera::OpenCamera;
+use super::clock::NodeClock;
 use super::diagnostics::{CameraHealth, Diagnostics, ModelState};
 use super::error::NodeError;
 use super::inbox::Input;
@@ -15,6 +16,7 @@ use super::overlay::OverlayOutput;
 use super::params::Parameters;
 use super::publish::Outputs;
 use super::rcl::graph::{self, Listening};
+use super::rcl::lifecycle::State;
 use super::rcl::lifecycle_services;
 use super::rcl::parameter_services::{self, lock, parameter_msgs};
 use super::services::{answer, explain};
@@ -37,6 +39,7 @@ pub struct Driver {
     /// As the node was started.
     config: Config,
     session: Session,
+    clock: NodeClock,
     transitions: Transitions,
     model: Model,
     /// The cameras that are subscribed to; none while the node is not active.
@@ -62,6 +65,10 @@ impl Driver {
         Ok(Self {
             config: config.clone(),
             session: Session::new(config)?,
+            clock: match use_sim_time {
+                true => NodeClock::simulated(node.get_ros_clock(), config.sampling.max_step_s),
+                false => NodeClock::steady(),
+            },
             transitions: Transitions::default(),
             model: Model::default(),
             cameras: Vec::new(),
@@ -144,7 +151,16 @@ impl Driver {
         Ok(())
     }
 
+    /// Tells the session how late it is.
+    pub fn pass_time(&mut self) {
+        self.session.pass_time(self.clock.elapsed_ns());
+        self.carry_out();
+    }
+
     pub fn publish_diagnostics(&mut self) {
+        if self.state() == State::Active && self.clock.is_silent() {
+            self.diagnostics.warn_once("use_sim_time is set and nothing comes on /clock: no duration passes");
+        }
         let report = self.diagnostics.report(&self.session, self.state(), self.model.queued());
         self.outputs.diagnostics(&report);
         self.publish_overlay();
@@ -266,6 +282,10 @@ impl Driver {
                 self.resets.abort();
                 self.outputs.episode_started();
             }
+            Effect::Notice(camera, notice) => {
+                let health = &self.diagnostics.cameras[camera];
+                log::warn!("camera {} ({}): {notice}", health.source.name, health.topic);
+            }
             Effect::CameraProgress(report) => self.outputs.camera_progress(&report),
             Effect::Progress(report) => self.outputs.progress(&report),
             Effect::Success(report) => {
@@ -283,7 +303,7 @@ impl Driver {
                 self.outputs.episode_ended(&report, &instruction);
             }
             Effect::CallReset(ticket) => self.resets.call(ticket, &mut self.background),
-            Effect::Settle(ticket) => self.resets.settle(ticket, &mut self.background),
+            Effect::Settle(ticket) => self.resets.settle(ticket, self.clock.clone(), &mut self.background),
         }
     }
 

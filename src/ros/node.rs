@@ -28,6 +28,8 @@ use crate::config::{Config, ConfigError, NODE_NAME};
 
 r2r::assert_compiled_with_use_sim_time_support!();
 
+/// How often the session is told how late it is.
+const PULSE: Duration = Duration::from_millis(100);
 /// How often the graph is asked who publishes what the node listens to.
 const GRAPH_PERIOD: Duration = Duration::from_secs(3);
 /// How long the end waits for an inference that is under way.
@@ -137,6 +139,8 @@ impl Parts {
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut look = interval(GRAPH_PERIOD);
         look.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut pulse = interval(PULSE);
+        pulse.set_missed_tick_behavior(MissedTickBehavior::Skip);
         self.driver.autostart()?;
         loop {
             tokio::select! {
@@ -145,6 +149,7 @@ impl Parts {
                 _ = terminate.recv() => return Ok(()),
                 ended = self.driver.background().ended() => ended?,
                 _ = tick.tick() => self.driver.publish_diagnostics(),
+                _ = pulse.tick() => self.driver.pass_time(),
                 _ = look.tick() => self.driver.look_at_graph(self.listening.clone()),
                 Some(input) = self.received.recv() => self.driver.handle(input)?,
             }

@@ -46,7 +46,7 @@ impl OverlayOutput {
 
     /// Follows what the session does.
     pub fn note(&mut self, effect: &Effect) {
-        self.changed |= !matches!(effect, Effect::Submit(_) | Effect::CameraProgress(_));
+        self.changed |= !matches!(effect, Effect::Submit(_) | Effect::CameraProgress(_) | Effect::Notice(..));
     }
 
     /// Something else that is drawn has changed.

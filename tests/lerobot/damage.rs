@@ -283,3 +283,27 @@ fn no_byte_of_a_data_file_brings_the_reader_down() {
     }
     assert!(refused > whole.len() / 100, "{refused} of {}", whole.len());
 }
+
+#[test]
+fn boundaries_that_are_off_are_found_by_counting_frames() {
+    if !ffmpeg() {
+        return;
+    }
+    let folder = copy("v3.0");
+    let meta = folder.path().join("meta/episodes/chunk-000/file-000.parquet");
+    let mut bytes = fs::read(&meta).unwrap();
+    // The second episode begins after 8 frames of a tenth of a second; now .7 of a frame later.
+    let (right, wrong) = (0.8_f64.to_le_bytes(), 0.87_f64.to_le_bytes());
+    let places: Vec<usize> = (0..bytes.len() - 8).filter(|at| bytes[*at..at + 8] == right).collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at..at + 8].copy_from_slice(&wrong);
+    }
+    fs::write(&meta, bytes).unwrap();
+    let (off, right) = (Dataset::open(folder.path()).unwrap(), open("v3.0"));
+    for (off, right) in
+        off.episodes(Some(FRONT), None).unwrap().iter().zip(right.episodes(Some(FRONT), None).unwrap())
+    {
+        assert!(play(off).unwrap() == play(&right).unwrap(), "{}", off.name);
+    }
+}

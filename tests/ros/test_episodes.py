@@ -111,7 +111,7 @@ def test_an_episode_begun_by_hand_ends_the_attempts_to_reset(start_to_succeed, p
     called = peer.resets
     peer.let_the_node_go_on(2)  # two more attempts would have been made, one a second
     assert peer.resets == called
-    assert peer.status("episode")[1] == "episode running"
+    assert peer.status("episode")[1].startswith("episode running")
     assert node.process.poll() is None
 
 
@@ -137,10 +137,11 @@ def test_a_timeout_resets_where_that_is_wanted(start_node, peer):
 def test_a_clock_set_back_begins_a_new_episode(start_node, peer):
     start_node()
     peer.film([50, 60, 70], from_s=100)
-    peer.film([50, 60])
+    peer.stream([50] * 6)
     (ended,) = peer.wait_for("episode")
     assert ended.end_reason == ended.TIME_JUMP and ended.frames == 3
-    assert (peer.progress[-1].episode_id, peer.progress[-1].frames) == (2, 2)
+    peer.film([60], from_s=1)
+    assert peer.progress[-1].episode_id == 2
 
 
 @pytest.mark.parametrize("qos", [10, LATCHED], ids=["volatile", "latched"])
@@ -159,7 +160,7 @@ def test_an_instruction_latched_before_the_node_came_is_heard(start_node, peer):
     publisher = peer.node.create_publisher(String, "topreward/instruction", LATCHED)
     publisher.publish(String(data="wipe the table"))
     start_node(instruction="")
-    wait_until(lambda: peer.status("episode")[1] == "episode running", "the episode begins")
+    wait_until(lambda: peer.status("episode")[1].startswith("episode running"), "the episode begins")
     assert peer.status("episode")[2]["instruction"] == "wipe the table"
 
 
@@ -198,7 +199,8 @@ def test_the_longest_episode_ends_and_the_next_begins(start_node, peer):
     start_node(episode__max_duration_s=3.0)
     peer.film([50] * 10, until=lambda: peer.episode)
     (ended,) = peer.wait_for("episode")
-    assert ended.end_reason == ended.MAX_DURATION and ended.frames == 7
+    # By the node's clock, which the camera's has overtaken.
+    assert ended.end_reason == ended.MAX_DURATION and ended.frames == 10
     peer.film([50], from_s=10)
     assert peer.progress[-1].episode_id == 2
 

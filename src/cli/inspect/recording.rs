@@ -118,7 +118,7 @@ fn samples(found: &mut Findings, stamps_ns: &[i64], sample_fps: f64) -> Result<(
     let taken: Vec<usize> = stamps_ns
         .iter()
         .enumerate()
-        .filter(|(_, stamp_ns)| sampler.admit(**stamp_ns) == Admission::Take)
+        .filter(|(_, stamp_ns)| sampler.admit(**stamp_ns, None) == Admission::Take)
         .map(|(number, _)| number)
         .collect();
     let begin: Vec<String> = taken.iter().take(8).map(ToString::to_string).collect();

@@ -1,5 +1,6 @@
 //! What the session knows of each camera, and what all of them say together.
 
+use super::watch::Watch;
 use crate::config::{Config, ConfigError};
 use crate::episode::{EpisodeBuffer, FrameAccount};
 use crate::live::engine::PrefixScore;
@@ -10,6 +11,7 @@ pub struct Camera {
     pub name: String,
     pub(super) buffer: EpisodeBuffer,
     pub(super) account: FrameAccount,
+    pub(super) watch: Watch,
     pub(super) tracker: ProgressTracker,
     /// The newest score of the running episode and its present instruction.
     newest: Option<PrefixScore>,
@@ -24,6 +26,7 @@ impl Camera {
                 name: name.clone(),
                 buffer: EpisodeBuffer::new(index, config.sampler()?, config.episode_limits()),
                 account: FrameAccount::default(),
+                watch: Watch::default(),
                 tracker: ProgressTracker::new(config.progress),
                 newest: None,
                 fresh: false,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{EpisodeReport, ProgressReport, SuccessReport};
+use super::{EpisodeReport, Notice, ProgressReport, SuccessReport};
 use crate::episode::PrefixRequest;
 use crate::model::instruction::InstructionError;
 
@@ -12,6 +12,8 @@ pub enum Effect {
     /// Hand to the engine; when it refuses, call [`super::Session::queue_full`].
     Submit(PrefixRequest),
     EpisodeStarted(u64),
+    /// The log is to say this of a camera.
+    Notice(usize, Notice),
     /// One of several cameras was scored.
     CameraProgress(ProgressReport),
     Progress(ProgressReport),

@@ -29,15 +29,14 @@ impl Session {
         let ScoredPrefix { progress, verdict, .. } = prefix;
         let report = ProgressReport { score: score.clone(), progress, verdict };
         running.add(prefix, report.clone());
-        let failure = self.failures.push(prefix.reading.time_s, progress);
+        let failure = self.failures.push(self.passing.episode_s(), progress);
         self.effects.push(Effect::Progress(report));
         if let Verdict::Success { mean_nats } = verdict {
             let threshold_nats = self.judge.threshold_nats();
             self.effects.push(Effect::Success(SuccessReport { score, mean_nats, threshold_nats }));
             self.succeeded();
-        } else if failure.is_some() {
-            self.end(EndReason::Stuck);
-            self.go_on(self.resets_on_failure);
+        } else {
+            self.failed_if(failure.is_some());
         }
     }
 }

@@ -1,5 +1,6 @@
 mod bench;
 mod cameras;
+mod time;
 
 use super::*;
 use crate::model::instruction::InstructionError;
@@ -115,26 +116,6 @@ fn the_longest_episode_resets_where_that_is_wanted() {
     bench.session.settled(bench.ticket.unwrap());
     bench.settle();
     assert_eq!(bench.session.running().unwrap().episode_id, 2);
-}
-
-#[test]
-fn a_clock_set_back_begins_the_next_episode_with_that_frame() {
-    for auto_start in [true, false] {
-        let mut config = config("/robot/reset");
-        config.episode.auto_start = auto_start;
-        let mut bench = Bench::new(&config);
-        if !auto_start {
-            bench.session.start_episode().unwrap();
-            bench.settle();
-        }
-        bench.frames(5.0, 6, -5.0);
-        bench.frame(0.0);
-        assert_eq!(bench.log, ["started", "ended", "started"]);
-        assert_eq!(bench.reports[0].end_reason, Some(EndReason::TimeJump));
-        let running = bench.session.running().unwrap();
-        assert_eq!((running.episode_id, running.frames, running.scores.len()), (2, 1, 1));
-        assert_eq!(bench.account(), "7 offered = 7 scored + 0 coalesced + 0 skipped + 0 dropped");
-    }
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub use segmentation::{Cut, Span, SpanError, Spans};
 pub use summary::{BagSummary, TopicSummary, Use, summary};
 
 use super::RecordedEpisode;
+use crate::episode::{ClockStep, StampRule, StampSource};
 use camera::{CameraTopic, Film};
 
 /// Why a bag cannot be used.
@@ -51,6 +52,11 @@ pub enum BagError {
     SeveralCameras { bag: String, there: String },
     #[error("none of the {count} images on {topic} of {bag} can be used; the first: {reason}")]
     BadImages { bag: String, topic: String, count: u64, reason: String },
+    #[error(
+        "image {number} of {name} on {topic}: {step}: its clock was set, so it is not one episode; cut it there (--cut), or \
+         take the times of its recording (--stamps receipt)"
+    )]
+    ClockStep { name: String, topic: String, number: usize, step: ClockStep },
     #[error("there is no frame on {topic} in any of the episodes of {bag}; as one episode: --whole-bag")]
     NoEpisodes { bag: String, topic: String },
 }
@@ -71,6 +77,10 @@ pub struct Choice {
     /// The topic of the camera; none: the only one.
     pub camera: Option<String>,
     pub cut: Cut,
+    /// Where the times of the images come from: their headers, or the bag.
+    pub stamps: StampSource,
+    /// Which of them are believed.
+    pub rule: StampRule,
     /// The topic of the instruction; none: the only one by the name `instruction`.
     pub instruction: Option<String>,
 }
@@ -121,7 +131,7 @@ impl Bag {
     /// A topic that is absent or of another type, no camera or several of them, or no frame in any episode.
     pub fn episodes(&self, choice: &Choice) -> Result<BagEpisodes, BagError> {
         let mut report = Report { notes: Vec::new(), problems: self.index.problems.clone() };
-        let camera = CameraTopic::choose(self, choice.camera.as_deref(), &mut report)?;
+        let camera = CameraTopic::choose(self, choice, &mut report)?;
         let pieces = segmentation::pieces(self, &camera, &choice.cut, &mut report)?;
         let topic = instruction::topic(self, choice.instruction.as_deref(), &mut report)?;
         let whole = pieces.len() == 1 && pieces[0].whole;

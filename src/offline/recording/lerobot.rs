@@ -3,6 +3,7 @@
 //! A frame's number and time are those of the data files, where the robot's states and actions stand; a camera's pictures
 //! are held against them. The same frames therefore have the same stamps in either version, as videos or as pictures.
 
+mod boundary;
 mod episodes;
 mod footage;
 mod info;
@@ -63,12 +64,31 @@ pub enum LeRobotError {
     Order { file: String, episode: u64, row: usize, found: i64 },
     #[error("frame {row} of episode {episode} in {file} has no time")]
     NoTime { file: String, episode: u64, row: usize },
+    #[error(
+        "frame {row} of episode {episode} in {file} has the time {found}, which is no time in seconds; if it is in milliseconds or nanoseconds, divide it"
+    )]
+    NoSeconds { file: String, episode: u64, row: usize, found: f64 },
+    #[error(
+        "frame {row} of episode {episode} in {file} is timed at {found} s, which cannot follow on the frames before it"
+    )]
+    OddTime { file: String, episode: u64, row: usize, found: f64 },
+    #[error(
+        "the time of episode {episode} in {file} stands still: {still} of its {rows} frames have the time of the one before, \
+         the last of them {found} s; nothing can be said of its course"
+    )]
+    StandStill { file: String, episode: u64, still: usize, rows: usize, found: f64 },
     #[error("{file} has {found} frames of episode {episode}, and the data {expected}")]
     FrameCount { file: String, episode: u64, found: usize, expected: usize },
     #[error(
         "frame {frame} of episode {episode} is at {found_s:.3} s in {file}, and at {expected_s:.3} s in the data"
     )]
     FrameTime { file: String, episode: u64, frame: usize, found_s: f64, expected_s: f64 },
+    #[error(
+        "episode {episode} is said to begin at frame {place:.2} of {file}, between two frames, and by the lengths of the \
+         episodes before it at frame {before}; it cannot be counted either, the video has {in_video} frames and its \
+         episodes {all}"
+    )]
+    Boundary { file: String, episode: u64, place: f64, before: u64, in_video: usize, all: u64 },
     #[error("{file} holds no picture of frame {frame} of episode {episode}")]
     NoPicture { file: String, episode: u64, frame: usize },
 }

@@ -57,3 +57,15 @@ fn what_is_no_episode_is_named() {
     let empty = sampled(&[], None).unwrap_err().to_string();
     assert_eq!(empty, "an episode has no frames");
 }
+
+#[test]
+fn times_that_cannot_be_are_refused() {
+    let day_s = 86_400.0;
+    let jump = sampled(&[0.0, 0.5, day_s, day_s + 0.5], None).unwrap_err().to_string();
+    assert!(jump.contains("frame 2") && jump.contains("86400.000 s after the first"), "{jump}");
+    assert_eq!(sampled(&[0.0, 0.5, 60.0], None).unwrap().numbers, [0, 1, 2], "a pause may be");
+    let still = sampled(&[0.0, 0.0, 0.0, 0.5], None).unwrap();
+    assert_eq!((still.numbers, still.recorded_s.len()), (vec![0, 3], 4));
+    let still = sampled(&[0.0, 0.0, 0.0, 0.0, 0.5], None).unwrap_err().to_string();
+    assert!(still.contains("3 of its 5 frames") && still.contains("--stamps receipt"), "{still}");
+}

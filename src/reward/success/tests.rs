@@ -108,6 +108,18 @@ fn an_unchanged_video_is_no_success() {
 }
 
 #[test]
+fn a_hold_does_not_begin_before_a_doubted_time() {
+    // Undoubted, the hold of a second from 2.5 s on would be over at the eighth reading; from 3.25 s on it is at the tenth.
+    let mut detector = SuccessDetector::new(SETTINGS);
+    detector.doubt(3.25);
+    detector.doubt(1.0);
+    assert_eq!(
+        names(detector, climb(|_, _| ()))[5..],
+        ["holding", "holding", "holding", "holding", "success"]
+    );
+}
+
+#[test]
 fn a_late_score_begins_the_hold_anew() {
     let settings = SuccessSettings { max_age_s: 2.0, ..SETTINGS };
     // The eighth reading would be the success. The ninth (4 s) begins the hold, which lasts a second: beyond the tenth.

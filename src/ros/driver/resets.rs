@@ -5,6 +5,7 @@ use r2r::Node;
 use tokio::task::AbortHandle;
 
 use super::super::background::Background;
+use super::super::clock::NodeClock;
 use super::super::inbox::Input;
 use super::super::robot_reset::RobotReset;
 use crate::config::Reset;
@@ -49,10 +50,10 @@ impl Resets {
     }
 
     /// Waits for the scene to come to rest, and sends that to the driver.
-    pub fn settle(&self, ticket: ResetTicket, background: &mut Background) {
+    pub fn settle(&self, ticket: ResetTicket, clock: NodeClock, background: &mut Background) {
         let (settle, inputs) = (self.settle, background.inputs());
         background.spawn(async move {
-            tokio::time::sleep(settle).await;
+            clock.sleep(settle).await;
             inputs.send(Input::Settled(ticket));
         });
     }

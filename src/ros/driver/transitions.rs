@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::super::camera::{self, OpenCamera};
+use super::super::camera::{self, Arrival, OpenCamera};
 use super::super::diagnostics::ModelState;
 use super::super::error::NodeError;
 use super::super::inbox::{CameraMessages, Input, Inputs};
@@ -265,13 +265,14 @@ impl Driver {
             }
         };
         for (number, messages) in subscriptions.into_iter().enumerate() {
-            let open = OpenCamera::new(messages, number, &mut self.background);
+            let stamps = self.diagnostics.cameras[number].source.stamps;
+            let arrival = Arrival { clock: self.clock.clone(), stamps };
+            let open = OpenCamera::new(messages, number, arrival, &mut self.background);
             self.cameras.push(open);
         }
         for health in &mut self.diagnostics.cameras {
             log::info!("camera {}: {}", health.source.name, health.topic);
-            health.last_image = None;
-            health.error = None;
+            health.begin();
         }
         self.finish(Outcome::Success)?;
         self.session.activate();

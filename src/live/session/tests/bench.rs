@@ -7,7 +7,7 @@ use std::time::Duration;
 use ::image::RgbImage;
 
 use crate::config::Config;
-use crate::episode::{ChangeMeter, Frame, PrefixRequest};
+use crate::episode::{CameraFrame, ChangeMeter, Frame, PrefixRequest};
 use crate::live::engine::{EngineEvent, PrefixScore};
 use crate::live::session::*;
 use crate::reward::Reading;
@@ -34,6 +34,10 @@ pub struct Bench {
     pub held: Vec<PrefixRequest>,
     /// Cameras and their rewards, as they were reported one by one.
     pub by_camera: Vec<(usize, f64)>,
+    /// What was said of a camera.
+    pub notices: Vec<String>,
+    /// The time of whoever drives the session, seconds.
+    pub now_s: f64,
     meters: BTreeMap<usize, ChangeMeter>,
 }
 
@@ -51,6 +55,8 @@ impl Bench {
             frozen: false,
             held,
             by_camera: Vec::new(),
+            notices: Vec::new(),
+            now_s: 0.0,
             meters: BTreeMap::new(),
         };
         bench.session.activate();
@@ -62,13 +68,23 @@ impl Bench {
         self.frame_of(0, time_s);
     }
 
+    /// The clocks of the first camera and of the driver go together, that of another camera need not.
     pub fn frame_of(&mut self, camera: usize, time_s: f64) {
+        if camera == 0 {
+            self.now_s = time_s;
+        }
+        self.stamped(camera, time_s, time_s);
+    }
+
+    /// A frame at a time of the driver's, with a stamp of the camera's.
+    pub fn stamped(&mut self, camera: usize, time_s: f64, picture_s: f64) {
         let frame = Frame {
             stamp_ns: 1_000_000_000 + (time_s * 1e9) as i64,
             frame_id: "camera".into(),
-            rgb: Arc::new(self.picture(time_s)),
+            rgb: Arc::new(self.picture(picture_s)),
         };
-        self.session.frame(camera, frame.into()).unwrap();
+        let frame = CameraFrame::from(frame).received((self.now_s * 1e9) as i64);
+        self.session.frame(camera, frame).unwrap();
         self.settle();
     }
 
@@ -146,6 +162,10 @@ impl Bench {
                 return;
             }
             Effect::Progress(_) => return,
+            Effect::Notice(_, notice) => {
+                self.notices.push(notice.to_string());
+                return;
+            }
             Effect::Success(_) => "success",
             Effect::EpisodeEnded(report, _) => {
                 self.reports.push(report);

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::cdr::{self, CompressedImage, Image};
 use super::index::{IndexedMessage, Kind, Topic};
 use super::storage::{Messages, Storage};
-use super::{Bag, BagError, Report, list};
+use super::{Bag, BagError, Choice, Report, list};
 use crate::episode::image::{ImageError, decode_compressed, decode_raw};
-use crate::episode::{Admission, CameraFrame, Sampler};
+use crate::episode::{CameraFrame, StampRule, StampSource, believed};
 use crate::offline::recording::{Footage, RecordingError};
 
 /// The topic whose images are scored.
@@ -19,12 +19,13 @@ pub struct CameraTopic<'a> {
     pub entries: Vec<IndexedMessage>,
     /// Whether their headers say when they were taken.
     pub stamped: bool,
+    rule: StampRule,
 }
 
 impl<'a> CameraTopic<'a> {
     /// The camera by the name of its topic, or the only one.
-    pub fn choose(bag: &'a Bag, name: Option<&str>, report: &mut Report) -> Result<Self, BagError> {
-        let topic = match name {
+    pub fn choose(bag: &'a Bag, choice: &Choice, report: &mut Report) -> Result<Self, BagError> {
+        let topic = match choice.camera.as_deref() {
             Some(name) => named(bag, name, report)?,
             None => only(bag, report)?,
         };
@@ -39,17 +40,20 @@ impl<'a> CameraTopic<'a> {
                 "{bag}: {count} images on {topic} cannot be used and are left out; the first: {reason}"
             ));
         }
-        let stamped = entries.iter().any(|entry| entry.stamp_ns != 0);
-        if !stamped && !entries.is_empty() {
+        let asked = choice.stamps == StampSource::Receipt;
+        let stamped = !asked && entries.iter().any(|entry| entry.stamp_ns != 0);
+        if !stamped && !asked && !entries.is_empty() {
             report.notes.push(format!(
                 "{}: the images on {} have no stamps, of which the node would live see only the first; the times of \
                  their recording are used",
                 bag.shown(),
                 topic.name
             ));
+        }
+        if !stamped {
             entries.iter_mut().for_each(|entry| entry.stamp_ns = entry.log_ns);
         }
-        Ok(Self { topic, entries, stamped })
+        Ok(Self { topic, entries, stamped, rule: choice.rule.clone() })
     }
 }
 
@@ -127,6 +131,7 @@ pub struct Film {
     kind: Kind,
     topic: Arc<str>,
     entries: Vec<IndexedMessage>,
+    rule: StampRule,
     /// Whether images that are left out were warned about.
     warned: AtomicBool,
 }
@@ -134,7 +139,8 @@ pub struct Film {
 impl Film {
     pub fn new(bag: &Bag, camera: &CameraTopic<'_>, entries: Vec<IndexedMessage>, name: String) -> Self {
         let (kind, topic) = (camera.topic.kind, camera.topic.name.clone());
-        Self { name, files: bag.files.clone(), kind, topic, entries, warned: AtomicBool::new(false) }
+        let (files, rule) = (bag.files.clone(), camera.rule.clone());
+        Self { name, files, kind, topic, entries, rule, warned: AtomicBool::new(false) }
     }
 
     fn frame(&self, entry: &IndexedMessage, stored: Vec<u8>) -> Result<CameraFrame, BagError> {
@@ -175,27 +181,47 @@ impl Film {
     }
 }
 
+impl Film {
+    /// Whether the times of the recording tell anything.
+    fn timed(&self) -> bool {
+        let log_ns = |entry: Option<&IndexedMessage>| entry.map(|entry| entry.log_ns);
+        log_ns(self.entries.first()) != log_ns(self.entries.last())
+    }
+
+    /// The images whose stamps the node would believe.
+    fn believed(&self) -> Result<Vec<IndexedMessage>, BagError> {
+        let timed = self.timed();
+        let stamps = self.entries.iter().map(|entry| (entry.stamp_ns, timed.then_some(entry.log_ns)));
+        let found = believed(self.rule.clone(), stamps).map_err(|(place, step)| BagError::ClockStep {
+            name: self.name.clone(),
+            topic: self.topic.to_string(),
+            number: place,
+            step,
+        })?;
+        if !found.left_out.is_empty() && !self.warned.swap(true, Ordering::Relaxed) {
+            let count: usize = found.left_out.iter().map(|(_, count)| count).sum();
+            let reasons: Vec<String> =
+                found.left_out.iter().map(|(reason, count)| format!("{} {count}", reason.as_str())).collect();
+            log::warn!(
+                "{}: {count} of {} images on {} are left out by their stamps, as the node does ({})",
+                self.name,
+                self.entries.len(),
+                self.topic,
+                reasons.join(", ")
+            );
+        }
+        Ok(found.kept.into_iter().map(|place| self.entries[place]).collect())
+    }
+}
+
 impl Footage for Film {
-    /// Images that overtook each other are left out where the node would drop them.
+    /// Images that overtook each other, and those whose stamps cannot be, are left out where the node would drop them.
     fn play(&self, show: &mut dyn FnMut(CameraFrame) -> ControlFlow<()>) -> Result<(), RecordingError> {
         let mut reader = Reader::new(self.files.clone());
-        let mut order = Sampler::new(1.0)?;
-        let mut late = 0;
-        for entry in &self.entries {
-            if order.admit(entry.stamp_ns) == Admission::OutOfOrder {
-                late += 1;
-                continue;
-            }
-            if show(self.frame(entry, reader.read(entry)?)?).is_break() {
+        for entry in self.believed()? {
+            if show(self.frame(&entry, reader.read(&entry)?)?).is_break() {
                 break;
             }
-        }
-        if late > 0 && !self.warned.swap(true, Ordering::Relaxed) {
-            log::warn!(
-                "{}: {late} images on {} came after later ones and are left out, as the node does",
-                self.name,
-                self.topic
-            );
         }
         Ok(())
     }

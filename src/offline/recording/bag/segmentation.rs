@@ -7,7 +7,7 @@ use super::camera::CameraTopic;
 use super::cdr::{self, EpisodeSummary, Header, ServiceEvent, SuccessDetection, Text, Time};
 use super::index::{IndexedMessage, Kind, Topic};
 use super::{Bag, BagError, Report, first_of};
-use crate::episode::{Recorder, Signal, TIME_JUMP_NS};
+use crate::episode::{MAX_STEP_S, Recorder, Signal};
 
 /// How a bag is cut into episodes.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -279,7 +279,9 @@ fn stamped_between(
     let mut runs: Vec<Vec<IndexedMessage>> = Vec::new();
     for entry in camera.entries.iter().filter(fits) {
         match runs.last_mut().and_then(|run| Some((run.last()?.stamp_ns, run))) {
-            Some((before_ns, run)) if before_ns.saturating_sub(entry.stamp_ns) <= TIME_JUMP_NS => {
+            Some((before_ns, run))
+                if before_ns.saturating_sub(entry.stamp_ns) <= (MAX_STEP_S * 1e9) as i64 =>
+            {
                 run.push(*entry)
             }
             _ => runs.push(vec![*entry]),

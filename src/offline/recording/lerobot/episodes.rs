@@ -1,11 +1,13 @@
 //! Which episodes there are, what their tasks are and where their frames lie.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::LeRobotError;
+use super::boundary::Boundary;
 use super::info::{Info, Storage, Version, read_limited};
 use crate::files;
 use crate::offline::columns::Table;
@@ -31,17 +33,16 @@ pub(super) struct EpisodeMeta {
     /// Chunk and file of its data; in v2.1 they follow from its number.
     data: Option<(u64, u64)>,
     /// Where each camera's video of it lies in v3.0.
-    videos: Vec<VideoPart>,
+    pub videos: Vec<VideoPart>,
 }
 
 /// The part of a video file that is one episode's.
 #[derive(Debug, Clone)]
-struct VideoPart {
-    camera: String,
-    chunk: u64,
-    file: u64,
-    from_s: f64,
-    to_s: f64,
+pub(super) struct VideoPart {
+    pub camera: String,
+    pub chunk: u64,
+    pub file: u64,
+    pub boundary: Boundary,
 }
 
 impl EpisodeMeta {
@@ -75,13 +76,13 @@ impl EpisodeMeta {
         Table::open(file).ok().and_then(rows).is_some_and(|rows| !rows.is_empty())
     }
 
-    /// The file of a camera's video, and the seconds of it that are this episode's: `None` for the whole file.
+    /// The file of a camera's video, and which part of it is this episode's: `None` for the whole file.
     pub fn video(
         &self,
         folder: &Path,
         info: &Info,
         camera: &str,
-    ) -> Result<(PathBuf, Option<(f64, f64)>), LeRobotError> {
+    ) -> Result<(PathBuf, Option<Boundary>), LeRobotError> {
         let unknown = || LeRobotError::NoPlace {
             file: folder.join("meta").display().to_string(),
             what: format!("video of {camera}"),
@@ -96,7 +97,7 @@ impl EpisodeMeta {
         };
         let numbers = self.numbers(info, place.map(|place| (place.chunk, place.file)));
         let file = info.place(folder, template, camera, &numbers)?;
-        Ok((file, place.map(|place| (place.from_s, place.to_s))))
+        Ok((file, place.map(|place| place.boundary)))
     }
 
     fn numbers(&self, info: &Info, place: Option<(u64, u64)>) -> [(&'static str, u64); 4] {
@@ -119,6 +120,7 @@ pub(super) fn read(folder: &Path, info: &Info) -> Result<Described, LeRobotError
         return Err(described.problems.swap_remove(0));
     }
     described.entries.sort_by_key(|entry| entry.index);
+    count_before(&mut described.entries);
     let same = |pair: &[EpisodeMeta]| (pair[0].index == pair[1].index).then_some(pair[0].index);
     let mut twice: Vec<u64> = described.entries.windows(2).filter_map(same).collect();
     twice.dedup();
@@ -129,6 +131,30 @@ pub(super) fn read(folder: &Path, info: &Info) -> Result<Described, LeRobotError
         described.entries.retain(|entry| entry.index != episode);
     }
     Ok(described)
+}
+
+/// Counts the frames before each episode in each video file. The episodes of a file lie there in the order of their times.
+fn count_before(entries: &mut [EpisodeMeta]) {
+    let mut files: BTreeMap<(String, u64, u64), Vec<(usize, usize)>> = BTreeMap::new();
+    for (row, entry) in entries.iter().enumerate() {
+        for (part, video) in entry.videos.iter().enumerate() {
+            files.entry((video.camera.clone(), video.chunk, video.file)).or_default().push((row, part));
+        }
+    }
+    for parts in files.values_mut() {
+        parts.sort_by(|a, b| {
+            let from_s = |(row, part): (usize, usize)| entries[row].videos[part].boundary.from_s;
+            from_s(*a).total_cmp(&from_s(*b))
+        });
+        let all = parts.iter().map(|(row, _)| entries[*row].length).sum();
+        let mut before = 0;
+        for (row, part) in parts {
+            let frames = entries[*row].length;
+            let boundary = &mut entries[*row].videos[*part].boundary;
+            (boundary.before, boundary.frames, boundary.all) = (before, frames, all);
+            before += frames;
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -278,7 +304,8 @@ fn read_table(file: &Path, info: &Info) -> Result<Vec<EpisodeMeta>, LeRobotError
         for (row, entry) in entries.iter_mut().enumerate() {
             let camera = camera.key.clone();
             let (chunk, file, from_s, to_s) = (chunks[row], files[row], from_s[row], to_s[row]);
-            entry.videos.push(VideoPart { camera, chunk, file, from_s, to_s });
+            let boundary = Boundary { from_s, to_s, ..Boundary::default() };
+            entry.videos.push(VideoPart { camera, chunk, file, boundary });
         }
     }
     Ok(entries)

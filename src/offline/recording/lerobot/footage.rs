@@ -5,13 +5,14 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::LeRobotError;
+use super::boundary::Boundary;
 use super::episodes::EpisodeMeta;
 use super::info::Info;
 use super::rows::Rows;
 use crate::episode::CameraFrame;
 use crate::episode::image::{ImageError, decode_picture};
 use crate::offline::columns::{Bytes, Table};
-use crate::offline::recording::{Footage, RecordingError, Video, VideoError};
+use crate::offline::recording::{Footage, RecordingError, Video};
 
 /// What is played: one camera of one episode.
 pub(super) struct Recorded {
@@ -41,10 +42,10 @@ impl Footage for VideoFootage {
     fn play(&self, show: &mut dyn FnMut(CameraFrame) -> ControlFlow<()>) -> Result<(), RecordingError> {
         let Self(recorded) = self;
         let rows = recorded.rows(&recorded.data_file()?)?;
-        let (file, span) = recorded.entry.video(&recorded.folder, &recorded.info, &recorded.camera)?;
+        let (file, boundary) = recorded.entry.video(&recorded.folder, &recorded.info, &recorded.camera)?;
         let mut matching = Matching::new(&file, recorded.entry.index, &rows, recorded.info.fps);
         let mut seen_enough = false;
-        let video = part(&file, span, recorded.info.fps)?;
+        let video = part(&file, recorded.entry.index, boundary, recorded.info.fps)?;
         video.play(&mut |frame| match matching.next(frame) {
             Some(frame) => {
                 seen_enough = show(frame).is_break();
@@ -58,13 +59,13 @@ impl Footage for VideoFootage {
 
 /// The frames of a file that belong to an episode. Its span begins half a frame early: sums of durations, as the
 /// dataset has them, are not exact.
-fn part(file: &Path, span: Option<(f64, f64)>, fps: f64) -> Result<Video, VideoError> {
+fn part(file: &Path, episode: u64, boundary: Option<Boundary>, fps: f64) -> Result<Video, RecordingError> {
     let video = Video::open(file)?;
     let half_s = 0.5 / fps;
-    match span {
-        Some((from_s, to_s)) => video.between(from_s - half_s, to_s - half_s),
-        None => Ok(video),
-    }
+    let Some(boundary) = boundary else { return Ok(video) };
+    let in_video = || Ok::<_, RecordingError>(video.stream()?.packets(file)?.stamps_ns.len());
+    let (from_s, to_s) = boundary.span(file, episode, fps, in_video)?;
+    Ok(video.between(from_s - half_s, to_s - half_s)?)
 }
 
 /// Gives the frames of a video the stamps of the rows that they belong to.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::LeRobotError;
 use super::episodes::EpisodeMeta;
+use crate::episode::{StampRule, YEAR_2000_NS, believed};
 use crate::offline::columns::Table;
 
 /// The frames of one episode as the data files count and time them.
@@ -45,12 +46,62 @@ impl Rows {
             return Err(LeRobotError::Order { file: file(), episode, row, found: *found });
         }
         let times_s = table.numbers("timestamp", rows.clone())?;
-        if let Some(row) = times_s.iter().position(|time_s| !time_s.is_finite() || time_s.abs() >= 1e9) {
-            return Err(LeRobotError::NoTime { file: file(), episode, row });
-        }
-        let stamp_ns =
-            times_s.into_iter().enumerate().map(|(frame, time_s)| stamp_ns(frame, time_s, fps)).collect();
+        let stamp_ns = stamps_ns(&times_s, fps).map_err(|(row, fault)| {
+            let (file, found) = (file(), times_s[row]);
+            match fault {
+                Fault::NoNumber => LeRobotError::NoTime { file, episode, row },
+                Fault::NoSeconds => LeRobotError::NoSeconds { file, episode, row, found },
+                Fault::Odd => LeRobotError::OddTime { file, episode, row, found },
+                Fault::StandStill(still) => {
+                    LeRobotError::StandStill { file, episode, still, rows: times_s.len(), found }
+                }
+            }
+        })?;
         Ok(Self { index: table.integers("index", rows.clone())?, stamp_ns, start: rows.start })
+    }
+}
+
+/// What is wrong with the times of an episode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    NoNumber,
+    /// It may be milliseconds or nanoseconds since 1970.
+    NoSeconds,
+    /// It cannot follow on the one before it.
+    Odd,
+    /// So many are the same as the one before.
+    StandStill(usize),
+}
+
+/// A time since 1970 in seconds, and one that is too late for that.
+const YEAR_2000_S: f64 = YEAR_2000_NS as f64 / 1e9;
+const YEAR_5000_S: f64 = 1e11;
+
+/// The stamps of an episode's frames, nanoseconds since it began; or at which row its times are wrong. Times since 1970 are
+/// told by their size.
+fn stamps_ns(times_s: &[f64], fps: f64) -> Result<Vec<i64>, (usize, Fault)> {
+    if let Some(row) = times_s.iter().position(|time_s| !time_s.is_finite()) {
+        return Err((row, Fault::NoNumber));
+    }
+    if let Some(row) = times_s.iter().position(|time_s| time_s.abs() >= YEAR_5000_S) {
+        return Err((row, Fault::NoSeconds));
+    }
+    let begin_s = times_s.first().copied().filter(|first_s| *first_s >= YEAR_2000_S).unwrap_or(0.0);
+    let stamps: Vec<i64> =
+        times_s.iter().enumerate().map(|(frame, time_s)| stamp_ns(frame, time_s - begin_s, fps)).collect();
+    let still = stamps.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    if still * 2 > stamps.len() {
+        return Err((stamps.len() - 1, Fault::StandStill(still)));
+    }
+    let frames = stamps.iter().map(|stamp_ns| (*stamp_ns, None));
+    match believed(StampRule::default(), frames) {
+        Ok(found) if found.left_out.is_empty() => Ok(stamps),
+        Ok(found) => {
+            let kept = found.kept.iter().enumerate();
+            let odd = kept.take_while(|(row, kept)| row == *kept).count();
+            Err((odd, Fault::Odd))
+        }
+        Err((row, _)) => Err((row, Fault::Odd)),
     }
 }
 
@@ -73,6 +124,31 @@ pub(super) fn first_task(file: &Path, entry: &EpisodeMeta) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_since_1970_are_times_since_the_first() {
+        let epoch: Vec<f64> = (0..5).map(|frame| 1_760_000_000.1 + f64::from(frame) * 0.1).collect();
+        let regular = vec![0, 100_000_000, 200_000_000, 300_000_000, 400_000_000];
+        assert_eq!(stamps_ns(&epoch, 10.0), Ok(regular.clone()));
+        assert_eq!(stamps_ns(&[0.0, 0.1, 0.2, 0.3, 0.4], 10.0), Ok(regular));
+        // An episode that was cut out of a longer one keeps its times.
+        assert_eq!(stamps_ns(&[5.0, 5.1], 10.0), Ok(vec![5_000_000_000, 5_100_000_000]));
+    }
+
+    #[test]
+    fn times_that_cannot_be_are_refused() {
+        assert_eq!(stamps_ns(&[0.0, f64::NAN], 10.0), Err((1, Fault::NoNumber)));
+        assert_eq!(stamps_ns(&[1.76e12, 1.76e12 + 100.0], 10.0), Err((0, Fault::NoSeconds)));
+        assert_eq!(stamps_ns(&[0.0; 8], 10.0), Err((7, Fault::StandStill(7))));
+        // Seconds since 1970 in 32 bits, which are 128 s apart.
+        let coarse: Vec<f64> =
+            (0..8).map(|frame| f64::from((1.76e9 + f64::from(frame) * 0.1) as f32)).collect();
+        assert_eq!(stamps_ns(&coarse, 10.0), Err((7, Fault::StandStill(7))));
+        for odd in [1.76e9, -5.0, 0.15] {
+            assert_eq!(stamps_ns(&[0.0, 0.1, 0.2, odd, 0.4, 0.5], 10.0), Err((3, Fault::Odd)), "{odd}");
+        }
+        assert_eq!(stamps_ns(&[0.0, 0.0, 0.2, 0.3], 10.0), Ok(vec![0, 0, 200_000_000, 300_000_000]));
+    }
 
     #[test]
     fn regular_times_lose_their_rounding_and_others_are_kept() {

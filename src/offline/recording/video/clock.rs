@@ -97,7 +97,7 @@ mod tests {
 
     fn taken(rate_hz: f64, stamps: &[i64]) -> Vec<usize> {
         let mut sampler = Sampler::new(rate_hz).unwrap();
-        (0..stamps.len()).filter(|&i| sampler.admit(stamps[i]) == Admission::Take).collect()
+        (0..stamps.len()).filter(|&i| sampler.admit(stamps[i], None) == Admission::Take).collect()
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Which camera, which images and which instruction are taken.
 
 use super::fixtures::*;
+use crate::episode::{StampRule, StampSource};
 use crate::offline::recording::bag::{Bag, Choice, Use, summary};
 
 const START: i64 = 1_000_000_000_000;
@@ -149,6 +150,54 @@ fn stamps_decide_and_late_images_are_left_out_as_the_node_does() {
     }
     let found = kept(&messages, &Choice::default()).unwrap();
     assert_eq!(levels(&found), [[50, 250, 94]], "350 is 94 in 8 bits; 150 came too late");
+}
+
+/// 2 × 2 pixels of one level, 100 ms after each other by the bag; stamped as told, in seconds.
+fn stamped(stamps_s: &[f64]) -> Vec<Message> {
+    let message = |(level, stamp_s): (usize, &f64)| {
+        let log_ns = START + level as i64 * 100_000_000;
+        let payload = image(Cdr::little(), (stamp_s * 1e9).round() as i64, level as u8);
+        Message { payload, ..Message::image("/front", log_ns, 0) }
+    };
+    stamps_s.iter().enumerate().map(message).collect()
+}
+
+#[test]
+fn odd_stamps_are_left_out_as_the_node_does() {
+    const REAL_S: f64 = 1_760_000_000.0;
+    let mut stamps_s: Vec<f64> = (0..8).map(|i| REAL_S + f64::from(i) * 0.1).collect();
+    (stamps_s[0], stamps_s[3], stamps_s[5], stamps_s[7]) = (0.0, 0.0, REAL_S + 300.0, 0.0);
+    let found = kept(&stamped(&stamps_s), &Choice::default()).unwrap();
+    assert_eq!(levels(&found), [[1, 2, 4, 6]]);
+}
+
+#[test]
+fn a_bag_whose_clock_was_set_is_no_episode_but_by_the_times_of_its_recording() {
+    let stamps_s = [1.0, 1.1, 301.2, 301.3, 301.4, 301.5];
+    let found = kept(&stamped(&stamps_s), &Choice::default()).unwrap();
+    let error = frames(&*found.episodes[0].footage).unwrap_err().to_string();
+    assert!(error.contains("image 4") && error.contains("(+300.300 s) while 0.300 s passed"), "{error}");
+    assert!(error.contains("--stamps receipt") && error.contains("--cut"), "{error}");
+    let choice = Choice { rule: StampRule::new(400.0), ..Choice::default() };
+    assert_eq!(levels(&kept(&stamped(&stamps_s), &choice).unwrap()), [[0, 1, 2, 3, 4, 5]]);
+    for stamps_s in [stamps_s, [7.0; 6], [0.0; 6]] {
+        let choice = Choice { stamps: StampSource::Receipt, ..Choice::default() };
+        let found = kept(&stamped(&stamps_s), &choice).unwrap();
+        let times: Vec<i64> = frames(&*found.episodes[0].footage)
+            .unwrap()
+            .iter()
+            .map(|(stamp_ns, _)| stamp_ns - START)
+            .collect();
+        assert_eq!(times, [0, 1, 2, 3, 4, 5].map(|i| i * 100_000_000));
+        assert!(found.notes.is_empty(), "{:?}", found.notes);
+    }
+}
+
+#[test]
+fn a_pause_of_the_camera_is_none_of_its_clock() {
+    let mut messages = stream("/front", START, 3);
+    messages.push(Message::image("/front", START + 60_000_000_000, 3));
+    assert_eq!(levels(&kept(&messages, &Choice::default()).unwrap()), [[0, 1, 2, 3]]);
 }
 
 fn instruction(texts: &[(&'static str, i64, &str)], choice: &Choice) -> Option<String> {
