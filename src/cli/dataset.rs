@@ -34,7 +34,7 @@ pub struct Examination {
 pub fn read(dataset: &Path) -> Result<Manifest> {
     let manifest = Manifest::read(dataset)?;
     for error in &manifest.errors {
-        say::error(&error);
+        say::error(error);
     }
     let (file, bad) = (manifest.file.display(), manifest.errors.len());
     ensure!(!manifest.entries.is_empty(), "{file} lists no usable episode ({bad} cannot be used)");
@@ -70,7 +70,7 @@ pub fn for_each<T>(
 }
 
 fn report(bar: &ProgressBar, error: &LineError) {
-    bar.suspend(|| say::error(&error));
+    bar.suspend(|| say::error(error));
 }
 
 /// Where the frames of a labelled episode lie.

@@ -28,7 +28,7 @@ pub struct MergeArgs {
 pub fn run(args: &MergeArgs) -> Result<Outcome> {
     let Merged { store, errors, missing } = merge(&args.runs, &args.out, args.partial)?;
     for error in &errors {
-        say::error(&error);
+        say::error(error);
     }
     if !missing.is_empty() {
         eprintln!("{} episodes are not scored yet", missing.len());

@@ -68,7 +68,7 @@ pub fn run(args: &ScoreArgs) -> Result<Outcome> {
     let listing = args.sources.listing()?;
     args.plots.check(listing.episodes.len() > 1)?;
     for error in &listing.errors {
-        say::error(&error);
+        say::error(error);
     }
     let (bad, source) = (listing.errors.len(), &listing.source);
     ensure!(!listing.episodes.is_empty(), "none of the {bad} episodes of {source} could be used");

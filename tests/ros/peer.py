@@ -144,6 +144,7 @@ class Peer:
         """A text on a topic, once the node listens."""
         publisher = self.node.create_publisher(String, topic, qos)
         wait_until(lambda: publisher.get_subscription_count() > 0, f"the node listens to {topic}")
+        time.sleep(0.2)  # the node must know of the publisher too, or its first message is lost
         publisher.publish(String(data=text))
         return publisher
 
