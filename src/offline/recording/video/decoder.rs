@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -105,7 +106,7 @@ impl Decoder {
             if logged.contains(NOT_LISTED) {
                 return Err(VideoError::Format(shown));
             }
-            if logged.contains(NO_INDEX) {
+            if logged.contains(NO_INDEX) && begins_as_mp4(file) {
                 return Err(VideoError::Unfinished(shown));
             }
             // It begins with the file's name, which the message has.
@@ -140,6 +141,13 @@ const NOT_LISTED: &str = "Format not on whitelist";
 
 /// What it says of an MP4 file without an index.
 const NO_INDEX: &str = "moov atom not found";
+
+/// Whether a file begins with a box of an MP4 file: ffmpeg also takes noise for one, by its name.
+fn begins_as_mp4(file: &Path) -> bool {
+    let mut start = [0; 8];
+    let read = File::open(file).and_then(|mut opened| opened.read_exact(&mut start));
+    read.is_ok() && [b"ftyp", b"mdat", b"wide", b"free", b"skip"].iter().any(|kind| start.ends_with(*kind))
+}
 
 /// Has a program open exactly this file: no name is taken for a protocol, and no format leads elsewhere.
 pub fn open_recording(command: &mut Command, file: &Path) {
