@@ -91,7 +91,8 @@ fn an_episode_ends_although_its_camera_does_not() {
         bench.session.frame(0, frame.received((bench.now_s * 1e9) as i64)).unwrap();
     };
     let silent = |bench: &mut Bench| bench.session.pass_time((bench.now_s * 1e9) as i64);
-    let cameras: [(&str, fn(&mut Bench)); 3] = [("frozen", frozen), ("resized", resized), ("silent", silent)];
+    type Camera = fn(&mut Bench);
+    let cameras: [(&str, Camera); 3] = [("frozen", frozen), ("resized", resized), ("silent", silent)];
     for (name, camera) in cameras {
         for stuck_s in [0.0, 7.0] {
             let mut config = resetting();
