@@ -12,6 +12,7 @@ mod merge;
 mod model;
 mod plots;
 mod report;
+mod say;
 mod score;
 mod settings;
 mod sources;
@@ -63,8 +64,7 @@ enum Outcome {
 /// Runs the program; the exit code is 0, 1 when some episodes of a data set failed, 2 with one line on stderr when the
 /// input cannot be used, or 128 and the number of the signal that stopped it.
 pub fn main() -> ExitCode {
-    // A plot with a character that the embedded font lacks shows a box: no news for a terminal.
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,usvg=error")).init();
+    say::log();
     let Cli { command, ffmpeg } = Cli::parse();
     if let Some(ffmpeg) = ffmpeg {
         Decoder::choose(&ffmpeg);
@@ -82,7 +82,7 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Partial) => ExitCode::from(1),
         Ok(Outcome::Stopped(signal)) => ExitCode::from(u8::try_from(128 + signal).unwrap_or(2)),
         Err(error) => {
-            eprintln!("error: {}", one_line(&error));
+            say::error(one_line(&error));
             ExitCode::from(2)
         }
     }

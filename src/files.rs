@@ -4,6 +4,7 @@
 //! one, also after a power cut. It is locked while it is written, so that [`sweep`] can tell what a killed program has
 //! left behind from what another program is still writing.
 
+mod given;
 mod lock;
 
 use std::fs::{self, File};
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
+pub use given::{NestingError, check_nesting, is_hidden, open, read_text};
 pub use lock::{Lock, lock};
 
 /// What the name of an unfinished file begins with.

@@ -48,3 +48,4 @@ pub mod random;
 pub mod reward;
 #[cfg(feature = "ros")]
 pub mod ros;
+pub mod shown;

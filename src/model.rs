@@ -45,7 +45,7 @@ pub struct ModelInfo {
     pub parameters: usize,
     /// Upper bound of the pixels of one frame after the resize.
     pub max_pixels: usize,
-    /// What the weights were rounded to.
+    /// How the weights were held in memory.
     pub dtype: Dtype,
     /// Where it is computed.
     pub device: DeviceChoice,

@@ -17,9 +17,10 @@ use source::Source;
 use table::{Row, Unknown};
 
 /// The rooms of `src/`, each with those that it may name. It names none that stands below it, so there is no circle.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("files", &[]),
     ("random", &[]),
+    ("shown", &[]),
     ("reward", &["random"]),
     ("episode", &[]),
     ("model", &["files", "random", "reward", "episode"]),
@@ -27,7 +28,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("live", &["reward", "episode", "model", "config"]),
     ("offline", &["files", "random", "reward", "episode", "model"]),
     ("picture", &["files", "reward", "episode", "offline"]),
-    ("ros", &["reward", "episode", "model", "config", "live", "picture"]),
+    ("ros", &["shown", "reward", "episode", "model", "config", "live", "picture"]),
 ];
 
 /// The command line may name every room but these.

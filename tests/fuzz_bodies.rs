@@ -71,7 +71,11 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "calibration" => vec![CALIBRATION.into()],
         "parameters" => vec![file("config/topreward.yaml"), file("config/so101_sim.yaml")],
         "raw_image" => [0, 4, 8, 10, 13, 15].map(raw_image).to_vec(),
-        "compressed_image" => vec![picture(ImageFormat::Jpeg), picture(ImageFormat::Png)],
+        "compressed_image" | "picture" => vec![picture(ImageFormat::Jpeg), picture(ImageFormat::Png)],
+        "animation" => vec![animation()],
+        "sqlite" => vec![database()],
+        "bag_metadata" => vec![METADATA.into()],
+        "tokenizer" => vec![file("tests/golden/tied/tokenizer.json")],
         _ => panic!("no seeds for {target}"),
     }
 }
@@ -79,6 +83,56 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 const MANIFEST: &str = r#"{"episode": "a.mp4", "instruction": "lift the cup", "success": true, "completed_s": 3.5}
 {"episode": "b", "fps": 10, "instruction": "lift the cup", "success": false, "progress": [0.0, 0.5, 1.0]}
 "#;
+
+const METADATA: &str = "rosbag2_bagfile_information:
+  version: 9
+  storage_identifier: mcap
+  relative_file_paths:
+    - bag_0.mcap
+  duration:
+    nanoseconds: 1
+  topics_with_message_count:
+    - topic_metadata: {name: /image_raw, type: sensor_msgs/msg/Image, serialization_format: cdr}
+      message_count: 1
+  compression_format: \"\"
+  compression_mode: \"\"
+";
+
+/// Two frames of a GIF.
+fn animation() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = ::image::codecs::gif::GifEncoder::new(&mut bytes);
+    for level in [40, 200] {
+        let picture = ::image::RgbaImage::from_pixel(12, 8, ::image::Rgba([level, level, 90, 255]));
+        let delay = ::image::Delay::from_numer_denom_ms(500, 1);
+        encoder.encode_frame(::image::Frame::from_parts(picture, 0, 0, delay)).unwrap();
+    }
+    drop(encoder);
+    bytes
+}
+
+/// A recording of one image, as rosbag2 of Jazzy makes it.
+fn database() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bag.db3");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection
+        .execute_batch(
+            "CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL,
+                serialization_format TEXT NOT NULL, offered_qos_profiles TEXT NOT NULL);
+             CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id INTEGER NOT NULL, timestamp INTEGER NOT NULL,
+                data BLOB NOT NULL);
+             CREATE INDEX timestamp_idx ON messages (timestamp ASC);
+             INSERT INTO topics VALUES (1, '/image_raw', 'sensor_msgs/msg/Image', 'cdr', '');",
+        )
+        .unwrap();
+    let insert = "INSERT INTO messages (topic_id, timestamp, data) VALUES (1, ?1, ?2)";
+    for second in 1..4i64 {
+        connection.execute(insert, (second * 1_000_000_000, bodies::TINY_IMAGE)).unwrap();
+    }
+    connection.close().unwrap();
+    std::fs::read(path).unwrap()
+}
 
 const CALIBRATION: &str = "version: 1
 model: {name: m, fingerprint: abc}
@@ -219,11 +273,39 @@ fn all_of(target: &str, body: bodies::Body) {
 
 #[test]
 fn no_body_panics_or_hangs() {
+    if let Some(time) = asked_for() {
+        return for_long(time);
+    }
     std::thread::scope(|scope| {
         for (target, body) in bodies::BODIES {
             scope.spawn(move || all_of(target, body));
         }
     });
+}
+
+/// `TOPREWARD_FUZZ_SECONDS=120`: for so long each target, instead of the bounded number.
+fn asked_for() -> Option<Duration> {
+    let seconds = std::env::var("TOPREWARD_FUZZ_SECONDS").ok()?;
+    Some(Duration::from_secs(seconds.parse().expect("a number of seconds")))
+}
+
+/// One target after the other, on one thread, so that the slowest input of each is its own.
+fn for_long(time: Duration) {
+    for (target, body) in bodies::BODIES {
+        let (seeds, begun) = (seeds(target), Instant::now());
+        let (mut inputs, mut slowest) = (0u64, Duration::ZERO);
+        while begun.elapsed() < time {
+            inputs += 1;
+            let number = inputs as usize % seeds.len();
+            // Other inputs than those of the bounded run.
+            let mutation = inputs + (1 << 40);
+            let bytes = mutated(&seeds[number], &mut SplitMix64::new(mutation << 8 | number as u64));
+            let one = Instant::now();
+            run(target, body, number, mutation, &bytes);
+            slowest = slowest.max(one.elapsed());
+        }
+        println!("| `{target}` | {inputs} | {:.0} ms |", slowest.as_secs_f64() * 1e3);
+    }
 }
 
 #[test]

@@ -11,21 +11,24 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use topreward::config::Config;
 use topreward::config::calibration_file;
-use topreward::episode::image::{ImageView, check_raw, decode_compressed, decode_raw};
+use topreward::episode::image::{
+    ImageView, check_compressed, check_raw, decode_compressed, decode_picture, decode_raw,
+};
 use topreward::model::qwen3_vl::config::Qwen3VlConfig;
 use topreward::model::qwen3_vl::processor::Processor;
+use topreward::model::qwen3_vl::prompt::Prompt;
 use topreward::model::qwen3_vl::{ModelFolder, StoredWeights, fingerprint};
 use topreward::offline::evaluation::Manifest;
 use topreward::offline::labels::{ProgressFile, WeightSettings, Weights};
 use topreward::offline::recording::bag::{Bag, Choice, Cut};
 use topreward::offline::recording::lerobot::Dataset;
-use topreward::offline::recording::sample;
+use topreward::offline::recording::{open_file, sample};
 
 /// A target's body.
 pub type Body = fn(&[u8]);
 
 /// Every target by its name in `fuzz_targets/`.
-pub const BODIES: [(&str, Body); 13] = [
+pub const BODIES: [(&str, Body); 18] = [
     ("safetensors", safetensors),
     ("gguf", gguf),
     ("config_json", config_json),
@@ -39,6 +42,11 @@ pub const BODIES: [(&str, Body); 13] = [
     ("parameters", parameters),
     ("raw_image", raw_image),
     ("compressed_image", compressed_image),
+    ("picture", picture),
+    ("animation", animation),
+    ("sqlite", sqlite),
+    ("bag_metadata", bag_metadata),
+    ("tokenizer", tokenizer),
 ];
 
 /// A folder with one file.
@@ -256,5 +264,49 @@ pub fn raw_image(data: &[u8]) {
 
 /// A compressed image message.
 pub fn compressed_image(data: &[u8]) {
-    let _ = decode_compressed("jpeg", data);
+    for format in ["jpeg", "bayer_rggb8; jpeg compressed ", "mono16; png compressed "] {
+        let decoded = decode_compressed(format, data);
+        assert!(
+            check_compressed(format, data).is_ok() || decoded.is_err(),
+            "what is decoded has been checked"
+        );
+    }
+}
+
+/// A picture of a folder or a data set, with its EXIF orientation.
+pub fn picture(data: &[u8]) {
+    let _ = decode_picture(data);
+}
+
+/// An animated GIF or WebP. What is neither is a video, which other programs read.
+pub fn animation(data: &[u8]) {
+    if !data.starts_with(b"GIF8") && !data.starts_with(b"RIFF") {
+        return;
+    }
+    let folder = folder_with("animation", data);
+    if let Ok(footage) = open_file(&folder.path().join("animation")) {
+        let _ = sample(&*footage, "animation", 2.0);
+    }
+}
+
+/// A recording as rosbag2 stores it in SQLite.
+pub fn sqlite(data: &[u8]) {
+    play(&folder_with("bag.db3", data).path().join("bag.db3"));
+}
+
+/// A bag's metadata.yaml, beside a sound file.
+pub fn bag_metadata(data: &[u8]) {
+    let folder = folder_with("metadata.yaml", data);
+    let bag = bag_of(&[("/image_raw", "sensor_msgs/msg/Image", TINY_IMAGE)]);
+    std::fs::write(folder.path().join("bag_0.mcap"), bag).unwrap();
+    play(folder.path());
+}
+
+/// A model's tokenizer.json.
+pub fn tokenizer(data: &[u8]) {
+    let folder = folder_with("tokenizer.json", data);
+    let opened = ModelFolder::open(folder.path()).unwrap();
+    if let Ok(prompt) = Prompt::load(&opened, 400, false, 256) {
+        let _ = prompt.question("put the red cube on the green marker");
+    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 
-use super::{bar, one_line};
+use super::{bar, one_line, say};
 use crate::model::VideoVlm;
 use crate::model::instruction::InstructionRule;
 use crate::offline::evaluation::{Curves, LabelledEpisode, LineError, LineFault, Manifest};
@@ -34,7 +34,7 @@ pub struct Examination {
 pub fn read(dataset: &Path) -> Result<Manifest> {
     let manifest = Manifest::read(dataset)?;
     for error in &manifest.errors {
-        eprintln!("error: {error}");
+        say::error(&error);
     }
     let (file, bad) = (manifest.file.display(), manifest.errors.len());
     ensure!(!manifest.entries.is_empty(), "{file} lists no usable episode ({bad} cannot be used)");
@@ -70,7 +70,7 @@ pub fn for_each<T>(
 }
 
 fn report(bar: &ProgressBar, error: &LineError) {
-    bar.suspend(|| eprintln!("error: {error}"));
+    bar.suspend(|| say::error(&error));
 }
 
 /// Where the frames of a labelled episode lie.

@@ -15,6 +15,7 @@ use clap::Args;
 
 use self::findings::Findings;
 use self::recognise::Kind;
+use crate::shown::shown;
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
@@ -37,9 +38,9 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     let path = &args.path;
     let findings = find(args, Kind::recognise(path)?).with_context(|| path.display().to_string())?;
     if args.json {
-        println!("{:#}", findings.to_json(path));
+        println!("{}", shown(&format!("{:#}", findings.to_json(path))));
     } else {
-        print!("{}", findings.to_text(path));
+        print!("{}", shown(&findings.to_text(path)));
     }
     Ok(())
 }

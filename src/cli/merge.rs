@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use super::Outcome;
 use super::score::{Finished, Kept, finish};
+use super::{Outcome, say};
 use crate::offline::results::{EpisodeResult, Merged, merge};
 
 #[derive(Debug, Args)]
@@ -28,7 +28,7 @@ pub struct MergeArgs {
 pub fn run(args: &MergeArgs) -> Result<Outcome> {
     let Merged { store, errors, missing } = merge(&args.runs, &args.out, args.partial)?;
     for error in &errors {
-        eprintln!("error: {error}");
+        say::error(&error);
     }
     if !missing.is_empty() {
         eprintln!("{} episodes are not scored yet", missing.len());

@@ -14,10 +14,10 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use super::Outcome;
 use super::plots::PlotArgs;
 use super::settings::ScoringArgs;
 use super::sources::SourceArgs;
+use super::{Outcome, say};
 use crate::offline::results::Shard;
 
 pub use finish::{Finished, Kept, finish};
@@ -68,7 +68,7 @@ pub fn run(args: &ScoreArgs) -> Result<Outcome> {
     let listing = args.sources.listing()?;
     args.plots.check(listing.episodes.len() > 1)?;
     for error in &listing.errors {
-        eprintln!("error: {error}");
+        say::error(&error);
     }
     let (bad, source) = (listing.errors.len(), &listing.source);
     ensure!(!listing.episodes.is_empty(), "none of the {bad} episodes of {source} could be used");

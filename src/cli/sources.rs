@@ -9,9 +9,10 @@ use clap::{ArgGroup, Args};
 use super::bag_args::BagArgs;
 use super::dataset::footage;
 use super::lerobot_args::DatasetArgs;
+use super::say;
 use crate::offline::evaluation::Manifest;
 use crate::offline::recording::bag::BagEpisodes;
-use crate::offline::recording::lerobot::Dataset;
+use crate::offline::recording::lerobot::{Dataset, LeRobotError};
 use crate::offline::recording::{Footage, Pictures, RecordedEpisode, RecordingError, open_file};
 use crate::offline::results::EpisodeError;
 
@@ -119,14 +120,22 @@ fn videos(files: &[PathBuf]) -> Listing {
 }
 
 fn lerobot(folder: &Path, chosen: &DatasetArgs) -> Result<Listing> {
-    let (_, episodes) = chosen.open(folder)?;
-    Ok(Listing { episodes, lerobot: true, ..Listing::new(folder) })
+    let (dataset, episodes) = chosen.open(folder)?;
+    let mut listing = Listing { episodes, lerobot: true, ..Listing::new(folder) };
+    let name = short_names(&[folder.to_owned()]).concat();
+    let problem = |reason: &LeRobotError| EpisodeError {
+        position: None,
+        name: name.clone(),
+        reason: reason.to_string(),
+    };
+    listing.errors.extend(dataset.problems().iter().map(problem));
+    Ok(listing)
 }
 
 fn bags(args: &BagArgs) -> Result<Listing> {
     let BagEpisodes { episodes, notes, problems } = args.episodes()?;
     for note in notes {
-        eprintln!("note: {note}");
+        say::note(note);
     }
     let named: Vec<String> = args.bags.iter().map(|bag| bag.display().to_string()).collect();
     let mut listing = Listing { episodes, ..Listing::new(Path::new(&named.join(" "))) };

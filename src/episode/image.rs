@@ -1,11 +1,14 @@
 //! From bytes to RGB frames. Whatever is not understood is refused by name; nothing becomes a black image.
 
 mod bayer;
+mod bounds;
 mod compressed;
 mod encoding;
+mod jpeg;
 mod raw;
 
-pub use compressed::{check_compressed, decode_compressed};
+pub use bounds::{LARGEST_SIDE, MOST_PIXELS, check_size, limits};
+pub use compressed::{check_compressed, decode_compressed, decode_picture};
 pub use raw::{ImageView, check_raw, decode_raw};
 
 /// Why an image cannot be used.
@@ -18,6 +21,10 @@ pub enum ImageError {
     #[error("the image is empty ({width}×{height} pixels)")]
     Empty { width: u32, height: u32 },
     #[error(
+        "{width}×{height} pixels are more than are read: at most {LARGEST_SIDE} a side and {MOST_PIXELS} in all"
+    )]
+    TooLarge { width: u32, height: u32 },
+    #[error(
         "{encoding} shares colour between neighbours, but {width}×{height} pixels is odd: use an even size"
     )]
     Odd { encoding: String, width: u32, height: u32 },
@@ -29,6 +36,8 @@ pub enum ImageError {
     Yuv { encoding: String, reason: String },
     #[error("the compressed image (format \"{format}\") cannot be decoded: {reason}")]
     Compressed { format: String, reason: String },
+    #[error("the picture cannot be decoded: {reason}")]
+    Picture { reason: String },
     #[error("cannot use {file}: {reason}")]
     File { file: String, reason: String },
 }

@@ -17,9 +17,11 @@ mod cache;
 mod digest;
 mod download;
 mod error;
+mod failure;
 mod listing;
 mod progress;
 mod remote;
+mod request;
 mod settings;
 mod source;
 mod transfer;
@@ -60,7 +62,7 @@ pub fn fetch(
         return Ok(folder.clone());
     }
     let mut watch = Watch::new(report);
-    let remote = Remote::new(id, settings)?;
+    let remote = Remote::new(id, settings);
     let patience = if cached.is_ok() { Patience::Short } else { Patience::Full };
     match (listing::ask(&remote, patience, &mut watch), cached) {
         (Ok(listing), _) => bring(&remote, &cache, &listing, &mut watch),

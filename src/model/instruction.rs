@@ -30,19 +30,20 @@ pub struct InstructionRule {
 }
 
 impl InstructionRule {
-    /// The instruction without the white space around it, with single spaces for line breaks and tabs.
+    /// The instruction as a person sees it: without white space around it and characters that cannot be seen, and with one
+    /// space where there is white space of any kind. What looks the same is the same to the model.
     ///
     /// # Errors
     /// Empty, not text, or too long for the model (`model.max_instruction_tokens`).
     pub fn accept(&self, text: &str) -> Result<Arc<str>, InstructionError> {
-        let plain = text.trim().replace("\r\n", " ").replace(['\n', '\r', '\t'], " ");
+        let plain = as_seen(text);
         if plain.is_empty() {
             return Err(InstructionError::Empty);
         }
         if let Some(strange) = plain.chars().find(|c| c.is_control() || *c == char::REPLACEMENT_CHARACTER) {
             return Err(InstructionError::NotText(strange));
         }
-        if !self.scope.is_empty() && !self.scope.contains(&plain) {
+        if !self.scope.is_empty() && !self.scope.iter().any(|known| as_seen(known) == plain) {
             return Err(InstructionError::OutOfScope(plain));
         }
         if let Some(model) = &self.model {
@@ -50,6 +51,23 @@ impl InstructionRule {
         }
         Ok(plain.into())
     }
+}
+
+/// Text without what cannot be seen of it.
+fn as_seen(text: &str) -> String {
+    let seen: String = text.chars().filter(|character| !is_invisible(*character)).collect();
+    seen.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Characters without a shape that editors, keyboards and web pages leave in texts: byte order mark, spaces of no width,
+/// soft hyphen, and the marks that steer the direction of writing. The joiners U+200C and U+200D, which shape letters of
+/// some scripts, stay.
+fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{feff}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{ad}' | '\u{180e}'
+            | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
+    )
 }
 
 #[cfg(test)]
@@ -65,6 +83,42 @@ mod tests {
         let bell = rule.accept("ring \u{7}").unwrap_err();
         assert_eq!(bell.to_string(), "the instruction is not text: it holds the control character U+0007");
         assert_eq!(rule.accept("\u{fffd}x"), Err(InstructionError::NotText('\u{fffd}')));
+    }
+
+    #[test]
+    fn what_looks_the_same_is_the_same() {
+        let rule = InstructionRule::default();
+        let clean = "put the red cube on the green marker";
+        assert_eq!(&*rule.accept(clean).unwrap(), clean);
+        for mark in
+            ["\u{feff}", "\u{200b}", "\u{ad}", "\u{202e}", "\u{202c}", "\u{2066}", "\u{200e}", "\u{2060}"]
+        {
+            for text in [
+                format!("{mark}{clean}"),
+                format!("{clean}{mark}"),
+                clean.replacen("cube", &format!("cu{mark}be"), 1),
+            ] {
+                assert_eq!(
+                    &*rule.accept(&text).unwrap(),
+                    clean,
+                    "U+{:04X}",
+                    u32::from(mark.chars().next().unwrap())
+                );
+            }
+            assert_eq!(rule.accept(mark), Err(InstructionError::Empty));
+        }
+        for space in ["  ", "\u{a0}", " \u{feff} ", "\t\n", "\u{2028}", "\u{3000}"] {
+            assert_eq!(
+                &*rule.accept(&format!("{}{space}", clean.replace(' ', space))).unwrap(),
+                clean,
+                "{space:?}"
+            );
+        }
+        assert_eq!(rule.accept("put\0the cube"), Err(InstructionError::NotText('\0')));
+        let joined = "کتاب\u{200c}ها را بردار";
+        assert_eq!(&*rule.accept(joined).unwrap(), joined);
+        let scope = vec!["lift  the cup".to_owned()];
+        assert!(InstructionRule { scope, ..InstructionRule::default() }.accept("lift the cup ").is_ok());
     }
 
     #[test]

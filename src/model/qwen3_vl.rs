@@ -1,7 +1,7 @@
 //! Qwen3-VL on candle: an ordinary Hugging Face folder in, log-probabilities of growing prefixes out.
 //!
 //! Everything is computed in f32, on the processor by kernels of our own, elsewhere by candle's operations; weights may be
-//! rounded ([`DtypeChoice`]). The prefix cache is exact, to the last bit in all that was measured on the processor: the frame
+//! quantised ([`DtypeChoice`]). The prefix cache is exact, to the last bit in all that was measured on the processor: the frame
 //! size is fixed for an episode, times are absolute, only complete pairs are committed, positions go on from the M-RoPE
 //! position, and a token's row of every product depends on that row alone. An odd last frame, doubled, and the question run
 //! on a fork of the cache that is cut back afterwards.
@@ -21,6 +21,7 @@ mod append;
 mod attention;
 pub mod cache;
 pub mod config;
+mod contents;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod episode;
@@ -36,17 +37,21 @@ pub mod mrope;
 mod need;
 mod ops;
 mod packed;
+mod pixels;
 pub mod processor;
 pub mod prompt;
 mod quantised_cache;
 mod resize;
 mod shard;
 mod table;
+mod tensor_names;
 pub mod text;
+mod tokenizer_shape;
 pub mod vision;
 mod weight_files;
 mod weights;
 
+pub use contents::refuse_adapter;
 pub use episode::QwenEpisode;
 pub use error::LoadError;
 pub use fingerprint::fingerprint;
@@ -73,14 +78,14 @@ pub struct LoadOptions {
     /// A Hugging Face folder: config.json, tokenizer.json, weights (safetensors or GGUF), and preprocessor settings if there
     /// are any.
     pub path: PathBuf,
-    /// What the weights are rounded to.
+    /// How the weights are held in memory.
     pub dtype: DtypeChoice,
     /// Where it is computed.
     pub device: DeviceChoice,
     /// On the processor too compute by candle's own operations, as on any other device: slow, and the yardstick for the
     /// kernels.
     pub plain_kernels: bool,
-    /// Folder that keeps rounded weights for the next time; `None`: they are rounded each time.
+    /// Folder that keeps quantised weights for the next time; `None`: they are quantised each time.
     pub weight_cache: Option<PathBuf>,
     /// Whether the question stands inside the chat template; TOPReward's main setting is without.
     pub chat_template: bool,
@@ -109,7 +114,7 @@ impl LoadOptions {
     }
 }
 
-/// Where rounded weights are kept unless something else is asked for: `topreward/weights` below the user's cache folder.
+/// Where quantised weights are kept unless something else is asked for: `topreward/weights` below the user's cache folder.
 pub fn weight_cache() -> Option<PathBuf> {
     Some(dirs::cache_dir()?.join("topreward/weights"))
 }
@@ -148,6 +153,7 @@ impl Qwen3Vl {
 
     fn load_parts(options: &LoadOptions, progress: LoadProgress<'_>) -> Result<Self, LoadError> {
         let folder = ModelFolder::open(Path::new(&options.path))?;
+        contents::refuse_adapter(&folder)?;
         let config = Qwen3VlConfig::load(&folder)?;
         let prompt = Prompt::load(
             &folder,
@@ -167,13 +173,13 @@ impl Qwen3Vl {
             }
             Ok(dtype)
         };
-        let mut weights = Weights::open(&folder, dtype, kernels.clone(), progress)?;
+        let mut weights = Weights::open(&folder, &config, dtype, kernels.clone(), progress)?;
         let fingerprint = fingerprint::fingerprint(&folder)?;
         if let Some(kept) = &options.weight_cache {
-            weights.use_rounded(kept, &fingerprint);
+            weights.use_quantised(kept, &fingerprint);
         }
         let vision = VisionTower::load(&weights.vision(), &config.vision, config.text.hidden_size)?;
-        let text = LanguageModel::load(&weights, &config.text, config.tied_embeddings)?;
+        let text = LanguageModel::load(&weights, &config.text, weights.tied())?;
         let info = ModelInfo {
             path: options.path.display().to_string(),
             parameters: weights.parameters(),
@@ -183,7 +189,7 @@ impl Qwen3Vl {
             chat_template: options.chat_template,
             fingerprint,
         };
-        weights.keep_rounded();
+        weights.keep_quantised();
         kernels.loaded()?;
         let model = Self {
             info,

@@ -20,6 +20,10 @@ pub enum ColumnsError {
     Read { file: String, source: std::io::Error },
     #[error("cannot write {file}: {source}")]
     Write { file: String, source: std::io::Error },
+    #[error(
+        "{0} is cut short or was never finished: it begins as a parquet file and has no end (its footer), so that nothing of it can be read"
+    )]
+    Unfinished(String),
     #[error("{file} is not a parquet file or is damaged: {source}")]
     Damaged { file: String, source: Damage },
     #[error("{file} says that it has {rows} rows; at most {most} are read", most = read::MOST_ROWS)]
@@ -80,6 +84,45 @@ mod tests {
     }
 
     #[test]
+    fn every_usual_compression_is_read() {
+        use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
+        use parquet::data_type::Int64Type;
+        use parquet::file::properties::WriterProperties;
+        use parquet::file::writer::SerializedFileWriter;
+        use parquet::schema::parser::parse_message_type;
+        use std::sync::Arc;
+
+        let folder = tempfile::tempdir().unwrap();
+        let schema = Arc::new(parse_message_type("message m { required int64 n; }").unwrap());
+        let numbers: Vec<i64> = (0..1000).map(|i| i * i - 7).collect();
+        for (number, compression) in [
+            Compression::UNCOMPRESSED,
+            Compression::SNAPPY,
+            Compression::GZIP(GzipLevel::default()),
+            Compression::BROTLI(BrotliLevel::default()),
+            Compression::ZSTD(ZstdLevel::default()),
+            Compression::LZ4,
+            Compression::LZ4_RAW,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let file = folder.path().join(format!("{number}.parquet"));
+            let properties = Arc::new(WriterProperties::builder().set_compression(compression).build());
+            let opened = std::fs::File::create(&file).unwrap();
+            let mut writer = SerializedFileWriter::new(opened, schema.clone(), properties).unwrap();
+            let mut group = writer.next_row_group().unwrap();
+            let mut column = group.next_column().unwrap().unwrap();
+            column.typed::<Int64Type>().write_batch(&numbers, None, None).unwrap();
+            column.close().unwrap();
+            group.close().unwrap();
+            writer.close().unwrap();
+            let read = Table::open(&file).unwrap().integers("n", 0..1000).unwrap();
+            assert_eq!(read, numbers, "{compression:?}");
+        }
+    }
+
+    #[test]
     fn what_is_no_parquet_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("t.parquet");
@@ -89,6 +132,9 @@ mod tests {
             std::fs::write(&file, bytes).unwrap();
             assert!(message().contains("not a parquet file"), "{}", message());
         }
+        // What a killed recorder leaves.
+        std::fs::write(&file, [b"PAR1".as_slice(), &[7; 100]].concat()).unwrap();
+        assert!(message().contains("never finished"), "{}", message());
         let nowhere = write(&folder.path().join("no/such/t.parquet"), &[("n", Column::I64(&[1]))], &[]);
         assert!(nowhere.unwrap_err().to_string().contains("cannot write"));
     }

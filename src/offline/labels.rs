@@ -27,6 +27,12 @@ pub enum LabelError {
     Length { episode: u64, labels: usize, frames: usize },
     #[error("episode {0} is there twice")]
     Twice(u64),
+    #[error(
+        "two frames have the number {index} in the whole dataset (column \"index\"), of the episodes {} and {}: labels are \
+         looked up by it; number the frames anew",
+        .episodes[0], .episodes[1]
+    )]
+    SameNumber { index: i64, episodes: [u64; 2] },
     #[error("{file}: episode {episode} has no frame {frame}, or has it twice: label the whole episode")]
     Frames { file: String, episode: i64, frame: usize },
     #[error("{file}: frame {frame} of episode {episode} has a progress of NaN: label it again")]

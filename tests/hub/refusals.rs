@@ -51,6 +51,26 @@ fn the_token_goes_to_the_hub_and_to_nobody_else() {
 }
 
 #[test]
+fn the_token_goes_to_no_other_port_and_a_password_into_no_message() {
+    let (mut lab, other) = (Lab::new(), Lab::new());
+    for bare_list in [false, true] {
+        lab.settings.cache = lab.settings.cache.join("below");
+        lab.settings.token = Token::new("hf_secret");
+        lab.hub.mishaps(Mishaps { elsewhere: Some(other.hub.port), bare_list, ..Mishaps::default() });
+        lab.fetch().unwrap();
+        let seen = other.hub.take_seen();
+        assert!(seen.len() == 2 && seen.iter().all(|seen| seen.authorization.is_none()), "{seen:?}");
+        let own = lab.hub.take_seen();
+        assert!(own.iter().all(|seen| seen.authorization.as_deref() == Some("Bearer hf_secret")));
+    }
+    lab.settings.cache = lab.settings.cache.join("below");
+    lab.settings.endpoint = lab.hub.endpoint.replace("http://", "http://me:a_password@");
+    lab.hub.mishaps(refusal("/api/", 418, "", ""));
+    let error = lab.refused(ID, &["127.0.0.1", "418"]).to_string();
+    assert!(!error.contains("a_password"), "{error}");
+}
+
+#[test]
 fn models_of_another_kind_are_refused_before_their_weights_come() {
     let lab = Lab::new();
     lab.hub.put("config.json", b"{\"model_type\": \"llama\"}");

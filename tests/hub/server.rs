@@ -39,6 +39,8 @@ pub struct Mishaps {
     pub refusal: Option<(&'static str, u16, &'static str, &'static str)>,
     /// Ranges are not understood.
     pub no_ranges: bool,
+    /// Large files lie with the server at this port of the hub's own address.
+    pub elsewhere: Option<u16>,
     /// The list has names only.
     pub bare_list: bool,
     /// Time before each answer with bytes.
@@ -55,7 +57,7 @@ struct State {
 #[derive(Clone)]
 pub struct Hub {
     pub endpoint: String,
-    port: u16,
+    pub port: u16,
     state: Arc<Mutex<State>>,
 }
 
@@ -140,7 +142,10 @@ impl Hub {
                 return self.send(&mut stream, &seen, name, content, &mishaps);
             }
             // Large files lie with another host.
-            let location = format!("http://localhost:{}/cdn/{name}", self.port);
+            let location = match mishaps.elsewhere {
+                Some(port) => format!("http://127.0.0.1:{port}/cdn/{name}"),
+                None => format!("http://localhost:{}/cdn/{name}", self.port),
+            };
             let (etag, size) = (format!("\"{}\"", sha256(content)), content.len().to_string());
             let headers = [
                 ("Location", location.as_str()),

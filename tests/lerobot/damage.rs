@@ -79,7 +79,7 @@ fn a_damaged_data_file_costs_its_episode_alone() {
     let whole = fs::read(&data).unwrap();
     fs::write(&data, &whole[..whole.len() / 2]).unwrap();
     let cut = second_fails(folder.path());
-    assert!(cut.contains("episode_000001.parquet") && cut.contains("damaged"), "{cut}");
+    assert!(cut.contains("episode_000001.parquet") && cut.contains("cut short"), "{cut}");
     fs::remove_file(&data).unwrap();
     assert!(second_fails(folder.path()).contains("there is no file"));
     // Another episode's data under this one's name.
@@ -135,11 +135,125 @@ fn damaged_descriptions_name_their_file_and_line() {
     let file = folder.path().join("meta/episodes.jsonl");
     let text = fs::read_to_string(&file).unwrap().replacen("\"length\": 7", "\"size\": 7", 1);
     fs::write(&file, text).unwrap();
-    let lines = told(Dataset::open(folder.path()).unwrap_err());
-    assert!(lines.contains("episodes.jsonl:2") && lines.contains("length"), "{lines}");
+    let dataset = Dataset::open(folder.path()).unwrap();
+    let [line] = dataset.problems() else { panic!("{:?}", dataset.problems()) };
+    let line = told(line);
+    assert!(line.contains("episodes.jsonl:2") && line.contains("length"), "{line}");
+    let left = dataset.episodes(Some(FRONT), None).unwrap();
+    assert_eq!(left.iter().map(|episode| episode.index).collect::<Vec<_>>(), [0, 2]);
     let folder = copy("v3.0");
     fs::remove_file(folder.path().join("meta/tasks.parquet")).unwrap();
     assert!(told(Dataset::open(folder.path()).unwrap_err()).contains("tasks.parquet"));
+}
+
+const META: &str = "meta/episodes/chunk-000";
+
+#[test]
+fn one_file_of_descriptions_costs_its_episodes_alone() {
+    let folder = copy("v3.0-images");
+    let meta = folder.path().join(META);
+    // What a killed recorder leaves, what macOS adds, and what an editor of notebooks keeps.
+    fs::write(meta.join("file-001.parquet"), [b"PAR1".as_slice(), &[1; 500]].concat()).unwrap();
+    fs::write(meta.join("._file-000.parquet"), [0; 120]).unwrap();
+    fs::create_dir(meta.join(".ipynb_checkpoints")).unwrap();
+    fs::copy(meta.join("file-000.parquet"), meta.join(".ipynb_checkpoints/file-000.parquet")).unwrap();
+    let dataset = Dataset::open(folder.path()).unwrap();
+    let [problem] = dataset.problems() else { panic!("{:?}", dataset.problems()) };
+    let problem = told(problem);
+    assert!(problem.contains("file-001.parquet") && problem.contains("never finished"), "{problem}");
+    assert_eq!(outcomes(folder.path(), FRONT), [Ok(8), Ok(7), Ok(6)]);
+    // The command scores them, and says so by its exit code.
+    let text = common::text;
+    let model = common::repository().join("models/so101-sim");
+    let arguments = ["score", "--model", text(&model), "--max-pixels", "4096", text(folder.path())];
+    let output = common::topreward(&arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", common::stderr(&output));
+    assert!(common::stderr(&output).contains("file-001.parquet"), "{}", common::stderr(&output));
+    assert!(common::stdout(&output).contains("episode_000002"), "{}", common::stdout(&output));
+}
+
+#[test]
+fn rows_are_found_wherever_they_lie() {
+    let folder = copy("v3.0-images");
+    let data = folder.path().join("data/chunk-000");
+    let expected: Vec<_> = open("v3.0-images")
+        .episodes(None, None)
+        .unwrap()
+        .iter()
+        .map(|episode| play(episode).unwrap())
+        .collect();
+    // As in merged sets: the descriptions name a file that is not there.
+    fs::rename(data.join("file-000.parquet"), data.join("file-007.parquet")).unwrap();
+    fs::write(data.join("._file-007.parquet"), [0; 50]).unwrap();
+    let found = Dataset::open(folder.path()).unwrap().episodes(None, None).unwrap();
+    for (episode, expected) in found.iter().zip(&expected) {
+        assert!(play(episode).unwrap() == *expected, "{}", episode.name);
+    }
+    fs::remove_file(data.join("file-007.parquet")).unwrap();
+    assert!(outcomes(folder.path(), FRONT)[0].clone().unwrap_err().contains("file-000.parquet"));
+}
+
+#[test]
+fn what_a_dataset_lacks_is_named() {
+    let folder = copy("v3.0");
+    fs::remove_dir_all(folder.path().join("meta/episodes")).unwrap();
+    let unfinished = told(Dataset::open(folder.path()).unwrap_err());
+    assert!(unfinished.contains("never finished") && unfinished.contains("finalize"), "{unfinished}");
+
+    let info = |folder: &Path| folder.join("meta/info.json");
+    let folder = copy("v2.1");
+    let text = fs::read(info(folder.path())).unwrap();
+    fs::write(info(folder.path()), [b"\xEF\xBB\xBF".as_slice(), &text].concat()).unwrap();
+    assert_eq!(Dataset::open(folder.path()).unwrap().summary().episodes, 3);
+    // "Robot" in Chinese, in GBK.
+    fs::write(info(folder.path()), b"{\"robot_type\": \"\xbb\xfa\xc6\xf7\xc8\xcb\"}").unwrap();
+    assert!(told(Dataset::open(folder.path()).unwrap_err()).contains("GBK"));
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n";
+    fs::write(info(folder.path()), pointer).unwrap();
+    assert!(told(Dataset::open(folder.path()).unwrap_err()).contains("git lfs pull"));
+
+    let folder = copy("v3.0-images");
+    fs::write(folder.path().join("data/chunk-000/file-000.parquet"), pointer).unwrap();
+    assert!(outcomes(folder.path(), FRONT)[0].clone().unwrap_err().contains("git lfs pull"));
+}
+
+#[test]
+fn a_task_may_stand_by_itself() {
+    let folder = copy("v2.1");
+    let file = folder.path().join("meta/episodes.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    let single = text.replace("\"tasks\": [", "\"tasks\": ").replace("], \"length\"", ", \"length\"");
+    assert_ne!(text, single);
+    fs::write(&file, single).unwrap();
+    let tasks = |folder: &Path| -> Vec<Option<String>> {
+        let episodes = Dataset::open(folder).unwrap().episodes(Some(FRONT), None).unwrap();
+        episodes.into_iter().map(|episode| episode.instruction).collect()
+    };
+    assert_eq!(tasks(folder.path()), tasks(&fixture("v2.1")));
+}
+
+#[test]
+fn an_episode_that_is_described_twice_is_left_out() {
+    let folder = copy("v2.1");
+    let file = folder.path().join("meta/episodes.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    let twice = format!("{text}\n{}\n", text.lines().nth(1).unwrap());
+    fs::write(&file, twice).unwrap();
+    let dataset = Dataset::open(folder.path()).unwrap();
+    assert!(told(&dataset.problems()[0]).contains("episode 1 twice"));
+    let left = dataset.episodes(Some(FRONT), None).unwrap();
+    assert_eq!(left.iter().map(|episode| episode.index).collect::<Vec<_>>(), [0, 2]);
+}
+
+#[test]
+fn names_of_others_steer_no_terminal() {
+    let folder = copy("v2.1");
+    let file = folder.path().join("meta/tasks.jsonl");
+    let text = fs::read_to_string(&file).unwrap().replacen("red cube", "red\\u001b[2J cube", 1);
+    fs::write(&file, text).unwrap();
+    let output = common::topreward(&["inspect", common::text(folder.path())]);
+    let said = common::stdout(&output);
+    assert!(said.contains("red\\u001b[2J cube") && !said.contains('\u{1b}'), "{said}");
 }
 
 /// Whatever byte of a data file is wrong, reading it ends in frames or in a line, never in a panic or without end. The

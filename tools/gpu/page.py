@@ -33,9 +33,9 @@ class Found:
         return 1e3 * report["step_s"] if report else None
 
     def at(self, name, samples):
-        """The median of four steps around so many samples, ms."""
+        """The median of up to twenty steps around so many samples, ms: a single one may have been disturbed."""
         steps, pair = self.steps(name), samples // 2
-        return 1e3 * median(steps[pair - 4 : pair]) if steps and len(steps) >= pair else None
+        return 1e3 * median(steps[max(1, pair - 10) : pair + 10]) if steps and len(steps) >= pair else None
 
     def worst(self, name, key, dtype, only=None):
         """The largest and the mean difference, nats."""
@@ -105,7 +105,7 @@ def show(value):
         return "–"
     if isinstance(value, str):
         return value
-    return f"{value:.2e}" if 0 < abs(value) < 0.01 else f"{value:.3g}"
+    return f"{value:.2e}" if 0 < abs(value) < 0.01 else f"{value:.4g}" if abs(value) >= 10 else f"{value:.3g}"
 
 
 def verdict(relation, goal, measured):

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use super::{EvalArgs, Outcome, check_writable, number, print, successes, write};
-use crate::cli::bar;
 use crate::cli::dataset::{self, Examination};
+use crate::cli::{bar, say};
 use crate::config::Config;
 use crate::model::VideoVlm;
 use crate::offline::evaluation::{CurveMeasures, Curves, LabelledEpisode, LineError, LineFault, Manifest};
@@ -59,7 +59,7 @@ pub fn run(args: &EvalArgs, config: &Config, manifest: &Manifest, rates: &[f64])
                     Err(error) => {
                         let reason = format!("{name} at {rate} frames a second: {error:#}");
                         let error = manifest.error(entry.line, LineFault::Episode(reason));
-                        bar.suspend(|| eprintln!("error: {error}"));
+                        bar.suspend(|| say::error(&error));
                         errors.push(error);
                     }
                 }

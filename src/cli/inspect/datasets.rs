@@ -51,6 +51,10 @@ pub fn lerobot(folder: &Path) -> Result<Findings> {
     let cameras: Vec<String> = summary.cameras.iter().map(ToString::to_string).collect();
     found.add("cameras", json!(summary.cameras), cameras.join("\n"));
     found.add("tasks", json!(summary.tasks), summary.tasks.join("\n"));
+    let problems: Vec<String> = dataset.problems().iter().map(ToString::to_string).collect();
+    if !problems.is_empty() {
+        found.add("problems", json!(problems), problems.join("\n"));
+    }
     Ok(found)
 }
 

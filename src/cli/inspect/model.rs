@@ -8,17 +8,23 @@ use serde_json::{Value, json};
 use super::findings::{Findings, bytes};
 use crate::model::qwen3_vl::config::Qwen3VlConfig;
 use crate::model::qwen3_vl::processor::Processor;
-use crate::model::qwen3_vl::{ModelFolder, StoredWeights, fingerprint};
+use crate::model::qwen3_vl::{ModelFolder, StoredWeights, fingerprint, refuse_adapter};
 
 pub fn findings(path: &Path) -> Result<Findings> {
     let folder = ModelFolder::open(path)?;
+    if !folder.has("config.json") {
+        refuse_adapter(&folder)?;
+    }
     let raw: Value = folder.read_json("config.json")?;
     let text = |key: &str| raw.get(key).and_then(Value::as_str).unwrap_or("(none)").to_owned();
     let mut found = Findings::new("model", "a model folder");
     found.plain("model_type", text("model_type"));
     let config = Qwen3VlConfig::load(&folder);
-    match &config {
-        Ok(_) => found.add("can_score", true, "yes, as far as config.json says"),
+    match config.as_ref().map(|config| StoredWeights::check(&folder, config)) {
+        Ok(Ok(())) => {
+            found.add("can_score", true, "yes, as far as config.json and the names of the weights say")
+        }
+        Ok(Err(reason)) => found.add("can_score", false, format!("no: {reason}")),
         Err(reason) => found.add("can_score", false, format!("no: {reason}")),
     }
     if let Ok(config) = &config {

@@ -55,7 +55,9 @@ impl Kind {
             Some(Self::LeRobot)
         } else if is_bag(folder) {
             Some(Self::Bag)
-        } else if json("config.json").is_some_and(|config| config.get("model_type").is_some()) {
+        } else if json("config.json").is_some_and(|config| config.get("model_type").is_some())
+            || folder.join("adapter_config.json").is_file()
+        {
             Some(Self::Model)
         } else {
             Pictures::open(folder, 1.0).ok().map(|_| Self::Pictures)
@@ -80,7 +82,9 @@ impl Kind {
             let video = Video::open(file)?;
             return match video.stream() {
                 Ok(_) => Ok(Some(Self::Video)),
-                Err(VideoError::Program { .. } | VideoError::NoStream(_)) if !has_name_of_video(file) => {
+                Err(VideoError::Program { .. } | VideoError::Format(_) | VideoError::NoStream(_))
+                    if !has_name_of_video(file) =>
+                {
                     Ok(None)
                 }
                 Err(error) => Err(error.into()),

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::labels;
 use crate::cli::report::{print, write_episode, write_run};
-use crate::cli::{Outcome, one_line};
+use crate::cli::{Outcome, one_line, say};
 use crate::offline::labels::PROGRESS_NAME;
 use crate::offline::results::{EpisodeError, EpisodeResult, RunFile, RunSummary};
 
@@ -35,7 +35,7 @@ pub fn finish(finished: &Finished<'_>, json: bool) -> Result<Outcome> {
     let mut errors = errors.to_vec();
     if let Some(kept) = kept.as_ref().filter(|kept| kept.run.shard.is_none()) {
         for error in write_labels(kept, results)? {
-            eprintln!("error: {error}");
+            say::error(&error);
             errors.push(error);
         }
     }

@@ -11,7 +11,7 @@ use super::stoppable::Stoppable;
 use super::timings::{Read, read};
 use super::{Finished, Kept, ScoreArgs, finish, pipeline};
 use crate::cli::sources::Listing;
-use crate::cli::{Outcome, bar, interrupt, one_line};
+use crate::cli::{Outcome, bar, interrupt, one_line, say};
 use crate::config::Config;
 use crate::offline::recording::RecordedEpisode;
 use crate::offline::results::{EpisodeError, EpisodeResult, Input, ListedEpisode, RunFile, Store};
@@ -130,7 +130,7 @@ impl Collected<'_> {
                 let name = self.listing.episodes[position].name.clone();
                 let reason = one_line(&error);
                 let error = EpisodeError { position: Some(position), name, reason };
-                self.bar.suspend(|| eprintln!("error: {error}"));
+                self.bar.suspend(|| say::error(&error));
                 self.errors.push(error);
                 self.keeper.put_errors(&self.errors)?;
             }

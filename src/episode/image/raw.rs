@@ -5,6 +5,7 @@ use yuv::{YuvBiPlanarImage, YuvConversionMode, YuvPackedImage, YuvRange, YuvStan
 
 use super::ImageError;
 use super::bayer::demosaic;
+use super::bounds::check_size;
 use super::encoding::{Depth, Encoding, Yuv};
 
 /// A raw image as it arrives: the fields of `sensor_msgs/Image`, borrowed.
@@ -71,9 +72,7 @@ pub fn check_raw(view: ImageView<'_>) -> Result<(), ImageError> {
 /// Whether the data can hold such an image.
 fn check(view: &ImageView<'_>, encoding: Encoding) -> Result<(), ImageError> {
     let &ImageView { width, height, step, data, .. } = view;
-    if width == 0 || height == 0 {
-        return Err(ImageError::Empty { width, height });
-    }
+    check_size(width, height)?;
     let (even_width, even_height) = encoding.needs_even();
     if (even_width && width % 2 == 1) || (even_height && height % 2 == 1) {
         return Err(ImageError::Odd { encoding: view.encoding.to_owned(), width, height });
@@ -92,12 +91,13 @@ fn check(view: &ImageView<'_>, encoding: Encoding) -> Result<(), ImageError> {
     Ok(())
 }
 
+/// 65535 becomes 255, rounded.
+pub fn narrow(value: u16) -> u8 {
+    ((u32::from(value) + 128) / 257) as u8
+}
+
 /// Reads the value at an index of a row as 8 bits.
 fn reader(depth: Depth, is_bigendian: bool) -> fn(&[u8], usize) -> u8 {
-    /// 65535 becomes 255, rounded.
-    fn narrow(value: u16) -> u8 {
-        ((u32::from(value) + 128) / 257) as u8
-    }
     match (depth, is_bigendian) {
         (Depth::Eight, _) => |row, at| row[at],
         (Depth::Sixteen, true) => |row, at| narrow(u16::from_be_bytes([row[2 * at], row[2 * at + 1]])),

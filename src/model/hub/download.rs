@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::HubError;
 use super::digest::Hasher;
+use super::failure::Failure;
 use super::listing::RemoteFile;
 use super::progress::{Activity, Watch};
 use super::remote::{Patience, Remote, Requested};
-use super::transfer::{self, Failure, Piece};
+use super::transfer::{self, Piece};
 
 const READ_BYTES: usize = 1 << 20;
 /// How much may wait for the disk: little enough that the last flush is short.
@@ -54,9 +55,9 @@ fn stream(remote: &Remote, commit: &str, part: &mut PartFile, watch: &mut Watch)
     let name = part.file.name.clone();
     let failed = |failure| remote.error(failure, Requested::File(&name));
     let (agent, from) = (remote.agent(), part.bytes);
-    let (url, authorization) = (remote.model(commit).url(&name), remote.authorization());
+    let (url, authorization) = (remote.file_url(commit, &name), remote.authorization());
     let receiver = transfer::in_background(move |sender| {
-        transfer::send_file(&agent, &url, authorization.as_deref(), from, sender);
+        transfer::send_file(&agent, url, authorization, from, sender);
     })
     .map_err(failed)?;
     loop {

@@ -3,19 +3,23 @@
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use hf_hub::api::sync::{ApiError, Metadata};
 use serde::Deserialize;
+use ureq::http::response::Parts;
 
 use super::digest::Digest;
+use super::failure::{self, Failure};
 use super::progress::{Activity, Watch};
 use super::remote::{Patience, Remote, Requested};
+use super::request::Request;
 use super::source::is_hex;
-use super::transfer::{self, Failure};
+use super::transfer;
 use super::{HubError, HubId};
 
 const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
 /// What the engine reads if it is there, and what others who share the cache expect beside it.
-const OPTIONAL: [&str; 6] = [
+/// An adapter too: whoever loads the folder is to see that it would be left out.
+const OPTIONAL: [&str; 7] = [
+    "adapter_config.json",
     "generation_config.json",
     "preprocessor_config.json",
     "processor_config.json",
@@ -115,17 +119,16 @@ fn ask_once(
     watch: &mut Watch,
 ) -> Result<Result<Answer, Failure>, HubError> {
     let silence = remote.silence(patience);
-    let model = remote.model(remote.id().revision());
+    let (agent, url, authorization) = (remote.agent(), remote.list_url(), remote.authorization());
     let request = transfer::in_background(move |sender| {
-        let request = model.info_request().query("blobs", "true").config();
-        let response = request.http_status_as_error(false).timeout_global(Some(silence * 2)).build().call();
-        let answer = response.map_err(transfer::connection).and_then(|response| {
+        let request = Request { url, authorization, limit: Some(silence * 2), ..Request::default() };
+        let answer = request.send(&agent).and_then(|response| {
             let (head, mut body) = response.into_parts();
             if !head.status.is_success() {
-                return Err(transfer::refused(head.status, &head.headers));
+                return Err(failure::refused(head.status, &head.headers));
             }
             let text =
-                body.with_config().limit(LONGEST_ANSWER).read_to_string().map_err(transfer::connection)?;
+                body.with_config().limit(LONGEST_ANSWER).read_to_string().map_err(failure::connection)?;
             serde_json::from_str(&text).map_err(|error| {
                 Failure::Answer(format!("{} is not a list of files: {error}", Requested::FileList))
             })
@@ -146,17 +149,16 @@ fn ask_for_file(
 ) -> Result<RemoteFile, HubError> {
     let mut tries = remote.tries(patience);
     loop {
-        let (api, url) = (remote.api(), remote.model(commit).url(name));
+        let (agent, url, authorization) =
+            (remote.agent(), remote.file_url(commit, name), remote.authorization());
         let request = transfer::in_background(move |sender| {
+            let range = Some("bytes=0-0".to_owned());
+            let request = Request { url, authorization, range, stay: true, ..Request::default() };
             // Nobody may be waiting any more.
-            let _ = sender.send(api.metadata(&url).map_err(api_failure));
+            let _ = sender.send(request.send(&agent).map(|response| response.into_parts().0));
         });
-        let metadata: Result<Metadata, Failure> = wait_for_one(request, remote.silence(patience), watch)?;
-        let file = metadata.and_then(|metadata| {
-            let digest = Digest::parse(metadata.etag());
-            let digest = digest.ok_or_else(|| Failure::Answer(format!("it has no hash of {name}")))?;
-            Ok(RemoteFile { name: name.to_owned(), size: metadata.size() as u64, digest })
-        });
+        let head: Result<Parts, Failure> = wait_for_one(request, remote.silence(patience), watch)?;
+        let file = head.and_then(|head| described(name, &head));
         match file {
             Ok(file) => return Ok(file),
             Err(failure) => tries.again_after(remote.error(failure, Requested::File(name)), watch)?,
@@ -179,14 +181,21 @@ fn wait_for_one<T>(
     Ok(message.and_then(|answer| answer.ok_or_else(nothing)))
 }
 
-fn api_failure(error: ApiError) -> Failure {
-    match error {
-        ApiError::RequestError(error) => match *error {
-            ureq::Error::StatusCode(status) => Failure::Refused { status, code: String::new() },
-            other => transfer::connection(other),
-        },
-        other => Failure::Answer(other.to_string()),
+/// The size and hash of a file, from the head of an answer with its first byte or with the way to it.
+fn described(name: &str, head: &Parts) -> Result<RemoteFile, Failure> {
+    if head.status.is_client_error() || head.status.is_server_error() {
+        return Err(failure::refused(head.status, &head.headers));
     }
+    let text = |name: &str| failure::header(&head.headers, name);
+    let either =
+        |linked: &str, own: String| Some(text(linked)).filter(|text| !text.is_empty()).unwrap_or(own);
+    let of_range = text("content-range").rsplit('/').next().unwrap_or_default().to_owned();
+    let etag = either("x-linked-etag", text("etag"));
+    let digest = Digest::parse(etag.trim_start_matches("W/").trim_matches('"'));
+    let digest = digest.ok_or_else(|| Failure::Answer(format!("it has no hash of {name}")))?;
+    let size = either("x-linked-size", of_range).parse();
+    let size = size.map_err(|_| Failure::Answer(format!("it does not say how large {name} is")))?;
+    Ok(RemoteFile { name: name.to_owned(), size, digest })
 }
 
 impl Listing {

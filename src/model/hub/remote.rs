@@ -3,12 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use hf_hub::api::sync::{Api, ApiBuilder, ApiRepo};
-use hf_hub::{Cache, Repo, RepoType};
-use ureq::config::RedirectAuthHeaders;
+use hf_hub::{Repo, RepoType};
 
+use super::failure::Failure;
 use super::progress::Watch;
-use super::transfer::Failure;
+use super::request::without_password;
 use super::{HubError, HubId, HubSettings};
 
 const CONNECT: Duration = Duration::from_secs(10);
@@ -47,33 +46,23 @@ impl fmt::Display for Requested<'_> {
 pub struct Remote {
     id: HubId,
     settings: HubSettings,
-    api: Api,
     agent: ureq::Agent,
 }
 
 impl Remote {
-    pub fn new(id: &HubId, settings: &HubSettings) -> Result<Self, HubError> {
-        let token = settings.token.as_ref().map(|token| token.secret().to_owned());
-        let api = ApiBuilder::from_cache(Cache::new(settings.cache.clone()))
-            .with_endpoint(settings.endpoint.clone())
-            .with_token(token)
-            .with_progress(false)
-            .build()
-            .map_err(|error| HubError::Answer {
-                endpoint: settings.endpoint.clone(),
-                reason: error.to_string(),
-            })?;
+    pub fn new(id: &HubId, settings: &HubSettings) -> Self {
         let agent = ureq::Agent::config_builder()
             .user_agent(concat!("topreward/", env!("CARGO_PKG_VERSION")))
             .http_status_as_error(false)
-            // The hub sends on to other hosts for the bytes; the token is not theirs to see.
-            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+            // They are followed in `request.rs`, which knows whose the token is.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
             .timeout_connect(Some(CONNECT))
             // Behind the waiting side's own limit: only for threads that nobody waits for any more.
             .timeout_per_read(Some(settings.retry.silence * 2))
             .build()
             .into();
-        Ok(Self { id: id.clone(), settings: settings.clone(), api, agent })
+        Self { id: id.clone(), settings: settings.clone(), agent }
     }
 
     pub fn id(&self) -> &HubId {
@@ -84,14 +73,21 @@ impl Remote {
         self.agent.clone()
     }
 
-    pub fn api(&self) -> Api {
-        self.api.clone()
+    /// The model at a revision, in hf-hub's terms.
+    fn model(&self, revision: &str) -> Repo {
+        Repo::with_revision(self.id.repository().to_owned(), RepoType::Model, revision.to_owned())
     }
 
-    /// The model at a revision, in hf-hub's terms.
-    pub fn model(&self, revision: &str) -> ApiRepo {
-        let repository = self.id.repository().to_owned();
-        self.api.repo(Repo::with_revision(repository, RepoType::Model, revision.to_owned()))
+    /// Where the list of the model's files is.
+    pub fn list_url(&self) -> String {
+        let model = self.model(self.id.revision());
+        format!("{}/api/{}?blobs=true", self.settings.endpoint, model.api_url())
+    }
+
+    /// Where a file of the model is.
+    pub fn file_url(&self, commit: &str, name: &str) -> String {
+        let model = self.model(commit);
+        format!("{}/{}/resolve/{}/{name}", self.settings.endpoint, model.url(), model.url_revision())
     }
 
     pub fn authorization(&self) -> Option<String> {
@@ -116,11 +112,15 @@ impl Remote {
 
     /// What the failure of a request means for whoever made it.
     pub fn error(&self, failure: Failure, requested: Requested<'_>) -> HubError {
-        let endpoint = self.settings.endpoint.clone();
+        let endpoint = without_password(&self.settings.endpoint);
         let id = self.id.repository().to_owned();
         let (status, code) = match failure {
-            Failure::Connection(reason) => return HubError::Connection { endpoint, reason },
-            Failure::Answer(reason) => return HubError::Answer { endpoint, reason },
+            Failure::Connection(reason) => {
+                return HubError::Connection { endpoint, reason: without_password(&reason) };
+            }
+            Failure::Answer(reason) => {
+                return HubError::Answer { endpoint, reason: without_password(&reason) };
+            }
             Failure::Refused { status, code } => (status, code),
         };
         let has_token = self.settings.token.is_some();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::HubError;
+use super::request::without_password;
 use super::source::expand_home;
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
@@ -75,7 +76,7 @@ impl HubSettings {
         let endpoint = set("HF_ENDPOINT").unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
         let endpoint = endpoint.trim().trim_end_matches('/').to_owned();
         if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
-            return Err(HubError::Endpoint { endpoint });
+            return Err(HubError::Endpoint { endpoint: without_password(&endpoint) });
         }
         let home = || -> Result<PathBuf, HubError> {
             let below = |name: &str| set(name).map(|value| expand_home(&value));
@@ -139,6 +140,8 @@ mod tests {
         assert_eq!(endpoint("http://mirror:80/hub/").unwrap(), "http://mirror:80/hub");
         let error = endpoint("mirror").unwrap_err().to_string();
         assert!(error.contains("HF_ENDPOINT") && error.contains("\"mirror\""), "{error}");
+        let error = endpoint("ftp://me:secret@mirror").unwrap_err().to_string();
+        assert!(error.contains("ftp://mirror") && !error.contains("secret"), "{error}");
     }
 
     #[test]

@@ -9,24 +9,15 @@ use std::time::{Duration, Instant};
 use ureq::http::{HeaderMap, StatusCode};
 
 use super::HubError;
+use super::failure::{Failure, header, refused};
 use super::progress::Watch;
+use super::request::Request;
 
 /// How often a waiting caller looks whether to stop.
 const LOOK: Duration = Duration::from_millis(100);
 /// Most bytes of one message, and messages in flight: what waits in memory when the disk is slower than the network.
 const MESSAGE_BYTES: usize = 256 * 1024;
 const MESSAGES: usize = 8;
-
-/// Why a request brought nothing.
-#[derive(Debug)]
-pub enum Failure {
-    /// No connection, or one that broke.
-    Connection(String),
-    /// The hub's no: status, and its own word for it.
-    Refused { status: u16, code: String },
-    /// An answer that makes no sense.
-    Answer(String),
-}
 
 /// What comes of a file, in this order.
 pub enum Piece {
@@ -73,22 +64,15 @@ pub fn next<T>(
 /// Sends a file's bytes from `from` on, in pieces.
 pub fn send_file(
     agent: &ureq::Agent,
-    url: &str,
-    authorization: Option<&str>,
+    url: String,
+    authorization: Option<String>,
     from: u64,
     sender: &SyncSender<Result<Piece, Failure>>,
 ) {
     // A send fails when nobody waits any more: then nobody misses it.
     let send = |message| sender.send(message).is_ok();
-    // A compressed answer would have other byte positions than the file.
-    let mut request = agent.get(url).header("Accept-Encoding", "identity");
-    if from > 0 {
-        request = request.header("Range", format!("bytes={from}-"));
-    }
-    if let Some(authorization) = authorization {
-        request = request.header("Authorization", authorization);
-    }
-    let response = match request.call().map_err(connection) {
+    let range = (from > 0).then(|| format!("bytes={from}-"));
+    let response = match (Request { url, authorization, range, ..Request::default() }).send(agent) {
         Ok(response) => response,
         Err(failure) => {
             send(Err(failure));
@@ -129,21 +113,4 @@ fn content_range(headers: &HeaderMap) -> Result<Piece, Failure> {
         Some(Piece::Start { from: from.trim().parse().ok()?, total: total.trim().parse().ok() })
     });
     parsed.ok_or_else(|| Failure::Answer(format!("its Content-Range is \"{text}\"")))
-}
-
-pub fn connection(error: ureq::Error) -> Failure {
-    Failure::Connection(match error {
-        ureq::Error::Io(error) => error.to_string(),
-        ureq::Error::HostNotFound => "no such host (is there a network?)".to_owned(),
-        other => other.to_string(),
-    })
-}
-
-pub fn refused(status: StatusCode, headers: &HeaderMap) -> Failure {
-    Failure::Refused { status: status.as_u16(), code: header(headers, "x-error-code") }
-}
-
-/// A header's text; empty when there is none.
-fn header(headers: &HeaderMap, name: &str) -> String {
-    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
 }

@@ -151,7 +151,8 @@ impl Qwen3Vl {
         pair: [&RgbImage; FRAMES_PER_PAIR],
     ) -> Result<VisionFeatures, VlmError> {
         let view = view(episode)?;
-        let patches = self.timed(Stage::Process, || self.processor.patches(pair, &view.grid))?;
+        let pixels = self.processor.pixels(pair, &view.grid)?;
+        let patches = self.timed(Stage::Process, || self.vision.patches(&pixels)).map_err(inference)?;
         self.timed(Stage::Vision, || self.vision.encode(&patches, &view.tables)).map_err(inference)
     }
 

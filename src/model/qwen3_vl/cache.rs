@@ -1,35 +1,45 @@
 //! The caller-owned key-value cache: grows in blocks, is cut back in O(1).
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor, bail};
 
-/// By how much a layer's storage grows at least when it is full.
+mod pages;
+
+pub use pages::PAGE;
+use pages::Pages;
+
+/// How storage grows when it is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Growth {
-    /// By half of itself or 256 tokens: copying stays rare.
+    /// By half of itself or 256 tokens, whichever is more, and is copied: that stays rare.
     Half,
-    /// By a sixteenth of itself or 1024 tokens: where memory is scarce and copying is fast.
-    Sixteenth,
+    /// By pages that stay where they are: for kernels that find their way, where memory is scarce.
+    Pages,
 }
 
 impl Growth {
-    fn of(self, capacity: usize) -> usize {
-        match self {
-            Self::Half => (capacity / 2).max(256),
-            Self::Sixteenth => (capacity / 16).max(1024),
-        }
-    }
-
     /// Tokens that there is room for once so many have come one after the other, at most.
     pub fn capacity(self, tokens: usize) -> usize {
-        tokens + self.of(tokens)
+        match self {
+            Self::Half => tokens + half(tokens),
+            Self::Pages => tokens.next_multiple_of(PAGE),
+        }
     }
+}
+
+fn half(capacity: usize) -> usize {
+    (capacity / 2).max(256)
 }
 
 /// Keys and values of all tokens seen so far, for every layer.
 ///
 /// Not `Clone`: the storage is written in place, and a clone would share it.
 pub struct KvCache {
-    layers: Vec<LayerCache>,
+    layers: usize,
+    key_value_heads: usize,
+    head_dim: usize,
+    dtype: DType,
+    device: Device,
+    storage: Storage,
     len: usize,
     next_position: u32,
 }
@@ -43,17 +53,27 @@ impl KvCache {
         (dtype, growth): (DType, Growth),
         device: &Device,
     ) -> Self {
-        let empty =
-            || LayerCache { key_value_heads, head_dim, dtype, growth, device: device.clone(), storage: None };
-        let layers = (0..layers).map(|_| empty()).collect();
-        Self { layers, len: 0, next_position: 0 }
+        let empty = || LayerCache { key_value_heads, head_dim, dtype, device: device.clone(), storage: None };
+        let storage = match growth {
+            Growth::Half => Storage::Layers((0..layers).map(|_| empty()).collect()),
+            Growth::Pages => Storage::Pages(Pages::default()),
+        };
+        let device = device.clone();
+        Self { layers, key_value_heads, head_dim, dtype, device, storage, len: 0, next_position: 0 }
     }
 
     /// Bytes of memory that one token takes.
     pub fn bytes_per_token(&self) -> usize {
-        let of =
-            |layer: &LayerCache| 2 * layer.key_value_heads * layer.head_dim * layer.dtype.size_in_bytes();
-        self.layers.iter().map(of).sum()
+        self.layers * 2 * self.key_value_heads * self.head_dim * self.dtype.size_in_bytes()
+    }
+
+    /// Of the numbers of keys and values.
+    #[cfg_attr(
+        not(feature = "cuda"),
+        expect(dead_code, reason = "kernels ask for it that write by themselves")
+    )]
+    pub(super) fn dtype(&self) -> DType {
+        self.dtype
     }
 
     /// Number of tokens.
@@ -87,17 +107,28 @@ impl KvCache {
     /// Writes one layer's keys and values, (key-value heads, tokens, head_dim), behind the committed tokens and
     /// returns those of all tokens so far. They count only once [`KvCache::advance`] is called.
     pub(super) fn write(&mut self, layer: usize, keys: &Tensor, values: &Tensor) -> Result<(Tensor, Tensor)> {
-        self.layers[layer].write(self.len, keys, values)
+        match &mut self.storage {
+            Storage::Layers(layers) => layers[layer].write(self.len, keys, values),
+            Storage::Pages(_) => bail!("into pages kernels write by themselves"),
+        }
     }
 
-    /// Storage of one layer with room for so many tokens behind the committed ones, keys and values of (key-value heads,
-    /// capacity, head_dim), for a kernel to write them there. They count only once [`KvCache::advance`] is called.
+    /// The addresses of pages with room for so many tokens behind the committed ones, (layers, pages) I64: a page is (2,
+    /// key-value heads, [`PAGE`], head_dim), keys before values. What kernels write there counts only once
+    /// [`KvCache::advance`] is called.
     #[cfg_attr(
-        not(feature = "cuda"),
+        all(not(feature = "cuda"), not(test)),
         expect(dead_code, reason = "only kernels on a device write by themselves")
     )]
-    pub(super) fn room(&mut self, layer: usize, tokens: usize) -> Result<(Tensor, Tensor)> {
-        self.layers[layer].reserve(self.len, self.len + tokens)
+    pub(super) fn pages(
+        &mut self,
+        tokens: usize,
+        address: impl Fn(&Tensor) -> Result<u64>,
+    ) -> Result<Tensor> {
+        let Storage::Pages(pages) = &mut self.storage else { bail!("this cache has no pages") };
+        let page = [2, self.key_value_heads, PAGE, self.head_dim];
+        let device = (self.dtype, &self.device);
+        pages.table((self.len + tokens, self.layers), page, device, address)
     }
 
     /// Commits tokens that every layer has written.
@@ -131,11 +162,15 @@ impl Drop for Fork<'_> {
     }
 }
 
+enum Storage {
+    Layers(Vec<LayerCache>),
+    Pages(Pages),
+}
+
 struct LayerCache {
     key_value_heads: usize,
     head_dim: usize,
     dtype: DType,
-    growth: Growth,
     device: Device,
     /// (key-value heads, capacity, head_dim) each.
     storage: Option<(Tensor, Tensor)>,
@@ -161,7 +196,7 @@ impl LayerCache {
         {
             return Ok((keys.clone(), values.clone()));
         }
-        let grown = total.max(capacity + self.growth.of(capacity));
+        let grown = total.max(capacity + half(capacity));
         let empty = || Tensor::zeros((self.key_value_heads, grown, self.head_dim), self.dtype, &self.device);
         let (keys, values) = (empty()?, empty()?);
         if let Some((old_keys, old_values)) = &self.storage
@@ -230,6 +265,42 @@ mod tests {
         assert_eq!((cache.len(), cache.next_position()), (8, 8));
         let keys = push(&mut cache, 2);
         assert_eq!(keys.to_vec3::<f32>().unwrap(), numbered(0, 10).to_vec3::<f32>().unwrap());
+    }
+
+    #[test]
+    fn pages_stay_where_they_are() {
+        let mut cache = KvCache::new(3, 2, 4, (DType::F32, Growth::Pages), &Device::Cpu);
+        assert_eq!(cache.bytes_per_token(), 3 * 2 * 2 * 4 * 4);
+        let numbers = |tensor: &Tensor| {
+            let (storage, _) = tensor.storage_and_layout();
+            let candle_core::Storage::Cpu(storage) = &*storage else { unreachable!() };
+            Ok(storage.as_slice::<f32>()?.as_ptr() as u64)
+        };
+        let table = |cache: &mut KvCache, tokens| -> Vec<Vec<i64>> {
+            cache.pages(tokens, numbers).unwrap().to_vec2().unwrap()
+        };
+        let first = table(&mut cache, PAGE);
+        cache.advance(PAGE, 9);
+        let more = table(&mut cache, 1);
+        let columns = |of: &[Vec<i64>], column: usize| of.iter().map(|row| row[column]).collect::<Vec<_>>();
+        assert_eq!((first.len(), first[0].len(), more.len(), more[0].len()), (3, 1, 3, 2));
+        assert_eq!(columns(&first, 0), columns(&more, 0));
+        cache.advance(1, 10);
+        // What was cut back has room still.
+        cache.truncate(3, 9);
+        assert_eq!(table(&mut cache, PAGE), more);
+        let mut places = more.concat();
+        places.sort_unstable();
+        let page = 2 * 2 * PAGE * 4 * 4;
+        assert!(places.windows(2).all(|pair| pair[1].abs_diff(pair[0]) as usize >= page));
+        let unwritten = Tensor::zeros((2, 1, 4), DType::F32, &Device::Cpu).unwrap();
+        assert!(cache.write(0, &unwritten, &unwritten).is_err());
+    }
+
+    #[test]
+    fn room_for_growth_is_counted() {
+        assert_eq!([1, PAGE, PAGE + 1].map(|tokens| Growth::Pages.capacity(tokens)), [256, 256, 512]);
+        assert_eq!([100, 1000].map(|tokens| Growth::Half.capacity(tokens)), [356, 1500]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use candle_core::cuda_backend::cudarc::cublas::CudaBlas;
 use candle_core::cuda_backend::cudarc::cublas::sys as cublas;
-use candle_core::cuda_backend::cudarc::driver::sys::CUdevice_attribute as Attribute;
+use candle_core::cuda_backend::cudarc::driver::sys::{CUdevice_attribute as Attribute, CUlimit as Limit};
 use candle_core::cuda_backend::cudarc::driver::{CudaContext, CudaStream, result};
 use candle_core::{DType, Device};
 
@@ -30,6 +30,9 @@ mod tests;
 use functions::Functions;
 use loading::Staging;
 
+/// Bytes of a thread's stack, which the driver sets aside for every thread that a card can have at once; a kernel that needs
+/// more is given more. The driver's own choice is four times that.
+const STACK: usize = 256;
 /// Cards from here on have matrix units for bf16.
 const BF16_FROM: (i32, i32) = (8, 0);
 
@@ -68,6 +71,7 @@ impl Cuda {
         let (stream, blas) = (card.cuda_stream(), card.cublas_handle());
         let context = stream.context();
         keep_freed_memory(context).map_err(candle_core::Error::wrap)?;
+        let _ = result::ctx::set_limit(Limit::CU_LIMIT_STACK_SIZE, STACK);
         // SAFETY: the handle lives as long as `blas`.
         unsafe {
             let exact = cublas::cublasMath_t::CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION;
@@ -79,7 +83,10 @@ impl Cuda {
             attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
         );
         Ok(Self {
-            functions: Functions::load(context)?,
+            functions: Functions::load(
+                context,
+                attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR)? as usize,
+            )?,
             staging: Mutex::new(Staging::default()),
             between: OnceLock::new(),
             has_bf16: capability >= BF16_FROM,
@@ -88,6 +95,17 @@ impl Cuda {
             blas,
             device,
         })
+    }
+
+    /// Freed memory goes back to the driver, once.
+    fn give_back_memory(&self) -> Result<(), result::DriverError> {
+        self.stream.synchronize()?;
+        let context = self.stream.context();
+        if !context.has_async_alloc() {
+            return Ok(());
+        }
+        // SAFETY: the pool is the card's own, and lives as long as the program.
+        unsafe { result::mem_pool::trim_to(result::device::get_default_mem_pool(context.cu_device())?, 0) }
     }
 
     fn between(&self) -> DType {

@@ -11,6 +11,24 @@ pub enum LoadError {
     NoFolder,
     #[error("{file} is missing")]
     MissingFile { file: String },
+    #[error("{file} is missing: {instead}")]
+    NoWeights { file: String, instead: String },
+    #[error(
+        "{file} says that the folder holds an adapter (LoRA), which is not applied here: merge it into {base} first (PEFT: model.merge_and_unload().save_pretrained(folder)) and take the merged model's folder"
+    )]
+    Adapter { file: String, base: String },
+    #[error(
+        "the weights hold {count} tensors of an adapter (LoRA) that was never merged, the first {first}: merge it first (PEFT: model.merge_and_unload().save_pretrained(folder))"
+    )]
+    Unmerged { count: usize, first: String },
+    #[error(
+        "the weights were saved inside PEFT's wrapper, as {first}: save the model without it (PEFT: model.merge_and_unload().save_pretrained(folder))"
+    )]
+    Wrapped { first: String },
+    #[error(
+        "{count} tensors of the weights would not be used, the first {first}: {reason}; take weights and config.json of one and the same model"
+    )]
+    Leftover { count: usize, first: String, reason: String },
     #[error("{file} cannot be read: {source}")]
     Read { file: String, source: std::io::Error },
     #[error("{file} is not the JSON expected: {source}")]

@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::error::LoadError;
+use crate::files;
+
+/// Bytes of a text file that are read: tokenizers of this architecture have 7 to 12 million.
+const LONGEST_TEXT: u64 = 24 << 20;
 
 /// Reads the files of one model folder; every failure names its file.
 #[derive(Debug, Clone)]
@@ -37,7 +41,8 @@ impl ModelFolder {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&self.path).map_err(unreadable)? {
             let name = entry.map_err(unreadable)?.file_name();
-            names.extend(name.into_string().ok().filter(|name| name.ends_with(end) && self.has(name)));
+            let given = |name: &String| name.ends_with(end) && self.has(name) && !name.starts_with('.');
+            names.extend(name.into_string().ok().filter(given));
         }
         names.sort();
         Ok(names)
@@ -45,7 +50,7 @@ impl ModelFolder {
 
     /// The text of a file that must be there.
     pub fn read(&self, name: &str) -> Result<String, LoadError> {
-        std::fs::read_to_string(self.file(name)).map_err(|source| match source.kind() {
+        files::read_text(&self.file(name), LONGEST_TEXT).map_err(|source| match source.kind() {
             ErrorKind::NotFound => LoadError::MissingFile { file: name.to_owned() },
             _ => LoadError::Read { file: name.to_owned(), source },
         })

@@ -13,6 +13,7 @@ use super::config::Qwen3VlConfig;
 use super::error::LoadError;
 use super::folder::ModelFolder;
 use super::shard::{Part, Shard, StoredTensor};
+use crate::files;
 
 mod blocks;
 mod names;
@@ -73,7 +74,7 @@ pub(super) fn shards(folder: &ModelFolder, files: Vec<String>) -> Result<Vec<Sha
     let mut language_model: Option<Opened> = None;
     let mut vision_tower = None;
     for name in files {
-        let file = File::open(folder.file(&name))
+        let file = files::open(&folder.file(&name))
             .map_err(|source| LoadError::Read { file: name.clone(), source })?;
         let header = Header::read(&name, &file)?;
         let place = match header.architecture.as_str() {

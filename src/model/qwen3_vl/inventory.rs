@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::config::Qwen3VlConfig;
+use super::contents;
 use super::error::LoadError;
 use super::folder::ModelFolder;
 use super::shard::Shard;
+use super::tensor_names;
 
 /// The tensors of a model folder, counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +32,17 @@ impl StoredWeights {
             }
         }
         Ok(stored)
+    }
+
+    /// Whether a model with this config.json can be made of the folder's weights: what [`super::Qwen3Vl::load`] would
+    /// refuse of their names.
+    ///
+    /// # Errors
+    /// An adapter, weights that are missing, or tensors that would be left out.
+    pub fn check(folder: &ModelFolder, config: &Qwen3VlConfig) -> Result<(), LoadError> {
+        contents::refuse_adapter(folder)?;
+        tensor_names::check(&Shard::all(folder)?, config)?;
+        Ok(())
     }
 
     pub fn parameters(&self) -> u64 {

@@ -13,6 +13,7 @@ use super::cache::{Growth, KvCache};
 use super::config::Activation;
 use super::error::LoadError;
 use super::layers::{Linear, Norm, RotaryTable, Side, TextHeads};
+use super::pixels::Pixels;
 use super::weights::Stored;
 use crate::reward::log_softmax_at;
 
@@ -89,6 +90,11 @@ pub(super) trait Operations: Send + Sync {
 
     /// Rows of a table, (ids, width), on the device.
     fn embed(&self, table: &Linear, ids: &[u32]) -> candle_core::Result<Tensor>;
+
+    /// See [`Pixels::cut`], on the device or on the way there.
+    fn patches(&self, pixels: &Pixels) -> candle_core::Result<Tensor> {
+        pixels.cut()
+    }
 
     /// `patches · Wᵀ + b + positions`.
     fn embed_patches(

@@ -5,7 +5,7 @@
 //! frame, and the size chosen for an episode's first frame stays.
 
 use ::image::RgbImage;
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -13,8 +13,8 @@ use super::super::{SizeError, VlmError};
 use super::config::{CHANNELS, FRAMES_PER_PAIR, VisionConfig};
 use super::error::{LoadError, inference};
 use super::folder::ModelFolder;
+use super::pixels::{PatchGrid, Pixels};
 use super::resize::{resize, smart_resize};
-use super::vision::PatchGrid;
 
 /// Pixels of a whole video that Qwen3-VL is published with.
 const PUBLISHED_VIDEO_PIXELS: VideoPixels = VideoPixels { shortest_edge: 4096, longest_edge: 25_165_824 };
@@ -166,28 +166,22 @@ impl Processor {
     /// # Errors
     /// [`VlmError::Inference`] when a frame is not of the grid's size.
     pub fn patches(&self, pair: [&RgbImage; FRAMES_PER_PAIR], grid: &PatchGrid) -> Result<Tensor, VlmError> {
-        let side = self.patch_size;
-        let (width, height) = (grid.columns * side, grid.rows * side);
+        self.pixels(pair, grid)?.cut().map_err(inference)
+    }
+
+    /// Two resized frames, to be cut into patches.
+    pub(super) fn pixels<'a>(
+        &'a self,
+        pair: [&'a RgbImage; FRAMES_PER_PAIR],
+        grid: &PatchGrid,
+    ) -> Result<Pixels<'a>, VlmError> {
+        let (width, height) = (grid.columns * self.patch_size, grid.rows * self.patch_size);
         if pair.iter().any(|frame| frame.dimensions() != (width as u32, height as u32)) {
             return Err(VlmError::Inference(
                 format!("a frame is not of the grid's {width}×{height} pixels").into(),
             ));
         }
-        let patch_numbers = CHANNELS * FRAMES_PER_PAIR * side * side;
-        let mut values = Vec::with_capacity(grid.patches() * patch_numbers);
-        for (patch_row, patch_column) in grid.merge_block_order() {
-            for (channel, normalised) in self.normalised.iter().enumerate() {
-                for frame in pair {
-                    for row in patch_row * side..(patch_row + 1) * side {
-                        let start = (row * width + patch_column * side) * CHANNELS;
-                        let pixels = &frame.as_raw()[start..start + side * CHANNELS];
-                        let bytes = pixels.iter().skip(channel).step_by(CHANNELS);
-                        values.extend(bytes.map(|&byte| normalised[usize::from(byte)]));
-                    }
-                }
-            }
-        }
-        Tensor::from_vec(values, (grid.patches(), patch_numbers), &Device::Cpu).map_err(inference)
+        Ok(Pixels { pair, grid: *grid, side: self.patch_size, normalised: &self.normalised })
     }
 }
 

@@ -9,6 +9,7 @@ use tokenizers::Tokenizer;
 use super::super::VlmError;
 use super::error::LoadError;
 use super::folder::ModelFolder;
+use super::tokenizer_shape;
 
 const FILE: &str = "tokenizer.json";
 const BEFORE_INSTRUCTION: &str =
@@ -51,6 +52,7 @@ impl Prompt {
         max_instruction_tokens: usize,
     ) -> Result<Self, LoadError> {
         let mut description: Value = folder.read_json(FILE)?;
+        tokenizer_shape::check(&description)?;
         let control = ControlTokens::find(&description, vocab_size)?;
         // Without added tokens there is nothing an instruction could turn into a control token.
         // Some of them, <think> for one, are not marked as special and would pass every filter by that mark.

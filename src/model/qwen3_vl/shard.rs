@@ -15,8 +15,10 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserialize;
 
+use super::contents;
 use super::error::LoadError;
 use super::folder::ModelFolder;
+use crate::files;
 
 const SINGLE_FILE: &str = "model.safetensors";
 const INDEX_FILE: &str = "model.safetensors.index.json";
@@ -106,7 +108,7 @@ impl Shard {
         }
         let read = |source| LoadError::Read { file: name.clone(), source };
         let damaged = |reason: &str| LoadError::Weights { file: name.clone(), reason: reason.to_owned() };
-        let mut file = File::open(folder.file(&name)).map_err(read)?;
+        let mut file = files::open(&folder.file(&name)).map_err(read)?;
         let size = file.metadata().map_err(read)?.len();
         let mut length = [0; 8];
         if size < length.len() as u64 {
@@ -194,7 +196,8 @@ pub fn weight_files(folder: &ModelFolder) -> Result<Vec<String>, LoadError> {
         return Ok(vec![SINGLE_FILE.to_owned()]);
     }
     let Some(index) = folder.read_json_if_present::<ShardIndex>(INDEX_FILE)? else {
-        return Err(LoadError::MissingFile { file: format!("{SINGLE_FILE} (or {INDEX_FILE})") });
+        let file = format!("{SINGLE_FILE} (or {INDEX_FILE})");
+        return Err(LoadError::NoWeights { file, instead: contents::instead_of_weights(folder) });
     };
     let shards: BTreeSet<String> = index.weight_map.into_values().collect();
     if shards.is_empty() {

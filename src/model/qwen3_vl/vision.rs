@@ -9,44 +9,10 @@ use super::config::{Activation, CHANNELS, FRAMES_PER_PAIR, VisionConfig};
 use super::error::LoadError;
 use super::kernels::Kernels;
 use super::layers::{Linear, Norm, RotaryTable, inverse_frequencies};
+use super::pixels::Pixels;
 use super::weights::Section;
 
-/// A frame's size in patches; both sides are multiples of the merge size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PatchGrid {
-    pub rows: usize,
-    pub columns: usize,
-    /// Patches per side of one visual token.
-    pub merge_size: usize,
-}
-
-impl PatchGrid {
-    pub fn patches(&self) -> usize {
-        self.rows * self.columns
-    }
-
-    /// Visual tokens as (rows, columns).
-    pub fn token_grid(&self) -> (usize, usize) {
-        (self.rows / self.merge_size, self.columns / self.merge_size)
-    }
-
-    /// Visual tokens of one pair of frames.
-    pub fn tokens(&self) -> usize {
-        let (rows, columns) = self.token_grid();
-        rows * columns
-    }
-
-    /// (row, column) of every patch in the order of the model: one merge block after the other.
-    pub fn merge_block_order(&self) -> impl Iterator<Item = (usize, usize)> {
-        let merge = self.merge_size;
-        let (block_rows, block_columns) = self.token_grid();
-        (0..block_rows * block_columns * merge * merge).map(move |index| {
-            let (block, inner) = (index / (merge * merge), index % (merge * merge));
-            let row = block / block_columns * merge + inner / merge;
-            (row, block % block_columns * merge + inner % merge)
-        })
-    }
-}
+pub use super::pixels::PatchGrid;
 
 /// What depends on the grid alone: interpolated positions (patches, hidden) and rotary angles.
 #[derive(Clone)]
@@ -154,6 +120,11 @@ impl VisionTower {
             rows.broadcast_mul(&Tensor::from_vec(weights, (count, 1), device)?)
         });
         others.into_iter().try_fold(first?, |sum, other| sum + other?)
+    }
+
+    /// What [`VisionTower::encode`] takes, cut where it is encoded.
+    pub(super) fn patches(&self, pixels: &Pixels) -> Result<Tensor> {
+        self.kernels.patches(pixels)
     }
 
     /// Encodes one pair: `patches` is (patches, channels · 2 · patch²) in merge-block order, normalised.
@@ -306,14 +277,6 @@ impl Merger {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn merge_blocks_come_one_after_the_other() {
-        let grid = PatchGrid { rows: 2, columns: 4, merge_size: 2 };
-        let order: Vec<_> = grid.merge_block_order().collect();
-        assert_eq!(order, [(0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (0, 3), (1, 2), (1, 3)]);
-        assert_eq!((grid.tokens(), grid.token_grid(), grid.patches()), (2, (1, 2), 8));
-    }
 
     #[test]
     fn the_position_table_is_stretched_corner_to_corner() {

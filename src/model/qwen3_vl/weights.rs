@@ -8,24 +8,24 @@ use std::sync::Arc;
 
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Shape, Tensor};
-use half::{bf16, f16};
-use rayon::prelude::*;
 
 use super::super::Dtype;
+use super::config::Qwen3VlConfig;
 use super::error::LoadError;
 use super::folder::ModelFolder;
-use super::gguf::dequantised;
 use super::kernels::{Kernels, Matrices};
-use super::ops::vectorised;
 use super::packed::{PackedMatrix, Panels};
-use super::quantised_cache::{RoundedFile, RoundedWeights};
+use super::quantised_cache::{QuantisedFile, QuantisedWeights};
 use super::shard::{Part, Shard, StoredTensor};
 use super::table::Table;
+use super::tensor_names::{
+    self, HEAD_NAMES, HEAD_PROBE, TEXT_PREFIXES, TEXT_PROBE, VISION_PREFIXES, VISION_PROBE,
+};
 
-/// Where the language model's tensors live, newest naming first.
-const TEXT_PREFIXES: [&str; 4] = ["model.language_model", "language_model.model", "model", "language_model"];
-const VISION_PREFIXES: [&str; 2] = ["model.visual", "visual"];
-const HEAD_NAMES: [&str; 3] = ["lm_head", "language_model.lm_head", "model.lm_head"];
+mod numbers;
+
+pub(super) use numbers::Numbers;
+
 /// Numbers of a matrix that are converted at once: no large tensor is ever there twice.
 const PIECE: usize = 1 << 22;
 
@@ -39,19 +39,21 @@ pub struct Weights<'a> {
     places: HashMap<String, usize>,
     /// Numbers in all files.
     stored: u64,
+    /// Whether the head is the embedding table.
+    tied: bool,
     parameters: Cell<usize>,
     dtype: Dtype,
     kernels: Kernels,
-    rounded: Rounded,
+    quantised: Quantised,
     progress: LoadProgress<'a>,
 }
 
-/// Whether rounded weights come from disk, or go there.
-enum Rounded {
+/// Quantised weights come from disk, or go there.
+enum Quantised {
     No,
-    Mapped(RoundedFile),
+    Mapped(QuantisedFile),
     /// Every matrix so far.
-    Collected(RoundedWeights, RefCell<Vec<(String, Arc<Panels>)>>),
+    Collected(QuantisedWeights, RefCell<Vec<(String, Arc<Panels>)>>),
 }
 
 impl<'a> Weights<'a> {
@@ -59,14 +61,16 @@ impl<'a> Weights<'a> {
     /// from the number of parameters and what most of them are stored as, what matrices are held as.
     ///
     /// # Errors
-    /// A file that is missing or cut short, an index that names no file, or GGUF files that are no whole model.
+    /// What is missing, cut short, or would be left out.
     pub(super) fn open(
         folder: &ModelFolder,
+        config: &Qwen3VlConfig,
         dtype: impl FnOnce(u64, GgmlDType) -> Result<Dtype, LoadError>,
         kernels: Kernels,
         progress: LoadProgress<'a>,
     ) -> Result<Self, LoadError> {
         let shards = Shard::all(folder)?;
+        let tied = tensor_names::check(&shards, config)?;
         let (mut places, mut stored) = (HashMap::new(), 0);
         let mut by_type: Vec<(GgmlDType, u64)> = Vec::new();
         for (index, shard) in shards.iter().enumerate() {
@@ -86,28 +90,29 @@ impl<'a> Weights<'a> {
             shards,
             places,
             stored,
+            tied,
             parameters: Cell::new(0),
             dtype: dtype(stored, most)?,
             kernels,
-            rounded: Rounded::No,
+            quantised: Quantised::No,
             progress,
         })
     }
 
-    /// Takes rounded weights from this folder, or has [`Weights::keep_rounded`] write them there.
-    pub fn use_rounded(&mut self, folder: &Path, fingerprint: &str) {
+    /// Takes quantised weights from this folder, or has [`Weights::keep_quantised`] write them there.
+    pub fn use_quantised(&mut self, folder: &Path, fingerprint: &str) {
         if self.kernels.matrices() == Matrices::Packed && self.dtype != Dtype::F32 {
-            let place = RoundedWeights::new(folder, fingerprint, self.dtype);
-            self.rounded = match place.open() {
-                Some(file) => Rounded::Mapped(file),
-                None => Rounded::Collected(place, RefCell::default()),
+            let place = QuantisedWeights::new(folder, fingerprint, self.dtype);
+            self.quantised = match place.open() {
+                Some(file) => Quantised::Mapped(file),
+                None => Quantised::Collected(place, RefCell::default()),
             };
         }
     }
 
     /// Once all matrices have been taken.
-    pub fn keep_rounded(self) {
-        if let Rounded::Collected(place, matrices) = self.rounded {
+    pub fn keep_quantised(self) {
+        if let Quantised::Collected(place, matrices) = self.quantised {
             place.keep(&matrices.into_inner());
         }
     }
@@ -115,6 +120,10 @@ impl<'a> Weights<'a> {
     /// Number of parameters taken so far.
     pub fn parameters(&self) -> usize {
         self.parameters.get()
+    }
+    /// Whether the head is the embedding table.
+    pub fn tied(&self) -> bool {
+        self.tied
     }
 
     /// What matrices are held as.
@@ -128,21 +137,20 @@ impl<'a> Weights<'a> {
     }
 
     pub fn text(&self) -> Section<'_> {
-        self.section(&TEXT_PREFIXES, "embed_tokens.weight")
+        self.section(&TEXT_PREFIXES, TEXT_PROBE)
     }
 
     pub fn vision(&self) -> Section<'_> {
-        self.section(&VISION_PREFIXES, "patch_embed.proj.weight")
+        self.section(&VISION_PREFIXES, VISION_PROBE)
     }
 
     pub fn head(&self) -> Section<'_> {
-        self.section(&HEAD_NAMES, "weight")
+        self.section(&HEAD_NAMES, HEAD_PROBE)
     }
 
-    /// The first prefix under which `probe` exists; the newest when none does, so that the error names it.
-    fn section(&self, prefixes: &[&str], probe: &str) -> Section<'_> {
-        let known = prefixes.iter().find(|prefix| self.places.contains_key(&format!("{prefix}.{probe}")));
-        Section { weights: self, prefix: known.unwrap_or(&prefixes[0]).to_string() }
+    fn section(&self, prefixes: &[&'static str], probe: &str) -> Section<'_> {
+        let prefix = tensor_names::prefix(prefixes, probe, |name| self.places.contains_key(name));
+        Section { weights: self, prefix: prefix.to_owned() }
     }
 
     /// So many parameters more have been taken.
@@ -242,7 +250,12 @@ impl Stored<'_> {
         self.numbers(rows.start * self.inputs(), rows.len() * self.inputs())
     }
 
-    /// Rows that have been taken by [`Stored::copy`].
+    /// For threads of their own.
+    pub fn in_file(&self) -> Numbers<'_> {
+        Numbers { shard: self.shard, tensor: self.tensor }
+    }
+
+    /// Numbers that have been taken by [`Stored::copy`] or [`Stored::in_file`].
     pub fn count(&self, numbers: usize) {
         self.weights.count(numbers);
     }
@@ -283,52 +296,10 @@ impl Stored<'_> {
 
     /// Some of the tensor's numbers: whole rows, where it is made of blocks or parts.
     fn numbers(&self, first: usize, count: usize) -> Result<Vec<f32>, LoadError> {
-        let parts = &self.tensor.parts;
-        let share = first / parts.len()..(first + count) / parts.len();
-        let read = parts.iter().map(|part| self.part(part, share.clone())).collect::<Result<Vec<_>, _>>()?;
+        let numbers = self.in_file().some(first, count)?;
         self.weights.count(count);
-        Ok(match <[_; 1]>::try_from(read) {
-            Ok([whole]) => whole,
-            Err(parts) => in_turn(&parts, self.tensor.run),
-        })
+        Ok(numbers)
     }
-
-    /// Some of one part's numbers: whole blocks.
-    fn part(&self, part: &Part, numbers: Range<usize>) -> Result<Vec<f32>, LoadError> {
-        let dtype = part.numbers.unwrap_or(GgmlDType::F32);
-        let (block, size) = (dtype.block_size(), dtype.type_size());
-        let bytes = self.shard.read(part, numbers.start / block * size..numbers.end / block * size)?;
-        Ok(match dtype {
-            GgmlDType::F32 => converted(&bytes, f32::from_le_bytes),
-            GgmlDType::BF16 => converted(&bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-            GgmlDType::F16 => converted(&bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),
-            blocks => dequantised(blocks, &bytes)?,
-        })
-    }
-}
-
-/// `run` numbers of each part in turn.
-fn in_turn(parts: &[Vec<f32>], run: usize) -> Vec<f32> {
-    let mut runs: Vec<_> = parts.iter().map(|part| part.chunks(run.max(1))).collect();
-    let mut numbers = Vec::with_capacity(parts.iter().map(Vec::len).sum());
-    while let Some(round) = runs.iter_mut().map(Iterator::next).collect::<Option<Vec<_>>>() {
-        round.into_iter().for_each(|run| numbers.extend_from_slice(run));
-    }
-    numbers
-}
-
-/// Little-endian numbers of `SIZE` bytes, on all cores.
-fn converted<const SIZE: usize>(bytes: &[u8], number: impl Fn([u8; SIZE]) -> f32 + Sync) -> Vec<f32> {
-    const AT_ONCE: usize = 1 << 15;
-    let (numbers, _) = bytes.as_chunks::<SIZE>();
-    let mut converted = vec![0.0; numbers.len()];
-    converted.par_chunks_mut(AT_ONCE).zip(numbers.par_chunks(AT_ONCE)).for_each(|(converted, numbers)| {
-        vectorised(
-            #[inline(always)]
-            || converted.iter_mut().zip(numbers).for_each(|(to, from)| *to = number(*from)),
-        );
-    });
-    converted
 }
 
 /// The tensors below one prefix.
@@ -375,7 +346,7 @@ impl Section<'_> {
         let name = format!("{}.weight", self.prefix);
         let stored = self.weights.find(&name, shape)?;
         let (outputs, inputs) = (shape[0], shape[1..].iter().product());
-        if let Rounded::Mapped(file) = &self.weights.rounded
+        if let Quantised::Mapped(file) = &self.weights.quantised
             && let Some(panels) = file.matrix(&name, self.weights.dtype, outputs, inputs)
         {
             self.weights.count(outputs * inputs);
@@ -384,7 +355,7 @@ impl Section<'_> {
         let matrix = PackedMatrix::pack(self.weights.dtype, outputs, inputs, PIECE, |rows| {
             stored.numbers(rows.start * inputs, rows.len() * inputs)
         })?;
-        if let Rounded::Collected(_, matrices) = &self.weights.rounded {
+        if let Quantised::Collected(_, matrices) = &self.weights.quantised {
             matrices.borrow_mut().push((name, matrix.panels().clone()));
         }
         Ok(matrix)

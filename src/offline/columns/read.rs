@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -13,6 +14,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 
 use super::{ColumnsError, Damage};
+use crate::files;
 
 /// Rows of a file that are believed: two months of frames at 10 Hz. Run lengths make any number cheap to claim.
 pub(super) const MOST_ROWS: i64 = 1 << 26;
@@ -40,18 +42,32 @@ impl<T> Default for Leaf<T> {
     }
 }
 
+/// What a parquet file begins with, and ends with once it is finished.
+const MAGIC: [u8; 4] = *b"PAR1";
+
+fn is_unfinished(file: &File, bytes: u64) -> bool {
+    let four = |at: u64| {
+        let mut four = [0; 4];
+        file.read_exact_at(&mut four, at).ok().map(|()| four)
+    };
+    four(0) == Some(MAGIC) && four(bytes.saturating_sub(4)) != Some(MAGIC)
+}
+
 impl Table {
     /// # Errors
     /// No such file, or none that its footer describes.
     pub fn open(file: &Path) -> Result<Self, ColumnsError> {
         let shown = file.display().to_string();
-        let opened = File::open(file).map_err(|source| match source.kind() {
+        let opened = files::open(file).map_err(|source| match source.kind() {
             ErrorKind::NotFound => ColumnsError::Absent(shown.clone()),
             _ => ColumnsError::Read { file: shown.clone(), source },
         })?;
         let bytes =
             opened.metadata().map_err(|source| ColumnsError::Read { file: shown.clone(), source })?.len();
         let damaged = |source| ColumnsError::Damaged { file: shown.clone(), source };
+        if is_unfinished(&opened, bytes) {
+            return Err(ColumnsError::Unfinished(shown));
+        }
         let reader = guarded(|| SerializedFileReader::new(opened)).map_err(damaged)?;
         let rows = reader.metadata().file_metadata().num_rows();
         if rows > MOST_ROWS {

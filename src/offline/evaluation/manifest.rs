@@ -212,7 +212,7 @@ mod tests {
         ]);
         assert!(manifest.errors.is_empty());
         let [first, second] = &manifest.entries[..] else { panic!("{manifest:?}") };
-        assert_eq!((first.line, first.fps, &*first.instruction), (1, Some(2.0), "lift  it"));
+        assert_eq!((first.line, first.fps, &*first.instruction), (1, Some(2.0), "lift it"));
         assert_eq!(first.group.as_deref(), Some("g"));
         assert_eq!((second.line, second.path.clone()), (3, folder.path().join("a.mp4")));
         assert_eq!(second.wrong_instruction.as_deref(), Some("pull"));

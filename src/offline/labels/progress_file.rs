@@ -42,6 +42,7 @@ impl ProgressFile {
             let (labels, frames) = (wrong.progress.len(), wrong.index.len());
             return Err(LabelError::Length { episode: wrong.episode, labels, frames });
         }
+        check_numbers(&episodes)?;
         Ok(Self { vlm_name: Some(vlm_name.to_owned()), episodes })
     }
 
@@ -79,8 +80,23 @@ impl ProgressFile {
             return Err(LabelError::NoRows(shown()));
         }
         let whole = |(episode, frames)| whole(shown, episode, frames);
-        let episodes = episodes.into_iter().map(whole).collect::<Result<_, _>>()?;
+        let episodes = episodes.into_iter().map(whole).collect::<Result<Vec<_>, _>>()?;
+        check_numbers(&episodes)?;
         Ok(Self { vlm_name: table.metadata(VLM_NAME).map(str::to_owned), episodes })
+    }
+}
+
+/// Whether no two frames have the same number in the dataset: labels and weights are looked up by it.
+fn check_numbers(episodes: &[EpisodeLabels]) -> Result<(), LabelError> {
+    let numbered = |labels: &EpisodeLabels| {
+        let episode = labels.episode;
+        labels.index.iter().map(move |index| (*index, episode)).collect::<Vec<_>>()
+    };
+    let mut all: Vec<(i64, u64)> = episodes.iter().flat_map(numbered).collect();
+    all.sort_unstable();
+    match all.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        Some(pair) => Err(LabelError::SameNumber { index: pair[0].0, episodes: [pair[0].1, pair[1].1] }),
+        None => Ok(()),
     }
 }
 
@@ -157,7 +173,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("p.parquet");
         let write_frames = |episode: &[i64], frame: &[i64], progress: &[f32]| {
-            let index: Vec<i64> = frame.iter().map(|frame| frame + 10).collect();
+            let index: Vec<i64> =
+                frame.iter().zip(episode).map(|(frame, episode)| frame + 10 * episode).collect();
             let columns = [
                 ("index", Column::I64(&index)),
                 ("episode_index", Column::I64(episode)),
@@ -176,6 +193,24 @@ mod tests {
         let none = write_frames(&[0], &[0], &[f32::NAN]).unwrap_err().to_string();
         assert!(none.contains("frame 0 of episode 0"), "{none}");
         assert!(write_frames(&[], &[], &[]).unwrap_err().to_string().contains("no rows"));
+    }
+
+    #[test]
+    fn two_frames_of_one_number_are_refused() {
+        let [a, b] = [labels(0, 10, &[0.0, 1.0]), labels(3, 11, &[0.0, 1.0])];
+        let error = ProgressFile::new("", vec![b, a]).unwrap_err().to_string();
+        assert!(error.contains("11") && error.contains("episodes 0 and 3"), "{error}");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("p.parquet");
+        let columns = [
+            ("index", Column::I64(&[5, 5])),
+            ("episode_index", Column::I64(&[0, 0])),
+            ("frame_index", Column::I64(&[0, 1])),
+            ("progress_sparse", Column::F32(&[0.0, 1.0])),
+        ];
+        write(&file, &columns, &[]).unwrap();
+        let error = ProgressFile::read(&file).unwrap_err().to_string();
+        assert!(error.contains("number 5"), "{error}");
     }
 
     #[test]

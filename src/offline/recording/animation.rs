@@ -8,15 +8,12 @@ use std::sync::Arc;
 
 use ::image::codecs::gif::GifDecoder;
 use ::image::codecs::webp::WebPDecoder;
-use ::image::{AnimationDecoder, DynamicImage, Frame, Frames, ImageDecoder, ImageError, Limits};
+use ::image::{AnimationDecoder, DynamicImage, Frame, Frames, ImageDecoder, ImageError};
 
 use super::{Footage, RecordingError, truncation};
 use crate::episode::CameraFrame;
+use crate::episode::image::{check_size, limits};
 
-/// Largest picture that is read, pixels across and down.
-const LARGEST_SIDE: u32 = 8192;
-/// Most memory that its decoder may take for pictures, bytes.
-const MOST_MEMORY: u64 = 1 << 29;
 /// What viewers take for a frame that is to be shown for no time.
 const USUAL_DELAY_NS: i64 = 100_000_000;
 
@@ -70,19 +67,15 @@ impl Animation {
 
     fn frames(&self) -> Result<Frames<'static>, ImageError> {
         let file = BufReader::new(File::open(&self.file)?);
-        let mut limits = Limits::no_limits();
-        limits.max_image_width = Some(LARGEST_SIDE);
-        limits.max_image_height = Some(LARGEST_SIDE);
-        limits.max_alloc = Some(MOST_MEMORY);
         Ok(match self.kind {
             Kind::Gif => {
                 let mut decoder = GifDecoder::new(file)?;
-                decoder.set_limits(limits)?;
+                limited(&mut decoder)?;
                 decoder.into_frames()
             }
             Kind::WebP => {
                 let mut decoder = WebPDecoder::new(file)?;
-                decoder.set_limits(limits)?;
+                limited(&mut decoder)?;
                 if !decoder.has_animation() {
                     return Ok(Frames::new(Box::new(std::iter::empty())));
                 }
@@ -124,6 +117,13 @@ impl Footage for Animation {
         }
         Ok(())
     }
+}
+
+/// Refuses what is too large, before a picture is decoded.
+fn limited(decoder: &mut impl ImageDecoder) -> Result<(), ImageError> {
+    let (width, height) = decoder.dimensions();
+    check_size(width, height).map_err(|error| ImageError::IoError(std::io::Error::other(error)))?;
+    decoder.set_limits(limits())
 }
 
 fn delay_ns(frame: &Frame) -> i64 {

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::RecordedEpisode;
 use crate::offline::columns::ColumnsError;
-use episodes::EpisodeMeta;
+use episodes::{Described, EpisodeMeta};
 use footage::{ImageFootage, VideoFootage};
 use info::Info;
 
@@ -52,6 +52,14 @@ pub enum LeRobotError {
     NoPlace { file: String, what: String, episode: u64 },
     #[error("{file} has {found} rows of episode {episode}, but the dataset declares {expected} frames")]
     Length { file: String, episode: u64, found: usize, expected: u64 },
+    #[error(
+        "the rows of episode {episode} in {file} do not stand together: sort the file by episode_index and frame_index"
+    )]
+    Scattered { file: String, episode: u64 },
+    #[error(
+        "the dataset {0} was never finished: it has no folder meta/episodes, which LeRobot writes at the end of a recording (LeRobotDataset.finalize())"
+    )]
+    Unfinished(String),
     #[error("row {row} of episode {episode} in {file} has frame_index {found}, out of order")]
     Order { file: String, episode: u64, row: usize, found: i64 },
     #[error("frame {row} of episode {episode} in {file} has no time")]
@@ -92,6 +100,7 @@ pub struct Dataset {
     info: Info,
     tasks: Vec<(i64, String)>,
     entries: Vec<EpisodeMeta>,
+    problems: Vec<LeRobotError>,
 }
 
 impl Dataset {
@@ -106,8 +115,13 @@ impl Dataset {
     /// A version that is not read, or descriptions that are missing or damaged.
     pub fn open(folder: &Path) -> Result<Self, LeRobotError> {
         let info = Info::read(folder)?;
-        let (tasks, entries) = episodes::read(folder, &info)?;
-        Ok(Self { folder: folder.to_owned(), info, tasks, entries })
+        let Described { tasks, entries, problems } = episodes::read(folder, &info)?;
+        Ok(Self { folder: folder.to_owned(), info, tasks, entries, problems })
+    }
+
+    /// Descriptions that could not be read, and cost the episodes in them.
+    pub fn problems(&self) -> &[LeRobotError] {
+        &self.problems
     }
 
     /// The colour cameras.

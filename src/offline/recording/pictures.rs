@@ -1,12 +1,14 @@
 //! A folder of pictures.
 
+use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Footage, RecordingError, regular_stamp_ns};
 use crate::episode::CameraFrame;
-use crate::episode::image::ImageError;
+use crate::episode::image::{ImageError, decode_picture};
+use crate::files;
 
 /// The PNG and JPEG pictures of a folder in the order of their names, numbers by value.
 pub struct Pictures {
@@ -51,14 +53,11 @@ impl Footage for Pictures {
         for (number, file) in self.files.iter().enumerate() {
             let file = file.clone();
             let decode = move || {
-                let bytes = std::fs::read(&file).map_err(|error| ImageError::File {
-                    file: file.display().to_string(),
-                    reason: error.to_string(),
-                })?;
-                let extension = file.extension().unwrap_or_default().to_string_lossy();
-                crate::episode::image::decode_compressed(&extension, &bytes).map_err(|error| {
-                    ImageError::File { file: file.display().to_string(), reason: error.to_string() }
-                })
+                let refuse = |reason: String| ImageError::File { file: file.display().to_string(), reason };
+                let mut bytes = Vec::new();
+                let read = files::open(&file).and_then(|mut opened| opened.read_to_end(&mut bytes));
+                read.map_err(|error| refuse(error.to_string()))?;
+                decode_picture(&bytes).map_err(|error| refuse(error.to_string()))
             };
             let frame = CameraFrame::new(regular_stamp_ns(number, self.fps), Arc::from(""), None, decode);
             if show(frame).is_break() {
@@ -69,7 +68,11 @@ impl Footage for Pictures {
     }
 }
 
+/// Hidden files are none: what macOS writes beside each file ends like it (`._f000.jpg`).
 fn is_picture(path: &Path) -> bool {
+    if files::is_hidden(path) {
+        return false;
+    }
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     matches!(extension.as_str(), "png" | "jpg" | "jpeg")
 }
@@ -98,6 +101,17 @@ fn natural_key(path: &Path) -> Vec<(u128, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hidden_files_are_no_pictures() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["f1.png", "._f0.png", ".hidden.jpg", "f2.JPG", "notes.txt"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let pictures = Pictures::open(folder.path(), 4.0).unwrap();
+        let names: Vec<_> = pictures.files().iter().map(|file| file.file_name().unwrap()).collect();
+        assert_eq!(names, ["f1.png", "f2.JPG"]);
+    }
 
     #[test]
     fn numbers_in_names_sort_by_value() {

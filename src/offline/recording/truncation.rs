@@ -1,10 +1,10 @@
 //! Whether a file ends where its own lengths say. A decoder may take a truncated file for a shorter episode without a word.
 
-use std::fs::File;
 use std::io::{Read, Result, Seek, SeekFrom};
 use std::path::Path;
 
 use super::VideoError;
+use crate::files;
 
 /// A part of a file that ends behind the file's end.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ struct Overrun {
 /// # Errors
 /// [`VideoError::CutShort`], or a file that cannot be read.
 pub fn check(file: &Path) -> std::result::Result<(), VideoError> {
-    let found = File::open(file).and_then(|mut opened| {
+    let found = files::open(file).and_then(|mut opened| {
         let length = opened.metadata()?.len();
         overrun(&mut opened, length)
     });

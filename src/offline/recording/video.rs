@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Footage, RecordingError, truncation};
 use crate::episode::CameraFrame;
+use crate::episode::image::{LARGEST_SIDE, MOST_PIXELS};
 
 pub use decoder::Decoder;
 pub use stream::{Packets, VideoStream};
@@ -44,9 +45,27 @@ pub enum VideoError {
         "{program} cannot decode {codec}, the codec of {file}: use an ffmpeg that was built with {libraries}"
     )]
     NoDecoder { file: String, program: String, codec: String, libraries: &'static str },
+    #[error(
+        "{0} is no recording but a play list, a script or another format that may lead to other files: name the video itself"
+    )]
+    Format(String),
+    #[error(
+        "{file} has frames of {width}×{height} pixels: at most {LARGEST_SIDE} a side and {MOST_PIXELS} in all are read"
+    )]
+    TooLarge { file: String, width: u32, height: u32 },
+    #[error(
+        "{file} is a depth video: its pixels are one number of more than 8 bits each ({pixel_format}), which has no colours: take the colour camera"
+    )]
+    Depth { file: String, pixel_format: String },
+    #[error(
+        "{0} was never finished: its index (moov), which is written at the end of a recording, is missing; copy it again, or rebuild the index from another recording of the same camera (the program untrunc)"
+    )]
+    Unfinished(String),
     #[error("{0} has no video stream")]
     NoStream(String),
-    #[error("{file} is cut short: {part} ends {missing} bytes after the file does")]
+    #[error(
+        "{file} is cut short: {part} ends {missing} bytes after the file does; copy it again, or keep what is there by: ffmpeg -i {file} -c copy kept.mkv"
+    )]
     CutShort { file: String, part: String, missing: u64 },
     #[error("{file}: frame {number} is {width}×{height} pixels, which cannot be read")]
     Size { file: String, number: usize, width: u32, height: u32 },
@@ -58,7 +77,7 @@ pub enum VideoError {
     Span { from_s: f64, to_s: f64 },
 }
 
-/// A video file of any format that ffmpeg reads: its first video stream that is no cover picture.
+/// A video file of any container that ffmpeg reads, but play lists: its first video stream that is no cover picture.
 ///
 /// A frame's stamp is its presentation time since the first frame shown, whatever the rate. Pictures are
 /// turned as the file's display matrix says, and have the pixels that are stored, also where those are not square.
@@ -116,6 +135,7 @@ impl Footage for Video {
         let decoder = Decoder::in_use()?;
         truncation::check(&self.file)?;
         let stream = VideoStream::probe(&decoder, &self.file)?;
+        stream.check(&self.file)?;
         player::play(&decoder, self, &stream, show)?;
         Ok(())
     }

@@ -3,12 +3,13 @@
 use candle_core::cuda_backend::cudarc::driver::{DeviceRepr, LaunchConfig};
 use candle_core::{DType, Result, Tensor, bail};
 
+use super::super::cache::PAGE;
 use super::super::layers::{RotaryTable, TextHeads};
 use super::Cuda;
-use super::functions::WIDTHS;
+use super::functions::{TALL_HIGH, TALL_WARPS, TALL_WIDTH, WIDTHS};
 use super::launch::Address;
 
-/// Query rows of a warp.
+/// Query rows of a tile.
 const ROWS: usize = 16;
 /// Keys that are worth a block of their own.
 const LEAST_KEYS: usize = 256;
@@ -29,12 +30,12 @@ struct Heads {
     key_norm: Address,
     cosines: Address,
     sines: Address,
+    pages: Address,
     keys: Address,
     values: Address,
     heads: i32,
     shared: i32,
     head_dim: i32,
-    capacity: i32,
     committed: i32,
     eps: f32,
 }
@@ -47,6 +48,7 @@ unsafe impl DeviceRepr for Heads {}
 #[derive(Clone, Copy, Default)]
 struct Attention {
     query: Address,
+    pages: Address,
     keys: Address,
     values: Address,
     out: Address,
@@ -70,13 +72,42 @@ struct Attention {
 // SAFETY: as above.
 unsafe impl DeviceRepr for Attention {}
 
-/// Where the keys and values of a chunk go.
-pub struct Room<'a> {
-    /// (shared heads, capacity, head_dim) each.
-    pub keys: &'a Tensor,
-    pub values: &'a Tensor,
+/// Where the keys and values of a chunk go: one layer's pages of (2, shared heads, [`PAGE`], head_dim), keys before values.
+pub struct Room {
+    /// The addresses of all layers' pages, (layers, pages) I64.
+    pub pages: Tensor,
+    pub layer: usize,
+    pub dtype: DType,
+    pub shared: usize,
+    pub head_dim: usize,
     /// Tokens that are there already.
     pub committed: usize,
+}
+
+impl Room {
+    /// How many bytes behind a page's beginning keys and values begin.
+    fn parts(&self) -> [Address; 2] {
+        [0, (self.shared * PAGE * self.head_dim * self.dtype.size_in_bytes()) as Address]
+    }
+}
+
+/// Keys and values, wherever they lie.
+#[derive(Clone, Copy)]
+pub struct Keys {
+    /// Of the table of pages; 0: there are none.
+    pages: Address,
+    /// Of the first key and value; in pages, how many bytes behind the beginning of each.
+    first: [Address; 2],
+    /// Numbers from one row, or head, to the next.
+    row: usize,
+    head: usize,
+}
+
+impl Keys {
+    /// In a stretch for each head; `keys` tells where the first row of each is.
+    pub fn beside_each_other(keys: Places, values: Address) -> Self {
+        Self { pages: 0, first: [keys.first, values], row: keys.row, head: keys.head }
+    }
 }
 
 /// Rows of heads that lie anywhere: addresses, and how far it is from one row or head to the next.
@@ -103,22 +134,34 @@ pub struct Shape {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cut {
     pub warps: usize,
+    /// Tiles of query rows of a warp.
+    pub high: usize,
     pub splits: usize,
     pub keys_per_split: usize,
 }
 
 impl Cut {
-    /// As many blocks as the card takes at once, where keys are many.
-    pub fn of(shape: &Shape, multiprocessors: usize) -> Self {
+    /// As many blocks as the card takes at once, where keys are many; `tall`: it has room for tall tiles.
+    pub fn of(shape: &Shape, multiprocessors: usize, tall: bool) -> Self {
+        let most = shape.total.div_ceil(LEAST_KEYS).max(1);
         let grouped = shape.heads / shape.shared * shape.rows;
         let padded = |warps: usize| grouped.next_multiple_of(ROWS * warps);
         // Twice the rows share what is read of the keys, unless they would stay empty.
         let (warps, at_once) = if grouped > 64 && padded(8) <= padded(4) { (8, 1) } else { (4, 2) };
-        let blocks = padded(warps) / (ROWS * warps) * shape.shared;
-        let most = shape.total.div_ceil(LEAST_KEYS);
-        let splits = (at_once * multiprocessors / blocks.max(1)).clamp(1, most.max(1));
-        let keys_per_split = shape.total.div_ceil(splits).next_multiple_of(TILE);
-        Self { warps, splits: shape.total.div_ceil(keys_per_split.max(1)).max(1), keys_per_split }
+        let blocks = |rows: usize| grouped.div_ceil(rows) * shape.shared;
+        // Tall tiles get more out of what they read, and are worth it where there is enough for the whole card.
+        let rows = ROWS * TALL_HIGH * TALL_WARPS;
+        let of_width = TALL_WIDTH / 2 < shape.head_dim && shape.head_dim <= TALL_WIDTH;
+        if tall && of_width && grouped > rows / 2 && blocks(rows) * most >= 2 * multiprocessors {
+            return Self::into(shape.total, TALL_WARPS, TALL_HIGH, 2 * multiprocessors / blocks(rows), most);
+        }
+        let splits = at_once * multiprocessors / blocks(ROWS * warps).max(1);
+        Self::into(shape.total, warps, 1, splits, most)
+    }
+
+    fn into(total: usize, warps: usize, high: usize, splits: usize, most: usize) -> Self {
+        let keys_per_split = total.div_ceil(splits.clamp(1, most)).next_multiple_of(TILE);
+        Self { warps, high, splits: total.div_ceil(keys_per_split.max(1)).max(1), keys_per_split }
     }
 }
 
@@ -133,6 +176,7 @@ impl Cuda {
         rotary: &RotaryTable,
         room: &Room,
     ) -> Result<()> {
+        let ([keys, values], pages) = (room.parts(), self.pages_of(room)?);
         let argument = Heads {
             all: self.address(all)?,
             bias: self.address_of_some(bias)?,
@@ -140,17 +184,18 @@ impl Cuda {
             key_norm: self.address(&heads.key_norm.weight)?,
             cosines: self.address(&rotary.cos)?,
             sines: self.address(&rotary.sin)?,
-            keys: self.address(room.keys)?,
-            values: self.address(room.values)?,
+            pages,
+            keys,
+            values,
             heads: heads.heads as i32,
             shared: heads.shared as i32,
             head_dim: heads.head_dim as i32,
-            capacity: room.keys.dim(1)? as i32,
             committed: room.committed as i32,
             eps: heads.query_norm.eps,
         };
-        if room.keys.dtype() != all.dtype() || room.committed + all.dim(0)? > room.keys.dim(1)? {
-            bail!("keys of {:?} do not fit into a cache {:?}", all.dtype(), room.keys.shape());
+        let fits = room.committed + all.dim(0)? <= room.pages.dim(1)? * PAGE;
+        if !fits || (room.dtype, room.shared, room.head_dim) != (all.dtype(), heads.shared, heads.head_dim) {
+            bail!("{:?} of {:?} do not fit behind {} tokens", all.dims(), all.dtype(), room.committed);
         }
         self.prepare(argument, all)
     }
@@ -170,12 +215,12 @@ impl Cuda {
             key_norm: 0,
             cosines: self.address(&rotary.cos)?,
             sines: self.address(&rotary.sin)?,
+            pages: 0,
             keys: 0,
             values: 0,
             heads: heads as i32,
             shared: heads as i32,
             head_dim: (all.dim(1)? / (3 * heads)) as i32,
-            capacity: 0,
             committed: 0,
             eps: 0.0,
         };
@@ -196,14 +241,19 @@ impl Cuda {
         self.launch(&self.functions.of(all.dtype())?.prepare_heads, config, &argument)
     }
 
+    /// The keys and values in pages, for attention.
+    pub fn keys(&self, room: &Room) -> Result<Keys> {
+        let (row, head) = (room.head_dim, PAGE * room.head_dim);
+        Ok(Keys { pages: self.pages_of(room)?, first: room.parts(), row, head })
+    }
+
+    /// Where the addresses of one layer's pages are.
+    fn pages_of(&self, room: &Room) -> Result<Address> {
+        self.address(&room.pages.narrow(0, room.layer, 1)?)
+    }
+
     /// (rows, heads · head_dim), queries, keys and values being of this type.
-    pub fn attention(
-        &self,
-        shape: &Shape,
-        query: Places,
-        (keys, values): (Places, Address),
-        dtype: DType,
-    ) -> Result<Tensor> {
+    pub fn attention(&self, shape: &Shape, query: Places, keys: Keys, dtype: DType) -> Result<Tensor> {
         let Shape { rows, total, heads, shared, head_dim, causal } = *shape;
         let fits = shared > 0 && heads.is_multiple_of(shared) && head_dim <= LARGEST_HEAD;
         if !fits || rows == 0 || causal && rows > total || total == 0 {
@@ -212,8 +262,9 @@ impl Cuda {
         let out = self.empty((rows, heads * head_dim), dtype)?;
         let mut argument = Attention {
             query: query.first,
-            keys: keys.first,
-            values,
+            pages: keys.pages,
+            keys: keys.first[0],
+            values: keys.first[1],
             out: self.address(&out)?,
             rows: rows as i32,
             total: total as i32,
@@ -249,8 +300,8 @@ impl Cuda {
     fn attend_by_tiles(&self, shape: &Shape, argument: &mut Attention, dtype: DType) -> Result<()> {
         let Shape { rows, heads, shared, head_dim, .. } = *shape;
         let functions = self.functions.of(dtype)?;
-        let cut = Cut::of(shape, self.multiprocessors);
-        let Some((function, shared_memory)) = functions.tiles(head_dim, cut.warps) else {
+        let cut = Cut::of(shape, self.multiprocessors, functions.tall.is_some());
+        let Some((function, shared_memory)) = functions.tiles(head_dim, cut.warps, cut.high) else {
             bail!("no tiles for heads of {head_dim} numbers");
         };
         (argument.splits, argument.keys_per_split) = (cut.splits as i32, cut.keys_per_split as i32);
@@ -263,7 +314,7 @@ impl Cuda {
         if let Some([found, scales]) = &found {
             (argument.found, argument.scales) = (self.address(found)?, self.address(scales)?);
         }
-        let tiles = (heads / shared * rows).div_ceil(ROWS * cut.warps);
+        let tiles = (heads / shared * rows).div_ceil(ROWS * cut.high * cut.warps);
         let config = LaunchConfig {
             grid_dim: (tiles as u32, shared as u32, cut.splits as u32),
             block_dim: (32 * cut.warps as u32, 1, 1),

@@ -35,6 +35,8 @@ impl Cuda {
             Slice::F16(of) => of.device_ptr(stream).0,
             Slice::U32(of) => of.device_ptr(stream).0,
             Slice::F64(of) => of.device_ptr(stream).0,
+            Slice::I64(of) => of.device_ptr(stream).0,
+            Slice::U8(of) => of.device_ptr(stream).0,
             _ => bail!("no kernel takes {:?}", tensor.dtype()),
         };
         Ok(first + (layout.start_offset() * tensor.dtype().size_in_bytes()) as u64)

@@ -3,14 +3,13 @@
 //! What is stored as it is to be held goes as it is: read on all cores into memory that the card can fetch from, while the
 //! stretch before is on its way. Everything else is converted in between.
 
-use std::borrow::Cow;
-use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 use candle_core::cuda_backend::cudarc::driver::sys::CUevent_flags::CU_EVENT_BLOCKING_SYNC;
 use candle_core::cuda_backend::cudarc::driver::{
     CudaEvent, CudaStream, DriverError, PinnedHostSlice, result,
 };
+use candle_core::quantized::cuda::QCudaStorage;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{DType, Device, Error, Tensor};
 use half::{bf16, f16};
@@ -18,7 +17,7 @@ use rayon::prelude::*;
 
 use super::super::error::LoadError;
 use super::super::layers::Linear;
-use super::super::weights::{HeldAs, Stored};
+use super::super::weights::{HeldAs, Numbers, Stored};
 use super::Cuda;
 use super::launch::Address;
 
@@ -26,7 +25,7 @@ use super::launch::Address;
 const STRETCH: usize = 32 << 20;
 /// Stretches that are filled or on their way at once.
 const STRETCHES: usize = 3;
-/// Numbers that are rounded to blocks by one thread at once; a multiple of every block.
+/// Numbers that are rounded by one thread at once, at least a row of them.
 const AT_ONCE: usize = 1 << 16;
 
 /// Memory of the processor's that the card fetches from.
@@ -101,11 +100,13 @@ impl Cuda {
                 Ok(Linear::Plain { weights, bias })
             }
             HeldAs::Blocks(blocks) => {
-                let mut bytes = Vec::new();
+                let card = self.device.as_cuda_device()?;
+                let storage = QStorage::Cuda(QCudaStorage::zeros(card, outputs * inputs, blocks)?);
+                let mut to = storage.device_ptr()? as Address;
                 for one in stored {
-                    bytes.extend(blocks_of(one, blocks)?);
+                    self.send_blocks(one, blocks, to)?;
+                    to += (one.outputs() * row_of(blocks, inputs)) as u64;
                 }
-                let storage = QStorage::from_data(Cow::Owned(bytes), &self.device, blocks)?;
                 Ok(Linear::Quantised { weights: Arc::new(QTensor::new(storage, (outputs, inputs))?), bias })
             }
         }
@@ -137,6 +138,24 @@ impl Cuda {
         }
         Ok(())
     }
+
+    /// In blocks: as they are stored, or rounded to them.
+    fn send_blocks(&self, stored: &Stored, blocks: GgmlDType, to: Address) -> Result<(), LoadError> {
+        let (row, numbers) = (row_of(blocks, stored.inputs()), stored.in_file());
+        let at_once = (STRETCH / row.max(1)).max(1);
+        let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        for first in (0..stored.outputs()).step_by(at_once) {
+            let rows = at_once.min(stored.outputs() - first);
+            staging.send(&self.stream, to + (first * row) as u64, rows * row, |bytes| {
+                if !stored.copy(HeldAs::Blocks(blocks), first * row, bytes)? {
+                    round_to_blocks(&numbers, first, (stored.inputs(), blocks), bytes)?;
+                }
+                stored.count(rows * stored.inputs());
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
 }
 
 fn round_into(bytes: &mut [u8], numbers: &[f32], dtype: DType) {
@@ -153,28 +172,23 @@ fn round_into(bytes: &mut [u8], numbers: &[f32], dtype: DType) {
     }
 }
 
-/// All of a matrix in blocks: as it is stored, or rounded to them.
-fn blocks_of(stored: &Stored, blocks: GgmlDType) -> Result<Vec<u8>, LoadError> {
-    let (outputs, inputs) = (stored.outputs(), stored.inputs());
-    let row = inputs / blocks.block_size() * blocks.type_size();
-    let mut bytes = vec![0; outputs * row];
-    if stored.copy(HeldAs::Blocks(blocks), 0, &mut bytes)? {
-        stored.count(outputs * inputs);
-        return Ok(bytes);
-    }
-    let at_once = (STRETCH / (4 * inputs)).max(1);
-    for first in (0..outputs).step_by(at_once) {
-        let rows: Range<usize> = first..outputs.min(first + at_once);
-        let numbers = stored.rows(rows.clone())?;
-        quantise(&numbers, blocks, &mut bytes[rows.start * row..rows.end * row])?;
-    }
-    Ok(bytes)
+/// Bytes of a row of blocks.
+pub(super) fn row_of(blocks: GgmlDType, inputs: usize) -> usize {
+    inputs / blocks.block_size() * blocks.type_size()
 }
 
-fn quantise(numbers: &[f32], blocks: GgmlDType, bytes: &mut [u8]) -> candle_core::Result<()> {
-    let size = AT_ONCE / blocks.block_size() * blocks.type_size();
-    numbers.par_chunks(AT_ONCE).zip(bytes.par_chunks_mut(size)).try_for_each(|(numbers, bytes)| {
-        let numbers = Tensor::from_slice(numbers, numbers.len(), &Device::Cpu)?;
+/// Rows of a matrix from the `first` on, rounded to blocks; each thread reads, converts and rounds some of them.
+pub(super) fn round_to_blocks(
+    numbers: &Numbers,
+    first: usize,
+    (inputs, blocks): (usize, GgmlDType),
+    bytes: &mut [u8],
+) -> Result<(), LoadError> {
+    let (row, at_once) = (row_of(blocks, inputs), (AT_ONCE / inputs.max(1)).max(1));
+    bytes.par_chunks_mut(at_once * row).enumerate().try_for_each(|(part, bytes)| {
+        let first = first + part * at_once;
+        let numbers = numbers.some(first * inputs, bytes.len() / row * inputs)?;
+        let numbers = Tensor::from_vec(numbers, bytes.len() / row * inputs, &Device::Cpu)?;
         bytes.copy_from_slice(&QTensor::quantize(&numbers, blocks)?.data()?);
         Ok(())
     })

@@ -2,26 +2,44 @@
 
 use std::sync::PoisonError;
 
-use candle_core::cuda_backend::cudarc::driver::{LaunchConfig, PushKernelArg};
+use candle_core::cuda_backend::cudarc::driver::{DeviceRepr, LaunchConfig, PushKernelArg};
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Error, Result, Tensor, bail};
 
 use super::super::super::{DeviceChoice, Dtype, DtypeChoice};
 use super::super::cache::{Growth, KvCache};
-use super::super::config::Activation;
+use super::super::config::{Activation, CHANNELS};
 use super::super::error::LoadError;
 use super::super::kernels::{Matrices, Operations, Wanted};
 use super::super::layers::{Linear, Norm, RotaryTable, Side, TextHeads};
+use super::super::pixels::Pixels;
 use super::super::weights::Stored;
 use super::Cuda;
-use super::attention::{Places, Room, Shape};
-use super::launch::check_width;
+use super::attention::{Keys, Places, Room, Shape};
+use super::launch::{Address, check_width};
 
 /// Numbers of a row that one thread of the norms holds, and its most threads.
 const HELD: usize = 8;
 const MOST_THREADS: usize = 1024;
 /// Blocks that share out the vocabulary.
 const STRETCHES: usize = 64;
+/// Threads that cut a patch.
+const CUTTERS: u32 = 256;
+
+/// `Pixels` of `pixels.cuh`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Frames {
+    bytes: Address,
+    out: Address,
+    height: i32,
+    width: i32,
+    side: i32,
+    merge: i32,
+}
+
+// SAFETY: numbers only, in the order and the sizes of the kernel's structure.
+unsafe impl DeviceRepr for Frames {}
 
 impl Cuda {
     /// What the rows are that a matrix is multiplied with.
@@ -171,7 +189,7 @@ impl Operations for Cuda {
     }
 
     fn cache(&self, _weights: Dtype) -> (DType, Growth) {
-        (self.between(), Growth::Sixteenth)
+        (self.between(), Growth::Pages)
     }
 
     fn product(&self, linear: &Linear, x: &Tensor) -> Result<Tensor> {
@@ -234,15 +252,16 @@ impl Operations for Cuda {
         let rows = normed.dim(0)?;
         let (all, bias) = self.beside(&heads.query_key_value, normed)?;
         let committed = cache.len();
-        let (keys, values) = cache.room(layer, rows)?;
-        let room = Room { keys: &keys, values: &values, committed };
+        let pages = cache.pages(rows, |page| self.address(page))?;
+        let (shared, head_dim) = (heads.shared, heads.head_dim);
+        let room = Room { pages, layer, dtype: cache.dtype(), shared, head_dim, committed };
         self.prepare_text(heads, &all, bias.as_ref(), rotary, &room)?;
         let first = match wanted {
             Wanted::Nothing => return Ok(None),
             Wanted::LastRow => rows - 1,
             Wanted::All => 0,
         };
-        let (width, head_dim) = (all.dim(1)?, heads.head_dim);
+        let width = all.dim(1)?;
         let shape = Shape {
             rows: rows - first,
             total: committed + rows,
@@ -253,8 +272,7 @@ impl Operations for Cuda {
         };
         let query =
             Places { first: self.address(&all.narrow(0, first, rows - first)?)?, row: width, head: head_dim };
-        let keys = Places { first: self.address(&keys)?, row: head_dim, head: keys.dim(1)? * head_dim };
-        self.attention(&shape, query, (keys, self.address(&values)?), all.dtype()).map(Some)
+        self.attention(&shape, query, self.keys(&room)?, all.dtype()).map(Some)
     }
 
     fn attend_patches(
@@ -273,7 +291,8 @@ impl Operations for Cuda {
         };
         let shape = Shape { rows, total: rows, heads, shared: heads, head_dim, causal: false };
         let places = |first| Places { first, row: width, head: head_dim };
-        self.attention(&shape, places(of(0)?), (places(of(1)?), of(2)?), all.dtype())
+        let keys = Keys::beside_each_other(places(of(1)?), of(2)?);
+        self.attention(&shape, places(of(0)?), keys, all.dtype())
     }
 
     fn embed(&self, table: &Linear, ids: &[u32]) -> Result<Tensor> {
@@ -291,6 +310,38 @@ impl Operations for Cuda {
             }
             _ => table.rows(ids),
         }
+    }
+
+    /// The card is sent bytes, and what each of them becomes: a quarter of the numbers' size, and the processor cuts nothing.
+    fn patches(&self, pixels: &Pixels) -> Result<Tensor> {
+        let Pixels { pair, grid, side, normalised } = *pixels;
+        let table = normalised.iter().flatten().flat_map(|value| value.to_ne_bytes());
+        let frames = pair.iter().map(|frame| frame.as_raw().len()).sum::<usize>();
+        let mut bytes: Vec<u8> = Vec::with_capacity(size_of_val(normalised) + frames);
+        bytes.extend(table);
+        pair.iter().for_each(|frame| bytes.extend_from_slice(frame.as_raw()));
+        let count = bytes.len();
+        let bytes = Tensor::from_vec(bytes, count, &self.device)?;
+        let (height, width) = (grid.rows * side, grid.columns * side);
+        if grid.patches() == 0 || count != size_of_val(normalised) + 2 * CHANNELS * height * width {
+            bail!("{count} bytes of two frames of {width}x{height} pixels");
+        }
+        let out = self.empty((grid.patches(), pixels.numbers()), DType::F32)?;
+        let argument = Frames {
+            bytes: self.address(&bytes)?,
+            out: self.address(&out)?,
+            height: height as i32,
+            width: width as i32,
+            side: side as i32,
+            merge: grid.merge_size as i32,
+        };
+        let config = LaunchConfig {
+            grid_dim: (grid.patches() as u32, 1, 1),
+            block_dim: (CUTTERS, 1, 1),
+            shared_mem_bytes: 0,
+        };
+        self.launch(&self.functions.cut_patches, config, &argument)?;
+        Ok(out)
     }
 
     fn embed_patches(&self, linear: &Linear, patches: &Tensor, positions: &Tensor) -> Result<Tensor> {
@@ -332,6 +383,7 @@ impl Operations for Cuda {
     fn loaded(&self) -> std::result::Result<(), LoadError> {
         let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
         staging.release().map_err(Error::wrap)?;
+        self.give_back_memory().map_err(Error::wrap)?;
         Ok(())
     }
 

@@ -4,17 +4,21 @@
 
 use std::sync::OnceLock;
 
+use ::image::RgbImage;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Result, Tensor};
 
+use super::super::cache::PAGE;
 use super::super::config::Activation;
 use super::super::kernels::{Operations, plain_attention};
 use super::super::layers::{Linear, Norm, RotaryTable, Side, TextHeads};
-use super::attention::{Cut, Places, Room, Shape};
+use super::super::pixels::{PatchGrid, Pixels};
+use super::attention::{Cut, Keys, Places, Room, Shape};
 use super::*;
 use crate::reward::log_softmax_at;
 
 mod kernels;
+mod loading;
 mod looking;
 
 const TYPES: [DType; 3] = [DType::F32, DType::BF16, DType::F16];

@@ -85,7 +85,7 @@ impl Operations for Stepwise {
         if self.plain { Matrices::Plain } else { Matrices::Packed }
     }
 
-    /// Rounded weights need kernels that unfold them, 16-bit numbers operations that multiply them.
+    /// Quantised weights need kernels that unfold them, 16-bit numbers operations that multiply them.
     fn dtype(
         &self,
         choice: DtypeChoice,
@@ -103,13 +103,13 @@ impl Operations for Stepwise {
             (choice, plain) => match choice.resolve(parameters) {
                 Dtype::F32 => Ok(Dtype::F32),
                 halves @ (Dtype::Bf16 | Dtype::F16) if plain => Ok(halves),
-                rounded @ (Dtype::Q8 | Dtype::Q6 | Dtype::Q4) if !plain => Ok(rounded),
+                quantised @ (Dtype::Q8 | Dtype::Q6 | Dtype::Q4) if !plain => Ok(quantised),
                 other => wrong(other),
             },
         }
     }
 
-    /// Where weights are rounded already, the cache takes half the memory.
+    /// Where weights are quantised already, the cache takes half the memory.
     fn cache(&self, weights: Dtype) -> (DType, Growth) {
         let dtype = match weights {
             Dtype::F32 => DType::F32,

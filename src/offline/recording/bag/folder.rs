@@ -12,10 +12,12 @@ use super::cdr::ZSTD_MAGIC;
 use super::index::Index;
 use super::mcap_file::{self, McapFile};
 use super::sqlite_file::{self, SqliteFile};
-use super::storage::{Messages, Storage};
+use super::storage::{Messages, Storage, TooMuch, unpacked_limit};
+use crate::files;
 
 const METADATA: &str = "metadata.yaml";
-const METADATA_LIMIT: u64 = 64 << 20;
+/// Ten thousand splits of a hundred topics have a tenth of it.
+const METADATA_LIMIT: u64 = 8 << 20;
 
 /// `metadata.yaml`, as far as it is needed; the rest repeats what the files hold.
 #[derive(Debug, Deserialize)]
@@ -71,7 +73,7 @@ pub fn files(path: &Path) -> Result<Files, BagError> {
         let known = "only zstd is read";
         return Err(refuse(format!("it is compressed by \"{compression_format}\": {known}")));
     }
-    let (mut storages, mut problems, mut storage) = (Vec::new(), Vec::new(), "");
+    let (mut storages, mut problems, mut storage) = (Vec::new(), unlisted(path, &relative_file_paths), "");
     for name in &relative_file_paths {
         match in_folder(path, name).and_then(|file| stored(&file)) {
             Ok((file, sort)) => {
@@ -82,7 +84,7 @@ pub fn files(path: &Path) -> Result<Files, BagError> {
         }
     }
     match (storages.is_empty(), problems) {
-        (true, problems) if problems.is_empty() => Err(refuse(format!("its {METADATA} lists no file"))),
+        (true, _) if relative_file_paths.is_empty() => Err(refuse(format!("its {METADATA} lists no file"))),
         (true, problems) => Err(refuse(format!("none of its files can be read: {}", problems.join("; ")))),
         (false, problems) => Ok(Files { storages, storage, problems }),
     }
@@ -91,15 +93,14 @@ pub fn files(path: &Path) -> Result<Files, BagError> {
 fn metadata(folder: &Path) -> Result<Information, BagError> {
     let refuse = |reason: String| BagError::NoBag { path: folder.display().to_string(), reason };
     let path = folder.join(METADATA);
-    let file = File::open(&path).map_err(|error| match error.kind() {
+    let text = files::read_text(&path, METADATA_LIMIT).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => refuse(format!(
             "the folder has no {METADATA} (a recorder that was killed writes none): give its .mcap or .db3 files \
              one by one, or make it with \"ros2 bag reindex\""
         )),
         _ => BagError::read(&path, error),
     })?;
-    let mut text = String::new();
-    file.take(METADATA_LIMIT).read_to_string(&mut text).map_err(|error| BagError::read(&path, error))?;
+    files::check_nesting(&text).map_err(|error| refuse(format!("its {METADATA} cannot be read: {error}")))?;
     let metadata: Metadata = serde_yaml::from_str(&text)
         .map_err(|error| refuse(format!("its {METADATA} cannot be read: {error}")))?;
     Ok(metadata.rosbag2_bagfile_information)
@@ -113,9 +114,50 @@ fn in_folder(folder: &Path, name: &str) -> Result<PathBuf, BagError> {
         let reason = format!("its {METADATA} names \"{name}\", which is not in the folder");
         return Err(BagError::NoBag { path: folder.display().to_string(), reason });
     }
-    let last = relative.file_name().map(|name| folder.join(name));
-    let path = folder.join(relative);
-    Ok(last.filter(|last| !path.exists() && last.exists()).unwrap_or(path))
+    let own = folder.join(relative);
+    let candidates = [Some(own.clone()), relative.file_name().map(|name| folder.join(name))];
+    let there = candidates.into_iter().flatten().flat_map(|path| [path.clone(), otherwise_packed(&path)]);
+    Ok(there.into_iter().find(|path| path.exists()).unwrap_or(own))
+}
+
+/// The ending of a file that was compressed as a whole.
+const PACKED: &str = ".zstd";
+
+/// A recorder that was killed while it compressed has written the other name: `x.mcap` is `x.mcap.zstd`, or the reverse.
+fn otherwise_packed(path: &Path) -> PathBuf {
+    match path.extension().is_some_and(|extension| extension == "zstd") {
+        true => path.with_extension(""),
+        false => {
+            let mut name = path.as_os_str().to_owned();
+            name.push(PACKED);
+            PathBuf::from(name)
+        }
+    }
+}
+
+/// Files of recordings that lie in the folder and are not named by its metadata: a recorder that was killed, or a split that
+/// was copied later. They are left out, and named.
+fn unlisted(folder: &Path, listed: &[String]) -> Vec<String> {
+    let plain = |name: &str| name.strip_suffix(PACKED).unwrap_or(name).to_owned();
+    let known: Vec<String> = (listed.iter())
+        .filter_map(|name| Path::new(name).file_name().map(|name| plain(&name.to_string_lossy())))
+        .collect();
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.path()).filter(|path| path.is_file() && !files::is_hidden(path));
+    let mut names: Vec<String> =
+        names.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
+    names.retain(|name| {
+        let plain = plain(name);
+        (plain.ends_with(".mcap") || plain.ends_with(".db3")) && !known.contains(&plain)
+    });
+    names.sort();
+    let problem = |name: String| {
+        format!(
+            "{} is left out: {METADATA} does not list it (\"ros2 bag reindex\" makes it anew)",
+            folder.join(name).display()
+        )
+    };
+    names.into_iter().map(problem).collect()
 }
 
 /// What a file is, by its first bytes.
@@ -131,7 +173,7 @@ enum Sort {
 impl Sort {
     fn of(path: &Path) -> std::io::Result<Self> {
         let mut first = Vec::new();
-        File::open(path)?.take(16).read_to_end(&mut first)?;
+        files::open(path)?.take(16).read_to_end(&mut first)?;
         Ok(match first {
             first if first.is_empty() => Self::Empty,
             first if first.starts_with(&mcap_file::MAGIC) => Self::Mcap,
@@ -190,14 +232,10 @@ impl Storage for Unpacked {
     }
 }
 
-/// Bags are images, which barely shrink: what grows beyond this is none.
-const RATIO_LIMIT: u64 = 200;
-const SMALL: u64 = 256 << 20;
-
 /// The unpacked file and, if that could not be done to the end, why.
 fn unpack(path: &Path) -> std::io::Result<(NamedTempFile, Option<String>)> {
     let packed = File::open(path)?;
-    let limit = packed.metadata()?.len().saturating_mul(RATIO_LIMIT).max(SMALL);
+    let limit = unpacked_limit(packed.metadata()?.len());
     let mut to = tempfile::Builder::new().prefix("topreward-bag-").tempfile()?;
     let mut unpacking = zstd::Decoder::new(packed)?.take(limit + 1);
     let mut piece = vec![0; 1 << 20];
@@ -217,7 +255,7 @@ fn unpack(path: &Path) -> std::io::Result<(NamedTempFile, Option<String>)> {
         }
     }
     if unpacked > limit {
-        return Err(std::io::Error::other(format!("it would have more than {} MiB", limit >> 20)));
+        return Err(std::io::Error::other(TooMuch::Bytes(limit)));
     }
     Ok((to, truncated))
 }

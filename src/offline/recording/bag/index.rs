@@ -1,5 +1,6 @@
 //! What a bag holds: its topics and, for those that are understood, where each message lies.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ pub enum Kind {
 impl Kind {
     /// `encoding`: of the messages, as the bag names it.
     pub fn of(type_name: &str, encoding: &str) -> Self {
-        match type_name {
+        match &*full_name(type_name) {
             _ if encoding != "cdr" => Self::Other,
             "sensor_msgs/msg/Image" => Self::RawImage,
             "sensor_msgs/msg/CompressedImage" => Self::CompressedImage,
@@ -40,6 +41,14 @@ impl Kind {
 
     pub fn is_image(self) -> bool {
         matches!(self, Self::RawImage | Self::CompressedImage)
+    }
+}
+
+/// `sensor_msgs/Image`, as ROS 1 and some converters name a type, is `sensor_msgs/msg/Image`.
+fn full_name(type_name: &str) -> Cow<'_, str> {
+    match type_name.split_once('/') {
+        Some((package, name)) if !name.contains('/') => Cow::Owned(format!("{package}/msg/{name}")),
+        _ => Cow::Borrowed(type_name),
     }
 }
 
@@ -189,5 +198,23 @@ fn stamp(kind: Kind, stored: &[u8]) -> Result<i64, Refusal> {
             Ok(image.header.stamp.ns())
         }
         _ => Ok(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_known_with_and_without_msg() {
+        for name in ["sensor_msgs/CompressedImage", "sensor_msgs/msg/CompressedImage"] {
+            assert_eq!(Kind::of(name, "cdr"), Kind::CompressedImage);
+        }
+        assert_eq!(Kind::of("std_msgs/String", "cdr"), Kind::Text);
+        for (name, encoding) in
+            [("sensor_msgs/Image", "ros1"), ("Image", "cdr"), ("a/sensor_msgs/Image", "cdr")]
+        {
+            assert_eq!(Kind::of(name, encoding), Kind::Other, "{name}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use super::BagError;
 use super::cdr::MESSAGE_LIMIT;
 use super::chunk::{ChunkHeader, CompressedChunk, RECORD_HEAD};
 use super::index::{Found, Index, MessageLocation};
-use super::storage::{Messages, Storage};
+use super::storage::{Messages, Storage, TooMuch, message_limit, unpacked_limit};
 
 pub const MAGIC: [u8; 8] = *b"\x89MCAP0\r\n";
 
@@ -233,7 +233,12 @@ impl Scan<'_> {
         let mut found = Vec::new();
         match self.compressed(at, end, &mut found) {
             Err(error) if !truncated => {
-                self.problem(format!("the chunk at byte {at} cannot be unpacked and is left out: {error}"));
+                // The library keeps the reason of such an error to itself.
+                let reason = match error {
+                    mcap::McapError::Io(source) => source.to_string(),
+                    other => other.to_string(),
+                };
+                self.problem(format!("the chunk at byte {at} cannot be unpacked and is left out: {reason}"));
             }
             _ => {
                 self.messages += found.len() as u64;
@@ -245,22 +250,33 @@ impl Scan<'_> {
 
     fn compressed(&mut self, at: u64, end: u64, found: &mut Vec<Found>) -> Result<(), mcap::McapError> {
         let mut chunk = CompressedChunk::open(File::open(self.path)?, at, end)?;
-        let mut nth = 0;
-        while let Some(()) = chunk.next_record(&mut |opcode, body| match opcode {
-            op::SCHEMA | op::CHANNEL => self.names.declare(opcode, body, self.index),
-            op::MESSAGE => {
-                let message = body.split_first_chunk();
-                match message.and_then(|(head, stored)| Some((self.names.topic(head)?, stored))) {
-                    Some(((topic, log_ns), stored)) => {
-                        let location = MessageLocation::InChunk { offset: at, nth };
-                        found.push(self.index.look(topic, self.file, log_ns, location, stored));
+        let (most_bytes, most_messages) = (unpacked_limit(end - at), message_limit(self.size));
+        let (mut nth, mut bytes) = (0, 0);
+        while let Some(()) = chunk.next_record(&mut |opcode, body| {
+            bytes += RECORD_HEAD + body.len() as u64;
+            match opcode {
+                op::SCHEMA | op::CHANNEL => self.names.declare(opcode, body, self.index),
+                op::MESSAGE => {
+                    let message = body.split_first_chunk();
+                    match message.and_then(|(head, stored)| Some((self.names.topic(head)?, stored))) {
+                        Some(((topic, log_ns), stored)) => {
+                            let location = MessageLocation::InChunk { offset: at, nth };
+                            found.push(self.index.look(topic, self.file, log_ns, location, stored));
+                        }
+                        None => self.lost += 1,
                     }
-                    None => self.lost += 1,
+                    nth += 1;
                 }
-                nth += 1;
+                _ => {}
             }
-            _ => {}
-        })? {}
+        })? {
+            if bytes > most_bytes {
+                return Err(std::io::Error::other(TooMuch::Bytes(most_bytes)).into());
+            }
+            if self.messages + found.len() as u64 > most_messages {
+                return Err(std::io::Error::other(TooMuch::Messages(most_messages)).into());
+            }
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
@@ -26,13 +27,17 @@ impl SqliteFile {
     }
 
     fn failed(&self, error: rusqlite::Error) -> BagError {
+        if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
+            return BagError::NoBag { path: self.shown.display().to_string(), reason: told(&error) };
+        }
         BagError::Sqlite { file: self.shown.display().to_string(), source: error }
     }
 
     /// The topics by their number in the file.
     fn topics(&self, connection: &Connection, index: &mut Index) -> Result<HashMap<i64, usize>, BagError> {
-        if !has_topics(connection).map_err(|error| self.failed(error))? {
-            let reason = "it is a database, but not one of rosbag2 (no table \"topics\" as rosbag2 makes it)"
+        if !has_tables(connection).map_err(|error| self.failed(error))? {
+            let reason = "it is a database, but not one of rosbag2 (no tables \"topics\" and \"messages\" as rosbag2 makes \
+                          them)"
                 .to_owned();
             return Err(BagError::NoBag { path: self.shown.display().to_string(), reason });
         }
@@ -61,7 +66,7 @@ impl SqliteFile {
         let wanted: Vec<String> =
             topics.iter().filter(|(_, topic)| index.wants(**topic)).map(|(id, _)| id.to_string()).collect();
         let mut statement = connection.prepare(&format!(
-            "SELECT id, topic_id, timestamp, CASE WHEN topic_id IN ({}) THEN data END FROM messages ORDER BY id",
+            "SELECT rowid, topic_id, timestamp, CASE WHEN topic_id IN ({}) THEN data END FROM messages ORDER BY rowid",
             wanted.join(",")
         ))?;
         let mut rows = statement.query([])?;
@@ -88,7 +93,7 @@ impl SqliteFile {
 impl Storage for SqliteFile {
     fn scan(&self, file: u32, index: &mut Index) -> Result<(), BagError> {
         let (connection, alone) = connect(&self.path).map_err(|error| self.failed(error))?;
-        if alone && has_journal(&self.path) {
+        if alone && size(&journal(&self.path)) > 0 {
             let shown = self.shown.display();
             index.problems.push(format!(
                 "{shown}: the journal beside it (-wal) cannot be read, because the folder is read-only: copy the bag to a folder that is not"
@@ -99,7 +104,8 @@ impl Storage for SqliteFile {
         if let Err(error) = self.messages(&connection, &topics, file, index, &mut count) {
             let shown = self.shown.display();
             index.problems.push(format!(
-                "{shown}: the file is truncated or damaged ({error}); the {count} messages before that are used"
+                "{shown}: the file is truncated or damaged ({}); the {count} messages before that are used",
+                told(&error)
             ));
         }
         Ok(())
@@ -111,33 +117,75 @@ impl Storage for SqliteFile {
     }
 }
 
-/// Whether there is rosbag2's table of topics.
-fn has_topics(connection: &Connection) -> rusqlite::Result<bool> {
-    let columns = "SELECT COUNT(*) FROM pragma_table_info('topics') \
-                   WHERE name IN ('id', 'name', 'type', 'serialization_format')";
-    connection.query_row(columns, [], |row| Ok(row.get::<_, i64>(0)? == 4))
+/// Whether there are rosbag2's tables: stored ones, since a view or a computed column makes any work of a few bytes.
+fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
+    let count = |query: &str| connection.query_row(query, [], |row| row.get::<_, i64>(0));
+    let tables = count(
+        "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND rootpage > 0 AND name IN ('topics', 'messages')",
+    )?;
+    let columns = count(
+        "SELECT COUNT(*) FROM pragma_table_info('topics') \
+         WHERE name IN ('id', 'name', 'type', 'serialization_format')",
+    )?;
+    let computed = count(
+        "SELECT (SELECT COUNT(*) FROM pragma_table_xinfo('topics') WHERE hidden <> 0) \
+         + (SELECT COUNT(*) FROM pragma_table_xinfo('messages') WHERE hidden <> 0)",
+    )?;
+    Ok(tables == 2 && columns == 4 && computed == 0)
+}
+
+/// Steps of SQLite's machine between two looks at their number.
+const STEPS: u64 = 1000;
+
+/// Lets SQLite do only the work that reading a file of so many bytes can take, from now on. Nothing in it is a value longer
+/// than a message.
+fn bound_work(connection: &Connection, bytes: u64) -> rusqlite::Result<()> {
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, i32::try_from(MESSAGE_LIMIT).unwrap_or(i32::MAX))?;
+    let (mut looks, most) = (0, STEPS + bytes.saturating_mul(16) / STEPS);
+    let count = move || {
+        looks += 1;
+        looks > most
+    };
+    connection.progress_handler(STEPS as i32, Some(count))
+}
+
+/// What the error of a reading means.
+fn told(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => "it asks for more work than its size can hold".to_owned(),
+        Some(ErrorCode::TooBig) => format!("it holds a value of more than {} MiB", MESSAGE_LIMIT >> 20),
+        _ => error.to_string(),
+    }
 }
 
 /// Reads with what lies in the journal. In a folder that cannot be written to, SQLite can do so only where the recorder
 /// has left its index of the journal; else the file alone is read, which the second value shows.
 fn connect(path: &Path) -> rusqlite::Result<(Connection, bool)> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let bytes = size(path).saturating_add(size(&journal(path)));
     let connection = Connection::open_with_flags(path, flags)?;
+    bound_work(&connection, bytes)?;
     let tried = connection.query_row("SELECT COUNT(*) FROM sqlite_master", [], |_| Ok(()));
     match tried.as_ref().map_err(rusqlite::Error::sqlite_error_code) {
         Err(Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) => {
             let uri = format!("file:{}?immutable=1", percent_encoded(path));
-            Ok((Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)?, true))
+            let connection = Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)?;
+            bound_work(&connection, bytes)?;
+            Ok((connection, true))
         }
         _ => Ok((connection, false)),
     }
 }
 
-/// Whether the file's journal holds anything.
-fn has_journal(path: &Path) -> bool {
+/// Where the file's journal lies.
+fn journal(path: &Path) -> PathBuf {
     let mut journal = path.as_os_str().to_owned();
     journal.push("-wal");
-    std::fs::metadata(journal).is_ok_and(|journal| journal.len() > 0)
+    journal.into()
+}
+
+fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |file| file.len())
 }
 
 fn percent_encoded(path: &Path) -> String {
@@ -164,12 +212,39 @@ struct OpenSqlite {
 impl Messages for OpenSqlite {
     fn read(&mut self, location: MessageLocation) -> Result<Vec<u8>, BagError> {
         let MessageLocation::Row(id) = location else { return Err(BagError::changed(&self.shown)) };
-        let read = (self.connection).query_row("SELECT data FROM messages WHERE id = ?1", [id], |row| {
+        // A message by itself: as much work as a megabyte.
+        let failed = |source| BagError::Sqlite { file: self.shown.display().to_string(), source };
+        bound_work(&self.connection, 1 << 20).map_err(failed)?;
+        let read = (self.connection).query_row("SELECT data FROM messages WHERE rowid = ?1", [id], |row| {
             Ok(bytes(row.get_ref(0)?).to_vec())
         });
         read.map_err(|source| match source {
             rusqlite::Error::QueryReturnedNoRows => BagError::changed(&self.shown),
             source => BagError::Sqlite { file: self.shown.display().to_string(), source },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_counted_by_the_size_of_the_file() {
+        let connection = Connection::open_in_memory().unwrap();
+        let count = |most: i64| {
+            let counting = format!(
+                "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT {most}) SELECT COUNT(*) FROM n"
+            );
+            connection.query_row(&counting, [], |row| row.get::<_, i64>(0))
+        };
+        bound_work(&connection, 10_000).unwrap();
+        assert_eq!(count(10_000).unwrap(), 10_000);
+        let error = count(10_000_000).unwrap_err();
+        assert!(told(&error).contains("more work"), "{error}");
+        bound_work(&connection, 100_000_000).unwrap();
+        assert_eq!(count(1_000_000).unwrap(), 1_000_000);
+        let long = connection.query_row("SELECT zeroblob(400000000)", [], |_| Ok(()));
+        assert!(told(&long.unwrap_err()).contains("256 MiB"));
     }
 }

@@ -25,3 +25,29 @@ pub trait Messages {
     /// They cannot be read, or the file is not what it was when it was scanned.
     fn read(&mut self, location: MessageLocation) -> Result<Vec<u8>, BagError>;
 }
+
+/// Bags are images, which barely shrink: what grows beyond this is none.
+const RATIO_LIMIT: u64 = 200;
+const SMALL: u64 = 256 << 20;
+/// A message is longer than this in any file, however well it was packed.
+const LEAST_PACKED: u64 = 4;
+const FEW: u64 = 1 << 19;
+
+/// How many bytes so many compressed ones may become.
+pub fn unpacked_limit(packed: u64) -> u64 {
+    packed.saturating_mul(RATIO_LIMIT).max(SMALL)
+}
+
+/// How many messages a file of so many bytes may hold: each is remembered, so that a few bytes must not claim millions.
+pub fn message_limit(bytes: u64) -> u64 {
+    (bytes / LEAST_PACKED).max(FEW)
+}
+
+/// What claims more than a recording can hold.
+#[derive(Debug, thiserror::Error)]
+pub enum TooMuch {
+    #[error("it would have more than {} MiB", .0 >> 20)]
+    Bytes(u64),
+    #[error("it has more than {0} messages, far more than a recording of its size")]
+    Messages(u64),
+}

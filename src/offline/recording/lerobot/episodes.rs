@@ -1,6 +1,7 @@
 //! Which episodes there are, what their tasks are and where their frames lie.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -8,10 +9,19 @@ use serde::Deserialize;
 use super::LeRobotError;
 use super::boundary::Boundary;
 use super::info::{Info, Storage, Version, read_limited};
+use crate::files;
 use crate::offline::columns::Table;
 
-/// Tasks by their numbers, and episodes in the order of theirs.
-pub(super) type Described = (Vec<(i64, String)>, Vec<EpisodeMeta>);
+/// What the descriptions say.
+#[derive(Debug, Default)]
+pub(super) struct Described {
+    /// By their numbers.
+    pub tasks: Vec<(i64, String)>,
+    /// In the order of their numbers.
+    pub entries: Vec<EpisodeMeta>,
+    /// What could not be read, and cost the episodes in it alone.
+    pub problems: Vec<LeRobotError>,
+}
 
 /// One episode.
 #[derive(Debug, Clone)]
@@ -36,8 +46,34 @@ pub(super) struct VideoPart {
 }
 
 impl EpisodeMeta {
+    /// The file that holds its rows. In v3.0 the place that is written down may be stale (merged and converted datasets),
+    /// and LeRobot does not read it: what has no row of the episode is not its file, and another that has is.
     pub fn data_file(&self, folder: &Path, info: &Info) -> Result<PathBuf, LeRobotError> {
-        info.place(folder, &info.data_path, "", &self.numbers(info, self.data))
+        let announced = info.place(folder, &info.data_path, "", &self.numbers(info, self.data))?;
+        if info.format == Version::FilePerEpisode || self.lies_in(&announced) {
+            return Ok(announced);
+        }
+        let mut files = Vec::new();
+        // What cannot be listed has no such file either; the announced one's own error says more.
+        let _ = find_tables(&folder.join("data"), 0, &mut files);
+        files.sort();
+        match files.into_iter().find(|file| *file != announced && self.lies_in(file)) {
+            Some(found) => {
+                log::info!(
+                    "episode {} lies in {}, not in {}, as the dataset says",
+                    self.index,
+                    found.display(),
+                    announced.display()
+                );
+                Ok(found)
+            }
+            None => Ok(announced),
+        }
+    }
+
+    fn lies_in(&self, file: &Path) -> bool {
+        let rows = |table: Table| table.rows_with("episode_index", i64::try_from(self.index).ok()?).ok();
+        Table::open(file).ok().and_then(rows).is_some_and(|rows| !rows.is_empty())
     }
 
     /// The file of a camera's video, and which part of it is this episode's: `None` for the whole file.
@@ -72,18 +108,29 @@ impl EpisodeMeta {
 }
 
 /// Reads the descriptions of all episodes.
+///
+/// # Errors
+/// Descriptions that are missing, or of which nothing can be read.
 pub(super) fn read(folder: &Path, info: &Info) -> Result<Described, LeRobotError> {
-    let (tasks, mut entries) = match info.format {
+    let mut described = match info.format {
         Version::FilePerEpisode => read_lines(folder)?,
-        Version::SharedFiles => (read_tasks(folder)?, read_tables(folder, info)?),
+        Version::SharedFiles => read_tables(folder, info)?,
     };
-    entries.sort_by_key(|entry| entry.index);
-    count_before(&mut entries);
-    if let Some(pair) = entries.windows(2).find(|pair| pair[0].index == pair[1].index) {
-        let file = folder.join("meta").display().to_string();
-        return Err(LeRobotError::Json { file, reason: format!("it has episode {} twice", pair[0].index) });
+    if described.entries.is_empty() && !described.problems.is_empty() {
+        return Err(described.problems.swap_remove(0));
     }
-    Ok((tasks, entries))
+    described.entries.sort_by_key(|entry| entry.index);
+    count_before(&mut described.entries);
+    let same = |pair: &[EpisodeMeta]| (pair[0].index == pair[1].index).then_some(pair[0].index);
+    let mut twice: Vec<u64> = described.entries.windows(2).filter_map(same).collect();
+    twice.dedup();
+    for episode in twice {
+        let file = folder.join("meta").display().to_string();
+        let reason = format!("it has episode {episode} twice, which is left out");
+        described.problems.push(LeRobotError::Json { file, reason });
+        described.entries.retain(|entry| entry.index != episode);
+    }
+    Ok(described)
 }
 
 /// Counts the frames before each episode in each video file. The episodes of a file lie there in the order of their times.
@@ -120,32 +167,58 @@ struct TaskLine {
 struct EpisodeLine {
     episode_index: u64,
     #[serde(default)]
-    tasks: Vec<String>,
+    tasks: Tasks,
     length: u64,
 }
 
+/// Several, or one by itself.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Tasks {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
+}
+
 fn read_lines(folder: &Path) -> Result<Described, LeRobotError> {
-    let tasks: Vec<TaskLine> = lines(&folder.join("meta/tasks.jsonl"))?;
-    let episodes: Vec<EpisodeLine> = lines(&folder.join("meta/episodes.jsonl"))?;
+    let mut problems = Vec::new();
+    let tasks: Vec<TaskLine> = lines(&folder.join("meta/tasks.jsonl"), &mut problems)?;
+    let episodes: Vec<EpisodeLine> = lines(&folder.join("meta/episodes.jsonl"), &mut problems)?;
     let entry = |line: EpisodeLine| {
         let EpisodeLine { episode_index, tasks, length } = line;
+        let tasks = match tasks {
+            Tasks::One(task) => vec![task],
+            Tasks::Several(tasks) => tasks,
+        };
         EpisodeMeta { index: episode_index, tasks, length, data: None, videos: Vec::new() }
     };
     let tasks = tasks.into_iter().map(|line| (line.task_index, line.task)).collect();
-    Ok((tasks, episodes.into_iter().map(entry).collect()))
+    Ok(Described { tasks, entries: episodes.into_iter().map(entry).collect(), problems })
 }
 
-fn lines<T: for<'de> Deserialize<'de>>(file: &Path) -> Result<Vec<T>, LeRobotError> {
-    let bytes = read_limited(file)?;
-    let lines = bytes.split(|byte| *byte == b'\n').enumerate();
-    let parsed = lines.filter(|(_, line)| !line.trim_ascii().is_empty()).map(|(number, line)| {
-        serde_json::from_slice(line).map_err(|error| {
-            let (file, error) = (file.display().to_string(), error.to_string());
-            let reason = error.split(" at line ").next().unwrap_or_default();
-            LeRobotError::Json { file: format!("{file}:{}", number + 1), reason: reason.to_owned() }
-        })
-    });
-    parsed.collect()
+/// The lines of a file. One that cannot be read is a problem of that line alone.
+fn lines<T: for<'de> Deserialize<'de>>(
+    file: &Path,
+    problems: &mut Vec<LeRobotError>,
+) -> Result<Vec<T>, LeRobotError> {
+    let text = read_limited(file)?;
+    let mut parsed = Vec::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        match serde_json::from_str(line) {
+            Ok(line) => parsed.push(line),
+            Err(error) => {
+                let (file, error) = (file.display().to_string(), error.to_string());
+                let reason = error.split(" at line ").next().unwrap_or_default().to_owned();
+                problems.push(LeRobotError::Json { file: format!("{file}:{}", number + 1), reason });
+            }
+        }
+    }
+    Ok(parsed)
 }
 
 fn read_tasks(folder: &Path) -> Result<Vec<(i64, String)>, LeRobotError> {
@@ -157,22 +230,33 @@ fn read_tasks(folder: &Path) -> Result<Vec<(i64, String)>, LeRobotError> {
     Ok(numbers.into_iter().zip(texts).collect())
 }
 
-fn read_tables(folder: &Path, info: &Info) -> Result<Vec<EpisodeMeta>, LeRobotError> {
+fn read_tables(folder: &Path, info: &Info) -> Result<Described, LeRobotError> {
     let mut files = Vec::new();
-    find_tables(&folder.join("meta/episodes"), 0, &mut files)?;
+    find_tables(&folder.join("meta/episodes"), 0, &mut files).map_err(|error| match error {
+        LeRobotError::Read { source, .. } if source.kind() == ErrorKind::NotFound => {
+            LeRobotError::Unfinished(folder.display().to_string())
+        }
+        other => other,
+    })?;
     files.sort();
-    let mut entries = Vec::new();
+    let mut described = Described { tasks: read_tasks(folder)?, ..Described::default() };
     for file in files {
-        read_table(&file, info, &mut entries)?;
+        match read_table(&file, info) {
+            Ok(entries) => described.entries.extend(entries),
+            Err(problem) => described.problems.push(problem),
+        }
     }
-    Ok(entries)
+    Ok(described)
 }
 
-/// All parquet files below a folder; the format has them two deep.
+/// All parquet files below a folder, but hidden ones; the format has them two deep.
 fn find_tables(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), LeRobotError> {
     let unreadable = |source| LeRobotError::Read { file: folder.display().to_string(), source };
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
+        if files::is_hidden(&path) {
+            continue;
+        }
         if path.is_dir() && depth < 3 {
             find_tables(&path, depth + 1, found)?;
         } else if path.extension().is_some_and(|extension| extension == "parquet") {
@@ -182,7 +266,7 @@ fn find_tables(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<
     Ok(())
 }
 
-fn read_table(file: &Path, info: &Info, entries: &mut Vec<EpisodeMeta>) -> Result<(), LeRobotError> {
+fn read_table(file: &Path, info: &Info) -> Result<Vec<EpisodeMeta>, LeRobotError> {
     let table = Table::open(file)?;
     let unsigned = |column: &str| -> Result<Vec<u64>, LeRobotError> {
         let numbers = table.integers(column, 0..table.rows())?;
@@ -197,7 +281,7 @@ fn read_table(file: &Path, info: &Info, entries: &mut Vec<EpisodeMeta>) -> Resul
     let (numbers, lengths) = (unsigned("episode_index")?, unsigned("length")?);
     let (chunks, files) = (unsigned("data/chunk_index")?, unsigned("data/file_index")?);
     let tasks = if table.has("tasks") { table.texts("tasks")? } else { vec![Vec::new(); table.rows()] };
-    let first = entries.len();
+    let mut entries = Vec::new();
     for (row, tasks) in tasks.into_iter().enumerate() {
         let data = Some((chunks[row], files[row]));
         entries.push(EpisodeMeta {
@@ -217,12 +301,12 @@ fn read_table(file: &Path, info: &Info, entries: &mut Vec<EpisodeMeta>) -> Resul
         let (chunks, files) = (unsigned(&column("chunk_index"))?, unsigned(&column("file_index"))?);
         let from_s = table.numbers(&column("from_timestamp"), 0..table.rows())?;
         let to_s = table.numbers(&column("to_timestamp"), 0..table.rows())?;
-        for (row, entry) in entries[first..].iter_mut().enumerate() {
+        for (row, entry) in entries.iter_mut().enumerate() {
             let camera = camera.key.clone();
             let (chunk, file, from_s, to_s) = (chunks[row], files[row], from_s[row], to_s[row]);
             let boundary = Boundary { from_s, to_s, ..Boundary::default() };
             entry.videos.push(VideoPart { camera, chunk, file, boundary });
         }
     }
-    Ok(())
+    Ok(entries)
 }

@@ -10,7 +10,7 @@ use super::episodes::EpisodeMeta;
 use super::info::Info;
 use super::rows::Rows;
 use crate::episode::CameraFrame;
-use crate::episode::image::{ImageError, decode_compressed};
+use crate::episode::image::{ImageError, decode_picture};
 use crate::offline::columns::{Bytes, Table};
 use crate::offline::recording::{Footage, RecordingError, Video};
 
@@ -181,11 +181,11 @@ impl Picture {
 
     fn decode(self) -> Result<::image::RgbImage, ImageError> {
         match self {
-            Self::Bytes(bytes) => decode_compressed("", bytes.data()),
+            Self::Bytes(bytes) => decode_picture(bytes.data()),
             Self::File(file) => {
                 let refuse = |reason: String| ImageError::File { file: file.display().to_string(), reason };
                 let bytes = std::fs::read(&file).map_err(|error| refuse(error.to_string()))?;
-                decode_compressed("", &bytes).map_err(|error| refuse(error.to_string()))
+                decode_picture(&bytes).map_err(|error| refuse(error.to_string()))
             }
         }
     }

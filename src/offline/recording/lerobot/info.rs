@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::LeRobotError;
+use crate::files;
 
 pub(super) const PLACE: &str = "meta/info.json";
 
@@ -109,13 +110,12 @@ impl Info {
     pub fn read(folder: &Path) -> Result<Self, LeRobotError> {
         let file = folder.join(PLACE);
         let shown = file.display().to_string();
-        let bytes = read_limited(&file)?;
+        let text = read_limited(&file)?;
         let wrong = |reason: String| LeRobotError::Json { file: shown.clone(), reason };
-        let versioned: Versioned =
-            serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
+        let versioned: Versioned = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         // Before the rest: other versions have other fields.
         let (format, version) = version(&versioned.codebase_version, &shown)?;
-        let written: Written = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
+        let written: Written = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         if !(written.fps > 0.0 && written.fps <= 1e6) {
             return Err(wrong(format!("{} is not a frame rate (fps)", written.fps)));
         }
@@ -213,15 +213,15 @@ fn expand(template: &str, key: &str, numbers: &[(&str, u64)]) -> Option<String> 
     Some(full)
 }
 
-/// A whole file of no more than [`MOST_BYTES`].
-pub(super) fn read_limited(file: &Path) -> Result<Vec<u8>, LeRobotError> {
+/// The text of a file of no more than [`MOST_BYTES`].
+pub(super) fn read_limited(file: &Path) -> Result<String, LeRobotError> {
     let shown = file.display().to_string();
     let unreadable = |source| LeRobotError::Read { file: shown.clone(), source };
     let bytes = std::fs::metadata(file).map_err(unreadable)?.len();
     if bytes > MOST_BYTES {
         return Err(LeRobotError::TooLarge { file: shown, bytes });
     }
-    std::fs::read(file).map_err(unreadable)
+    files::read_text(file, MOST_BYTES).map_err(unreadable)
 }
 
 #[cfg(test)]

@@ -33,6 +33,10 @@ impl Rows {
         let (table, episode) = (Table::open(path)?, entry.index);
         let file = || path.display().to_string();
         let rows = table.rows_with("episode_index", i64::try_from(episode).unwrap_or(i64::MAX))?;
+        let number = i64::try_from(episode).unwrap_or(i64::MAX);
+        if table.integers("episode_index", rows.clone())?.iter().any(|row| *row != number) {
+            return Err(LeRobotError::Scattered { file: file(), episode });
+        }
         if rows.len() as u64 != entry.length {
             let (found, expected) = (rows.len(), entry.length);
             return Err(LeRobotError::Length { file: file(), episode, found, expected });

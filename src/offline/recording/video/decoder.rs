@@ -96,15 +96,18 @@ impl Decoder {
     pub(super) fn ask_probe(&self, file: &Path, arguments: &[&str]) -> Result<Vec<u8>, VideoError> {
         let program = self.ffprobe.display().to_string();
         let mut command = Command::new(&self.ffprobe);
-        command
-            .args(["-v", "error", "-protocol_whitelist", "file"])
-            .args(arguments)
-            .arg("-i")
-            .arg(input(file));
+        command.args(["-v", "error"]).args(arguments);
+        open_recording(&mut command, file);
         let output = output(&mut command, &program)?;
         if !output.status.success() {
             let shown = file.display().to_string();
             let logged = String::from_utf8_lossy(&output.stderr);
+            if logged.contains(NOT_LISTED) {
+                return Err(VideoError::Format(shown));
+            }
+            if logged.contains(NO_INDEX) {
+                return Err(VideoError::Unfinished(shown));
+            }
             // It begins with the file's name, which the message has.
             let message = one_line(logged.lines().map(|line| {
                 let line = line.trim();
@@ -128,12 +131,21 @@ pub fn refusal(program: &str, source: std::io::Error) -> VideoError {
     }
 }
 
-/// How a file is named to the programs, so that they open exactly it: no name is taken for a protocol, and no play list
-/// leads elsewhere.
-pub fn input(file: &Path) -> OsString {
+/// ffmpeg's names of the formats that recordings have: containers, and bare streams of a codec. Play lists and scripts
+/// (HLS, DASH, ffconcat, …), which lead to other files, are none of them, whatever their name ends with.
+const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,mxf,nut,ivf,obu,av1,\
+     h261,h263,h264,hevc,m4v,mjpeg,mpjpeg,vc1,dv,y4m,yuv4mpegpipe,gif,apng,webp,rm,gxf,wtv";
+/// What ffmpeg says of any other.
+const NOT_LISTED: &str = "Format not on whitelist";
+
+/// What it says of an MP4 file without an index.
+const NO_INDEX: &str = "moov atom not found";
+
+/// Has a program open exactly this file: no name is taken for a protocol, and no format leads elsewhere.
+pub fn open_recording(command: &mut Command, file: &Path) {
     let mut name = OsString::from("file:");
     name.push(file);
-    name
+    command.args(["-protocol_whitelist", "file", "-format_whitelist", FORMATS, "-i"]).arg(name);
 }
 
 fn probe_beside(ffmpeg: &Path) -> PathBuf {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use super::VideoError;
-use super::decoder::{Decoder, input, refusal};
+use super::decoder::{Decoder, open_recording, refusal};
 use super::ffmpeg_log::{Errors, LogReader, LoggedFrame};
 use super::pixels::Layout;
 use super::rational::Rational;
@@ -127,7 +127,7 @@ fn arrange(command: &mut Command, decoder: &Decoder, file: &Path, stream: &Video
     if let Some(seek_s) = seek_s {
         command.args(["-seek_timestamp", "1", "-noaccurate_seek", "-ss", &format!("{seek_s:.6}")]);
     }
-    command.args(["-protocol_whitelist", "file", "-i"]).arg(input(file));
+    open_recording(command, file);
     command.args(["-map", &format!("0:{}", stream.index)]).args(decoder.every_frame());
     if let Some(Rational { num, den }) = stream.tick {
         // Else times are rounded to the average rate behind the filter, and two frames that share one are complained of.

@@ -6,10 +6,7 @@
 
 use ::image::RgbImage;
 
-use crate::episode::image::ImageError;
-
-/// Largest frame that is read: 8192 × 8192 pixels.
-const MOST_PIXELS: u64 = 1 << 26;
+use crate::episode::image::{ImageError, check_size};
 
 /// How ffmpeg lays a frame out, by its own name of the pixel format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,9 +41,7 @@ impl Layout {
     /// Bytes of a frame; `None` for a size that cannot be.
     pub fn bytes(self, width: u32, height: u32) -> Option<usize> {
         let pixels = u64::from(width) * u64::from(height);
-        if pixels == 0 || pixels > MOST_PIXELS {
-            return None;
-        }
+        check_size(width, height).ok()?;
         let bytes = match self {
             Self::Rgb => pixels * 3,
             Self::Planes { across, down, .. } => {
@@ -200,7 +195,7 @@ mod tests {
     #[test]
     fn sizes_have_bounds() {
         assert_eq!(Layout::Rgb.bytes(0, 5), None);
-        assert_eq!(Layout::Rgb.bytes(8192, 8192), Some(3 << 26));
+        assert_eq!(Layout::Rgb.bytes(8192, 4096), Some(3 << 25));
         assert_eq!(Layout::Rgb.bytes(8193, 8192), None);
         assert_eq!(Layout::Rgb.bytes(u32::MAX, u32::MAX), None);
         assert_eq!(Layout::named("yuv420p10le"), None);

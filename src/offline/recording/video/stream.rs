@@ -8,6 +8,7 @@ use super::VideoError;
 use super::clock::Clock;
 use super::decoder::Decoder;
 use super::rational::Rational;
+use crate::episode::image::{ImageError, check_size};
 
 /// What ffmpeg itself takes where a file gives no rate.
 const USUAL_RATE: Rational = Rational { num: 25, den: 1 };
@@ -65,6 +66,24 @@ impl VideoStream {
         let answer: Answer = serde_json::from_slice(&answer)
             .map_err(|error| VideoError::Pipe { file: shown.clone(), reason: error.to_string() })?;
         answer.first_video().ok_or(VideoError::NoStream(shown))
+    }
+
+    /// Whether its frames are pictures that are read.
+    ///
+    /// # Errors
+    /// They are too large, or depth.
+    pub(super) fn check(&self, file: &Path) -> Result<(), VideoError> {
+        let file = || file.display().to_string();
+        let (width, height) = (self.width, self.height);
+        if matches!(check_size(width, height), Err(ImageError::TooLarge { .. })) {
+            return Err(VideoError::TooLarge { file: file(), width, height });
+        }
+        // gray10le, gray12le, gray16be, grayf32le, …: cameras make colours or 8 bits of grey.
+        let wide_grey = self.pixel_format.strip_prefix("gray").is_some_and(|bits| !bits.is_empty());
+        if wide_grey {
+            return Err(VideoError::Depth { file: file(), pixel_format: self.pixel_format.clone() });
+        }
+        Ok(())
     }
 
     /// Frames a second: the grid's, else the average, else what ffmpeg would take.

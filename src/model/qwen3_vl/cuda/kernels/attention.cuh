@@ -5,10 +5,13 @@
 // few and keys are many, several blocks take a stretch of the keys each, and `join` adds up what they found.
 #pragma once
 
-#include "numbers.cuh"
+#include "pages.cuh"
 
 struct Attention {
-    const void *query, *keys, *values;
+    const void *query;
+    // Where keys and values lie: with pages, how many bytes behind the beginning of each.
+    const uint64_t *pages;
+    const void *keys, *values;
     // (rows, heads * head_dim)
     void *out;
     // What the blocks of a split found: (splits, rows, heads, head_dim), and the highest score and the sum of each.
@@ -50,8 +53,6 @@ template <typename T> __device__ void attend_simply(const Attention &a) {
     if (at >= a.rows * a.heads) return;
     const int row = at / a.heads, head = at % a.heads, shared = head / (a.heads / a.shared);
     const T *query = (const T *)a.query + (size_t)row * a.query_row + (size_t)head * a.query_head;
-    const T *keys = (const T *)a.keys + (size_t)shared * a.key_head;
-    const T *values = (const T *)a.values + (size_t)shared * a.key_head;
     float *mine = queries[warp];
     for (int d = lane; d < a.head_dim; d += 32) mine[d] = number(query[d]);
     __syncwarp();
@@ -60,7 +61,10 @@ template <typename T> __device__ void attend_simply(const Attention &a) {
     for (int first = 0; first < seen; first += 32) {
         const int count = min(32, seen - first);
         float score = 0.0f;
-        const T *key = keys + (size_t)(first + min(lane, count - 1)) * a.key_row;
+        const size_t begin = (size_t)shared * a.key_head + (size_t)place_in_page(a.pages, first) * a.key_row;
+        const T *keys = in_page<const T>(a.pages, a.keys, first) + begin;
+        const T *values = in_page<const T>(a.pages, a.values, first) + begin;
+        const T *key = keys + (size_t)min(lane, count - 1) * a.key_row;
         for (int d = 0; d < a.head_dim; d++) score += mine[d] * number(key[d]);
         score = lane < count ? score * a.scale : -INFINITY;
         float most = fmaxf(highest, score);
@@ -73,7 +77,7 @@ template <typename T> __device__ void attend_simply(const Attention &a) {
         for (int part = 0; part < MOST; part++) mixed[part] *= before;
         for (int j = 0; j < count; j++) {
             const float w = __shfl_sync(~0u, weight, j);
-            const T *value = values + (size_t)(first + j) * a.key_row;
+            const T *value = values + (size_t)j * a.key_row;
 #pragma unroll
             for (int part = 0; part < MOST; part++) {
                 if (lane + 32 * part < a.head_dim) mixed[part] += w * number(value[lane + 32 * part]);
@@ -87,24 +91,29 @@ template <typename T> __device__ void attend_simply(const Attention &a) {
     }
 }
 
-// Adds up what the blocks of a split found: one warp per row and head.
+// Adds up what the blocks of a split found: one warp per row and head, four columns a lane.
 template <typename T> __device__ void join(const Attention &a) {
     const int at = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
     const int all = a.rows * a.heads;
     if (at >= all) return;
-    float highest = -INFINITY, sum = 0.0f;
-    for (int split = 0; split < a.splits; split++) highest = fmaxf(highest, a.scales[2 * (split * all + at)]);
-    const float base = highest == -INFINITY ? 0.0f : highest;
+    float highest = -INFINITY;
     for (int split = 0; split < a.splits; split++) {
-        const float *scale = a.scales + 2 * (split * all + at);
-        sum += exp2f(scale[0] - base) * scale[1];
+        highest = fmaxf(highest, a.scales[2 * ((size_t)split * all + at)]);
     }
-    for (int d = lane; d < a.head_dim; d += 32) {
-        float mixed = 0.0f;
+    const float base = highest == -INFINITY ? 0.0f : highest;
+    for (int d = 4 * lane; d < a.head_dim; d += 128) {
+        float4 mixed = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        float sum = 0.0f;
+#pragma unroll 4
         for (int split = 0; split < a.splits; split++) {
             const size_t found = (size_t)split * all + at;
-            mixed += exp2f(a.scales[2 * found] - base) * a.found[found * a.head_dim + d];
+            const float weight = exp2f(a.scales[2 * found] - base);
+            const float4 part = load4(a.found + found * a.head_dim + d);
+            sum += weight * a.scales[2 * found + 1];
+            mixed.x += weight * part.x, mixed.y += weight * part.y;
+            mixed.z += weight * part.z, mixed.w += weight * part.w;
         }
-        ((T *)a.out)[(size_t)at * a.head_dim + d] = rounded<T>(mixed / sum);
+        store4((T *)a.out + (size_t)at * a.head_dim + d,
+               make_float4(mixed.x / sum, mixed.y / sum, mixed.z / sum, mixed.w / sum));
     }
 }

@@ -1,7 +1,7 @@
 // From the product with the query, key and value weights to heads that attention can read.
 #pragma once
 
-#include "numbers.cuh"
+#include "pages.cuh"
 
 // A head has at most this many numbers, times 64.
 constexpr int PAIRS = 4;
@@ -15,11 +15,13 @@ struct Heads {
     const float *query_norm, *key_norm;
     // (rows, head_dim / 2)
     const float *cosines, *sines;
-    // Where keys and values go, (shared, capacity, head_dim); null: they stay in place.
-    void *keys, *values;
+    // Where keys and values go; without pages they stay in place.
+    const uint64_t *pages;
+    // Where in a page they begin, bytes: (shared, PAGE, head_dim) each.
+    const void *keys, *values;
     int heads, shared, head_dim;
-    // Tokens that the cache has room for, and that it has already.
-    int capacity, committed;
+    // Tokens that the pages hold already.
+    int committed;
     float eps;
 };
 
@@ -31,10 +33,10 @@ template <typename T> __device__ void prepare_heads(const Heads &a) {
     const bool is_query = head < a.heads, is_value = head >= a.heads + a.shared;
     T *from = (T *)a.all + ((size_t)row * all_heads + head) * a.head_dim;
     T *to = from;
-    if (!is_query && a.keys) {
-        T *store = (T *)(is_value ? a.values : a.keys);
-        const int of_kind = is_value ? head - a.heads - a.shared : head - a.heads;
-        to = store + ((size_t)of_kind * a.capacity + a.committed + row) * a.head_dim;
+    if (!is_query && a.pages) {
+        const int of_kind = is_value ? head - a.heads - a.shared : head - a.heads, token = a.committed + row;
+        T *store = in_page<T>(a.pages, is_value ? a.values : a.keys, token);
+        to = store + ((size_t)of_kind * PAGE + place_in_page(a.pages, token)) * a.head_dim;
     }
     const float *norm = is_value ? nullptr : is_query ? a.query_norm : a.key_norm;
     float x[PAIRS], y[PAIRS], squares = 0.0f;

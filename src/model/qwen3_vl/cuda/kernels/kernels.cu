@@ -1,5 +1,6 @@
 // The kernels by name, each for all its types: NAME_f32, NAME_bf16, NAME_f16.
 #include "heads.cuh"
+#include "pixels.cuh"
 #include "rows.cuh"
 #include "tiles.cuh"
 
@@ -25,8 +26,12 @@
 
 #define BY_TILES(NAME, T, WIDE, WARPS)                                                                                 \
     KERNEL __launch_bounds__(32 * WARPS) attend_##NAME##_##WIDE##_##WARPS(const Attention a) {                         \
-        attend_by_tiles<T, WIDE, WARPS>(a);                                                                            \
+        attend_by_tiles<T, WIDE, WARPS, 1>(a);                                                                         \
     }
+
+// Two blocks of them are to have room on a multiprocessor.
+#define BY_TALL_TILES(NAME, T)                                                                                         \
+    KERNEL __launch_bounds__(128, 2) attend_tall_##NAME(const Attention a) { attend_by_tiles<T, 128, 4, 2>(a); }
 
 #define OF_WIDTH(NAME, T, WIDE)                                                                                        \
     BY_TILES(NAME, T, WIDE, 4)                                                                                         \
@@ -44,6 +49,10 @@ OF_TYPE(bf16, __nv_bfloat16)
 OF_TYPE(f16, __half)
 OF_HALF_TYPE(bf16, __nv_bfloat16)
 OF_HALF_TYPE(f16, __half)
+BY_TALL_TILES(bf16, __nv_bfloat16)
+BY_TALL_TILES(f16, __half)
+
+KERNEL cut_patches_f32(const Pixels a) { cut_patches(a); }
 
 KERNEL add_f32(float *hidden, const float *delta, const float *bias, int width) { add(hidden, delta, bias, width); }
 

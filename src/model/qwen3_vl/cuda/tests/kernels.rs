@@ -151,6 +151,32 @@ fn rows_are_looked_up_rounded_and_added() {
 }
 
 #[test]
+fn patches_are_cut_as_on_the_processor() {
+    let Some(card) = card() else { return };
+    let mut state = 1u32;
+    let mut byte = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    let normalised = [0, 1, 2].map(|channel| {
+        let value = |of: usize| (of as f32 - 100.0 - 7.0 * channel as f32) / (50.0 + channel as f32);
+        std::array::from_fn(value)
+    });
+    for (rows, columns, merge_size, side) in [(28, 28, 2, 16), (2, 4, 2, 16), (14, 22, 2, 14), (6, 9, 3, 5)] {
+        let grid = PatchGrid { rows, columns, merge_size };
+        let (width, height) = ((columns * side) as u32, (rows * side) as u32);
+        let frames =
+            [0, 1].map(|_| RgbImage::from_fn(width, height, |_, _| ::image::Rgb([0; 3].map(|_| byte()))));
+        let pixels = Pixels { pair: frames.each_ref(), grid, side, normalised: &normalised };
+        poison(card);
+        let out = card.patches(&pixels).unwrap();
+        close(&format!("patches of {height} x {width}"), &out, &pixels.cut().unwrap(), 0.0);
+        let other = RgbImage::new(width, height - 1);
+        assert!(card.patches(&Pixels { pair: [&other, &other], ..pixels }).is_err());
+    }
+}
+
+#[test]
 fn log_probabilities_equal_the_processors() -> Result<()> {
     let Some(card) = card() else { return Ok(()) };
     for count in [400, 151_936] {

@@ -11,6 +11,30 @@ fn reference(query: &Tensor, keys: &Tensor, values: &Tensor, heads: usize, causa
     plain_attention(&query, keys, values, causal).unwrap()
 }
 
+/// Keys and values, (shared, total, head_dim) each, as those of the second of two layers, in pages where NaNs lie.
+fn paged(card: &Cuda, keys: &Tensor, values: &Tensor, total: usize) -> (Vec<Tensor>, Room) {
+    let (shared, _, head_dim) = keys.dims3().unwrap();
+    let (dtype, committed) = (keys.dtype(), total);
+    let page = |first: usize| {
+        let count = PAGE.min(total - first);
+        let page = Tensor::full(f32::NAN, (2, shared, PAGE, head_dim), &card.device).unwrap();
+        let page = page.to_dtype(dtype).unwrap();
+        for (which, of) in [keys, values].into_iter().enumerate() {
+            page.get(which)
+                .unwrap()
+                .slice_set(&of.narrow(1, first, count).unwrap().contiguous().unwrap(), 1, 0)
+                .unwrap();
+        }
+        page
+    };
+    let pages: Vec<Tensor> = (0..total).step_by(PAGE).map(page).collect();
+    let first_layer = vec![0; pages.len()];
+    let second_layer = pages.iter().map(|page| card.address(page).unwrap() as i64);
+    let table: Vec<i64> = first_layer.into_iter().chain(second_layer).collect();
+    let table = Tensor::from_vec(table, (2, pages.len()), &card.device).unwrap();
+    (pages, Room { pages: table, layer: 1, dtype, shared, head_dim, committed })
+}
+
 struct Case {
     rows: usize,
     total: usize,
@@ -37,13 +61,47 @@ fn check(card: &Cuda, dtype: DType, case: &Case) {
     let first = card.address(&all).unwrap() + (head_dim * dtype.size_in_bytes()) as u64;
     let query = Places { first, row: width, head: head_dim };
     let places = Places { first: card.address(&keys).unwrap(), row: head_dim, head: capacity * head_dim };
-    let out = card.attention(&shape, query, (places, card.address(&values).unwrap()), dtype).unwrap();
-    let cut = Cut::of(&shape, card.multiprocessors);
-    let what = format!(
-        "attention {dtype:?} {rows} of {total}, {heads} heads of {head_dim} on {shared}, {} splits of {} warps",
-        cut.splits, cut.warps
-    );
+    let stretch = Keys::beside_each_other(places, card.address(&values).unwrap());
+    let cut = Cut::of(&shape, card.multiprocessors, card.functions.of(dtype).unwrap().tall.is_some());
+    let what =
+        format!("attention {dtype:?} {rows} of {total}, {heads} heads of {head_dim} on {shared}, {cut:?}");
+    let out = card.attention(&shape, query, stretch, dtype).unwrap();
     close(&what, &out, &expected, tolerance(dtype).max(4e-6));
+    let (_pages, room) = paged(card, &keys, &values, total);
+    poison(card);
+    let out = card.attention(&shape, query, card.keys(&room).unwrap(), dtype).unwrap();
+    close(&format!("{what} in pages"), &out, &expected, tolerance(dtype).max(4e-6));
+}
+
+/// What the tall tiles are for, and the edges of tiles, pages and splits.
+#[test]
+fn attention_to_many_keys_equals_plain_operations() {
+    let Some(card) = card() else { return };
+    let tall = card.functions.of(card.sixteen_bits()).unwrap().tall.is_some();
+    for (rows, total, shared, group, head_dim) in
+        [(96, 17_000, 2, 4, 128), (96, 9_001, 4, 2, 128), (33, 8_193, 4, 8, 120), (70, 8_255, 4, 7, 128)]
+    {
+        let shape = Shape { rows, total, heads: shared * group, shared, head_dim, causal: true };
+        if total == 17_000 {
+            assert_eq!(Cut::of(&shape, card.multiprocessors, tall).high == 2, tall);
+        }
+        for dtype in [DType::BF16, DType::F16] {
+            check(card, dtype, &Case { rows, total, shared, group, head_dim, causal: true });
+        }
+    }
+    for total in [1, 63, 64, 65, 255, 256, 257, 513] {
+        for (group, head_dim) in [(1, 64), (2, 72), (3, 128), (5, 128), (6, 64), (7, 72)] {
+            let rows = total.min(3);
+            check(card, DType::BF16, &Case { rows, total, shared: 2, group, head_dim, causal: true });
+            check(card, DType::F32, &Case { rows, total, shared: 1, group, head_dim, causal: true });
+        }
+    }
+    // One row: the last layer's.
+    check(
+        card,
+        DType::BF16,
+        &Case { rows: 1, total: 17_001, shared: 8, group: 4, head_dim: 128, causal: true },
+    );
 }
 
 #[test]
@@ -82,7 +140,8 @@ fn what_is_no_number_stays_none() {
         let first = card.address(&keys).unwrap();
         let query = Places { first: first + (200 * 64 * dtype.size_in_bytes()) as u64, row: 64, head: 64 };
         let places = Places { first, row: 64, head: 300 * 64 };
-        let out = card.attention(&shape, query, (places, first), dtype).unwrap();
+        let keys = Keys::beside_each_other(places, first);
+        let out = card.attention(&shape, query, keys, dtype).unwrap();
         let out = out.to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap();
         assert!(out.iter().all(|row| row[..64].iter().all(|number| number.is_nan())), "{dtype:?}");
     }
@@ -101,18 +160,27 @@ fn work_is_cut_where_keys_are_many() {
     for (rows, total, group) in
         [(1, 1, 2), (1, 5000, 2), (96, 200, 4), (96, 17_000, 4), (243, 243, 2), (1, 90_000, 8)]
     {
-        let cut = Cut::of(&shape(rows, total, group, 128), 132);
-        assert!(
-            cut.keys_per_split * cut.splits >= total && cut.keys_per_split * (cut.splits - 1) < total,
-            "{cut:?}"
-        );
-        assert!(
-            cut.keys_per_split.is_multiple_of(64) && (cut.splits == 1 || cut.keys_per_split >= 64),
-            "{cut:?}"
-        );
+        for tall in [false, true] {
+            let cut = Cut::of(&shape(rows, total, group, 128), 132, tall);
+            assert!(
+                cut.keys_per_split * cut.splits >= total && cut.keys_per_split * (cut.splits - 1) < total,
+                "{cut:?}"
+            );
+            assert!(
+                cut.keys_per_split.is_multiple_of(64) && (cut.splits == 1 || cut.keys_per_split >= 64),
+                "{cut:?}"
+            );
+            assert!(cut.high == 1 || tall && cut.warps == 4, "{cut:?}");
+        }
     }
-    assert_eq!(Cut::of(&shape(96, 200, 4, 128), 132).splits, 1);
-    assert!(Cut::of(&shape(96, 17_000, 2, 128), 132).splits >= 8);
+    assert_eq!(Cut::of(&shape(96, 200, 4, 128), 132, true).splits, 1);
+    assert!(Cut::of(&shape(96, 17_000, 2, 128), 132, false).splits >= 8);
+    // The 8B's: three tall tiles for each of 8 heads, eleven times: two blocks for each of 132 multiprocessors.
+    let cut = Cut::of(&shape(96, 17_142, 4, 128), 132, true);
+    assert_eq!((cut.high, cut.splits, cut.keys_per_split), (2, 11, 1600));
+    assert_eq!(Cut::of(&shape(96, 17_142, 4, 64), 132, true).high, 1);
+    assert_eq!(Cut::of(&shape(1, 17_142, 4, 128), 132, true).high, 1);
+    assert_eq!(Cut::of(&shape(96, 2_000, 4, 128), 132, true).high, 1);
 }
 
 /// Cosines and sines of random angles, on the card and on the processor.
@@ -153,16 +221,17 @@ fn heads_are_normed_rotated_and_put_into_the_cache() {
                 shared,
                 head_dim,
             };
-            let (committed, capacity) = (11, rows + 20);
-            let store = || {
-                Tensor::full(7f32, (shared, capacity, head_dim), &card.device)
-                    .unwrap()
-                    .to_dtype(dtype)
-                    .unwrap()
-            };
-            let (keys, values) = (store(), store());
-            let room = Room { keys: &keys, values: &values, committed };
+            // Over the edge of a page.
+            let committed = PAGE - 5;
+            let store = Tensor::full(7f32, (shared, 2 * PAGE, head_dim), &card.device).unwrap();
+            let store = store.to_dtype(dtype).unwrap();
+            let (pages, room) = paged(card, &store, &store, 2 * PAGE);
+            let room = Room { committed, ..room };
             card.prepare_text(&text, &all, Some(&bias), &on_card, &room).unwrap();
+            let [keys, values] = [0, 1].map(|which| {
+                let of = |page: &Tensor| page.get(which).unwrap();
+                Tensor::cat(&pages.iter().map(of).collect::<Vec<_>>(), 1).unwrap()
+            });
             let turned = |first, count, norm: Norm| {
                 near.rotate(&norm.forward(&split(&expected, first, count, head_dim)).unwrap()).unwrap()
             };
@@ -174,9 +243,13 @@ fn heads_are_normed_rotated_and_put_into_the_cache() {
             close(&what("keys"), &new(&keys), &near_keys, tolerance(dtype));
             let near_values = split(&expected, (heads + shared) * head_dim, shared, head_dim);
             close(&what("values"), &new(&values), &near_values, tolerance(dtype));
-            let untouched: Tensor = keys.narrow(1, 0, committed).unwrap().to_dtype(DType::F32).unwrap();
-            assert_eq!(untouched.min_all().unwrap().to_scalar::<f32>().unwrap(), 7.0);
-            assert_eq!(untouched.max_all().unwrap().to_scalar::<f32>().unwrap(), 7.0);
+            for (first, count) in [(0, committed), (committed + rows, 2 * PAGE - committed - rows)] {
+                let untouched = keys.narrow(1, first, count).unwrap().to_dtype(DType::F32).unwrap();
+                assert_eq!(untouched.min_all().unwrap().to_scalar::<f32>().unwrap(), 7.0);
+                assert_eq!(untouched.max_all().unwrap().to_scalar::<f32>().unwrap(), 7.0);
+            }
+            let full = Room { committed: 2 * PAGE - rows + 1, ..room };
+            assert!(card.prepare_text(&text, &all, Some(&bias), &on_card, &full).is_err());
         }
     }
 }

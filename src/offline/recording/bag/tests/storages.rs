@@ -258,6 +258,74 @@ fn a_file_of_the_bag_that_is_missing_is_told() {
 }
 
 #[test]
+fn a_file_may_be_there_under_its_compressed_name() {
+    let place = Place::new();
+    let messages = recorded(5);
+    mcap(&place.at("plain.mcap"), &messages);
+    let packed = zstd::encode_all(&*std::fs::read(place.at("plain.mcap")).unwrap(), 1).unwrap();
+    for (listed, there, bytes) in [
+        ("a.mcap", "a.mcap.zstd", packed.clone()),
+        ("b.mcap.zstd", "b.mcap", std::fs::read(place.at("plain.mcap")).unwrap()),
+    ] {
+        let folder = place.at(&format!("of {there}"));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join(there), bytes).unwrap();
+        metadata(&folder, "mcap", &[listed]);
+        let (found, problems) = one(&folder);
+        assert!(found == expected(&messages) && problems.is_empty(), "{there}: {problems:?}");
+    }
+}
+
+#[test]
+fn a_split_that_the_metadata_does_not_list_is_named() {
+    let place = Place::new();
+    let messages = recorded(6);
+    mcap(&place.at("a_0.mcap"), &messages[..4]);
+    mcap(&place.at("a_1.mcap"), &messages[4..]);
+    std::fs::write(place.at("._a_0.mcap"), "of macOS").unwrap();
+    metadata(place.path(), "mcap", &["a_0.mcap"]);
+    let problems = one(place.path()).1;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("a_1.mcap is left out") && problems[0].contains("reindex"), "{problems:?}");
+}
+
+#[test]
+fn few_bytes_make_little_work() {
+    let place = Place::new();
+    // A table that is a question without end, and a column that is a gigabyte.
+    let topics =
+        "CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT, type TEXT, serialization_format TEXT);
+         INSERT INTO topics VALUES (1, '/camera', 'sensor_msgs/msg/Image', 'cdr');";
+    let endless = "CREATE VIEW messages AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n)
+         SELECT id, 1 AS topic_id, id AS timestamp, x'00' AS data FROM n;";
+    let computed = "CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id INTEGER, timestamp INTEGER,
+         data BLOB GENERATED ALWAYS AS (zeroblob(999999999)) VIRTUAL);
+         INSERT INTO messages VALUES (1, 1, 1);";
+    for (name, messages) in [("view.db3", endless), ("computed.db3", computed)] {
+        let connection = rusqlite::Connection::open(place.at(name)).unwrap();
+        connection.execute_batch(&format!("{topics}{messages}")).unwrap();
+        drop(connection);
+        let error = refusal(episodes(&place.at(name)));
+        assert!(error.contains(name) && error.contains("not one of rosbag2"), "{error}");
+    }
+    // Half a million messages in a few kilobytes.
+    let mark = Message::new("/mark", "std_msgs/msg/Empty", 1, vec![0, 1, 0, 0, 0]);
+    let messages: Vec<Message> = std::iter::repeat_n(mark, 530_000).collect();
+    let path = place.at("many.mcap");
+    mcap_with(
+        &path,
+        &messages,
+        options(Some(Compression::Zstd)).chunk_size(Some(1 << 30)).emit_message_indexes(false),
+    );
+    let bytes = path.metadata().unwrap().len();
+    let problems = Bag::open(&path).unwrap().index.problems;
+    assert!(bytes < 2_000_000 && problems[0].contains("more than 524288 messages"), "{bytes}: {problems:?}");
+    std::fs::write(place.at("metadata.yaml"), "[".repeat(200_000)).unwrap();
+    let error = refusal(episodes(place.path()));
+    assert!(error.contains("metadata.yaml") && error.contains("more than 64"), "{error}");
+}
+
+#[test]
 fn what_is_no_bag_is_refused_by_name() {
     let place = Place::new();
     let refused = |name: &str, bytes: &[u8], part: &str| {
