@@ -4,8 +4,8 @@
 //! one, also after a power cut. It is locked while it is written, so that [`sweep`] can tell what a killed program has
 //! left behind from what another program is still writing.
 
-mod given;
 mod lock;
+mod untrusted;
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-pub use given::{NestingError, check_nesting, is_hidden, open, read_text};
 pub use lock::{Lock, lock};
+pub use untrusted::{NestingError, check_nesting, is_hidden, open, read_text};
 
 /// What the name of an unfinished file begins with.
 const UNFINISHED: &str = ".tmp-topreward-";

@@ -44,8 +44,8 @@ pub mod live;
 pub mod model;
 pub mod offline;
 pub mod picture;
+pub mod printable;
 pub mod random;
 pub mod reward;
 #[cfg(feature = "ros")]
 pub mod ros;
-pub mod shown;

@@ -20,7 +20,7 @@ use table::{Row, Unknown};
 const ROOMS: [(&str, &[&str]); 11] = [
     ("files", &[]),
     ("random", &[]),
-    ("shown", &[]),
+    ("printable", &[]),
     ("reward", &["random"]),
     ("episode", &[]),
     ("model", &["files", "random", "reward", "episode"]),
@@ -28,7 +28,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
     ("live", &["reward", "episode", "model", "config"]),
     ("offline", &["files", "random", "reward", "episode", "model"]),
     ("picture", &["files", "reward", "episode", "offline"]),
-    ("ros", &["shown", "reward", "episode", "model", "config", "live", "picture"]),
+    ("ros", &["printable", "reward", "episode", "model", "config", "live", "picture"]),
 ];
 
 /// The command line may name every room but these.

@@ -15,7 +15,7 @@ use clap::Args;
 
 use self::findings::Findings;
 use self::recognise::Kind;
-use crate::shown::shown;
+use crate::printable::escaped;
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
@@ -38,9 +38,9 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     let path = &args.path;
     let findings = find(args, Kind::recognise(path)?).with_context(|| path.display().to_string())?;
     if args.json {
-        println!("{}", shown(&format!("{:#}", findings.to_json(path))));
+        println!("{}", escaped(&format!("{:#}", findings.to_json(path))));
     } else {
-        print!("{}", shown(&findings.to_text(path)));
+        print!("{}", escaped(&findings.to_text(path)));
     }
     Ok(())
 }

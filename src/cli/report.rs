@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 
 use crate::files;
 use crate::offline::results::{EpisodeResult, EpisodeSummary, PrefixResult, RunSummary};
-use crate::shown::shown;
+use crate::printable::escaped;
 
 /// One episode's curve as a table.
 ///
@@ -82,7 +82,7 @@ pub fn print(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Resul
     let mut bytes = Vec::new();
     write(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
-    match std::io::stdout().lock().write_all(shown(&text).as_bytes()) {
+    match std::io::stdout().lock().write_all(escaped(&text).as_bytes()) {
         // Whoever reads us (head, less) has seen enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use log::{Level, LevelFilter};
 
-use crate::shown::message;
+use crate::printable::message;
 
 /// Programs of others that write down at the level trace what they send, the token among it.
 const TALKATIVE: [&str; 4] = ["ureq", "rustls", "hf_hub", "h2"];

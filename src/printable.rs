@@ -10,7 +10,7 @@ use std::fmt::Write;
 const LONGEST_LINE: usize = 2000;
 
 /// The text with its control characters written out (`\u001b`), but for line breaks and tabs.
-pub fn shown(text: &str) -> Cow<'_, str> {
+pub fn escaped(text: &str) -> Cow<'_, str> {
     if !text.chars().any(must_be_written_out) {
         return Cow::Borrowed(text);
     }
@@ -25,10 +25,10 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(written)
 }
 
-/// One message: as [`shown`], without line breaks, and cut to a length that a person reads.
+/// One message: as [`escaped`], without line breaks, and cut to a length that a person reads.
 pub fn message(text: &str) -> String {
     let one_line = text.replace(['\n', '\r'], " ");
-    let shown = shown(&one_line);
+    let shown = escaped(&one_line);
     let more = shown.chars().count().saturating_sub(LONGEST_LINE);
     if more == 0 {
         return shown.into_owned();
@@ -49,12 +49,12 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_obey_is_written_out() {
-        assert_eq!(shown("/camera\u{1b}[2J"), "/camera\\u001b[2J");
-        assert_eq!(shown("a\u{9b}b\u{7f}\0\r"), "a\\u009bb\\u007f\\u0000\\u000d");
-        assert_eq!(shown("a\u{202e}b"), "a\\u202eb");
-        assert!(matches!(shown("a\n\t把杯子 °"), Cow::Borrowed("a\n\t把杯子 °")));
+        assert_eq!(escaped("/camera\u{1b}[2J"), "/camera\\u001b[2J");
+        assert_eq!(escaped("a\u{9b}b\u{7f}\0\r"), "a\\u009bb\\u007f\\u0000\\u000d");
+        assert_eq!(escaped("a\u{202e}b"), "a\\u202eb");
+        assert!(matches!(escaped("a\n\t把杯子 °"), Cow::Borrowed("a\n\t把杯子 °")));
         let json = serde_json::json!({ "name": "\u{9b}31m" }).to_string();
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown(&json)).unwrap()["name"], "\u{9b}31m");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped(&json)).unwrap()["name"], "\u{9b}31m");
     }
 
     #[test]
