@@ -11,7 +11,9 @@ mod signal;
 mod stamps;
 
 pub use account::{DropReason, FrameAccount};
-pub use buffer::{Applied, EndReason, EpisodeBuffer, EpisodeLimits, PrefixRequest, SizeStep};
+pub use buffer::{
+    Applied, DecodedFrame, DueFrame, EndReason, EpisodeBuffer, EpisodeLimits, PrefixRequest, SizeStep,
+};
 pub use change::{Change, ChangeMeter, is_black};
 pub use frame::{CameraFrame, Frame};
 pub use sampler::{Admission, Sampler, SamplerError};

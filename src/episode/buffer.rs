@@ -69,6 +69,8 @@ pub enum Applied {
     /// The frame lies between two samples.
     Skipped,
     Dropped(DropReason),
+    /// The frame is due: [`EpisodeBuffer::decoded`] is to be given it next, decoded. Nothing is counted before that.
+    Due(DueFrame),
     /// The frame was due, and its image cannot be used; it is as if it had not come.
     Undecodable(ImageError),
     /// The camera's clock was set: this frame is the first of another time line. The episode has ended.
@@ -82,6 +84,44 @@ pub enum Applied {
 pub struct SizeStep {
     pub from: (u32, u32),
     pub to: (u32, u32),
+}
+
+/// A frame that the model is to see. Decoding may take long, so where that happens is up to the caller.
+#[derive(Debug)]
+pub struct DueFrame {
+    frame: CameraFrame,
+    plan: Box<Plan>,
+}
+
+/// A [`DueFrame`], decoded or not to be decoded.
+#[derive(Debug)]
+pub struct DecodedFrame {
+    frame: Result<Frame, ImageError>,
+    received_ns: Option<i64>,
+    plan: Box<Plan>,
+}
+
+/// What a due frame is due for.
+#[derive(Debug)]
+struct Plan {
+    episode_id: u64,
+    /// As it is with the frame. One that turns out to be of no use must not use up the place that it was due for.
+    sampler: Sampler,
+}
+
+impl DueFrame {
+    pub fn decode(self) -> DecodedFrame {
+        let Self { frame, plan } = self;
+        let received_ns = frame.received_ns;
+        DecodedFrame { frame: frame.decode(), received_ns, plan }
+    }
+}
+
+impl DecodedFrame {
+    /// When the camera took it; `None` where it cannot be decoded.
+    pub fn stamp_ns(&self) -> Option<i64> {
+        self.frame.as_ref().ok().map(|frame| frame.stamp_ns)
+    }
 }
 
 /// So many frames in a row of one other size show that the camera has changed it; fewer are odd frames.
@@ -196,8 +236,9 @@ impl EpisodeBuffer {
         })
     }
 
-    /// Takes a camera frame into the prefix, if it is due; the prefix is asked about with `instruction`.
-    pub fn frame(&mut self, frame: CameraFrame, instruction: &Arc<str>) -> Applied {
+    /// Looks at a camera frame, which is not decoded. After [`Applied::Due`], no other frame may come before
+    /// [`EpisodeBuffer::decoded`] was given this one.
+    pub fn frame(&mut self, frame: CameraFrame) -> Applied {
         let Some(running) = &mut self.running else {
             return Applied::Dropped(DropReason::NoEpisode);
         };
@@ -206,35 +247,45 @@ impl EpisodeBuffer {
         {
             return self.resized(frame, step);
         }
-        // A frame that turns out to be of no use must not use up the place in the schedule that it was due for.
         let mut sampler = self.sampler.clone();
-        match sampler.admit(frame.stamp_ns, frame.received_ns) {
-            Admission::LeftOut(reason) => {
-                self.sampler = sampler;
-                return Applied::Dropped(reason);
-            }
-            Admission::ClockStep(step) => {
-                self.running = None;
-                return Applied::ClockStep(frame, step);
-            }
-            Admission::Skip => {
-                self.sampler = sampler;
-                return Applied::Skipped;
-            }
-            Admission::Take => {}
+        let admission = sampler.admit(frame.stamp_ns, frame.received_ns);
+        if let Admission::Take = admission {
+            let plan = Box::new(Plan { episode_id: self.episodes_started, sampler });
+            return Applied::Due(DueFrame { frame, plan });
         }
-        let received_ns = frame.received_ns;
-        let frame = match frame.decode() {
+        if let Admission::ClockStep(step) = admission {
+            self.running = None;
+            return Applied::ClockStep(frame, step);
+        }
+        self.sampler = sampler;
+        match admission {
+            Admission::LeftOut(reason) => Applied::Dropped(reason),
+            _ => Applied::Skipped,
+        }
+    }
+
+    /// Takes a decoded frame into the prefix, which is asked about with `instruction`. Where another episode has begun
+    /// meanwhile, the frame is looked at anew.
+    pub fn decoded(&mut self, decoded: DecodedFrame, instruction: &Arc<str>) -> Applied {
+        let DecodedFrame { frame, received_ns, plan } = decoded;
+        let frame = match frame {
             Ok(frame) => frame,
             Err(error) => return Applied::Undecodable(error),
         };
-        // A compressed image tells its size only now.
-        if let Some(step) = running.other_size(frame.rgb.dimensions()) {
+        let size = frame.rgb.dimensions();
+        let again = |frame: Frame| {
             let mut frame = CameraFrame::from(frame);
             frame.received_ns = received_ns;
-            return self.resized(frame, step);
+            frame
+        };
+        let Some(running) = self.running.as_mut().filter(|_| plan.episode_id == self.episodes_started) else {
+            return self.frame(again(frame));
+        };
+        // A compressed image tells its size only now.
+        if let Some(step) = running.other_size(size) {
+            return self.resized(again(frame), step);
         }
-        self.sampler = sampler;
+        self.sampler = plan.sampler;
         self.request(frame, instruction)
     }
 

@@ -7,6 +7,7 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use super::error::NodeError;
 use super::inbox::{Input, Inputs};
 use super::rcl::executor::Executor;
+use crate::episode::DueFrame;
 
 pub struct Background {
     inputs: Inputs,
@@ -43,6 +44,15 @@ impl Background {
             work.await;
             Some(what)
         })
+    }
+
+    /// Decodes a camera's frame on a thread of its own; the driver gets it back.
+    pub fn decode(&mut self, camera: usize, frame: DueFrame) {
+        let inputs = self.inputs();
+        self.tasks.spawn_blocking(move || {
+            inputs.send(Input::Decoded(camera, frame.decode()));
+            None
+        });
     }
 
     /// Runs a job on the node's thread; the driver gets what it returns.

@@ -22,15 +22,17 @@ use super::rcl::parameter_services::{self, lock, parameter_msgs};
 use super::services::{answer, explain};
 use super::{services, signals};
 use crate::config::Config;
-use crate::episode::{CameraFrame, DropReason, Recorder, Signal};
+use crate::episode::{CameraFrame, DecodedFrame, DropReason, Recorder, Signal};
 use crate::live::engine::EngineEvent;
 use crate::live::session::{Effect, EpisodeReport, Phase, ResetFailed, Session};
 use crate::model::Calibration;
 
+mod decoding;
 mod model;
 mod resets;
 mod transitions;
 
+use decoding::Arrivals;
 use model::{Model, NotTaken};
 use resets::Resets;
 use transitions::Transitions;
@@ -44,6 +46,8 @@ pub struct Driver {
     model: Model,
     /// The cameras that are subscribed to; none while the node is not active.
     cameras: Vec<OpenCamera>,
+    /// By camera.
+    arrivals: Vec<Arrivals>,
     resets: Resets,
     recorder: Recorder,
     parameters: parameter_services::Shared<Parameters>,
@@ -72,6 +76,7 @@ impl Driver {
             transitions: Transitions::default(),
             model: Model::default(),
             cameras: Vec::new(),
+            arrivals: config.cameras.iter().map(|_| Arrivals::default()).collect(),
             resets: Resets::new(node, &config.reset)?,
             recorder: Recorder::default(),
             parameters: Arc::new(Mutex::new(Parameters::new(config, use_sim_time))),
@@ -113,10 +118,8 @@ impl Driver {
     pub fn handle(&mut self, input: Input) -> Result<(), NodeError> {
         let instruction = self.session.instruction().clone();
         match input {
-            Input::Frame(camera, frame, ticket) => {
-                drop(ticket);
-                self.frame(camera, frame);
-            }
+            Input::Frame(camera, frame, ticket) => self.frame(camera, frame, ticket),
+            Input::Decoded(camera, frame) => self.decoded(camera, frame),
             Input::Undecodable(camera, error) => {
                 self.session.frames_lost(camera, DropReason::Undecodable, 1);
                 self.diagnostics.undecodable(camera, error);
@@ -196,18 +199,6 @@ impl Driver {
         log::info!("frames: {}", self.session.account());
         for camera in self.session.cameras().iter().filter(|_| self.session.cameras().len() > 1) {
             log::info!("camera {}: {}", camera.name, camera.account());
-        }
-    }
-
-    fn frame(&mut self, camera: usize, frame: CameraFrame) {
-        // While no episode runs nobody decodes it: what was checked when it came has to do.
-        let well = self.session.running().is_none();
-        self.diagnostics.image_arrived(camera, frame.stamp_ns, well);
-        let before = self.session.cameras()[camera].samples();
-        if let Err(error) = self.session.frame(camera, frame) {
-            self.diagnostics.undecodable(camera, error);
-        } else if self.session.cameras()[camera].samples() > before {
-            self.diagnostics.decoded(camera);
         }
     }
 

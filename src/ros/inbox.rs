@@ -16,7 +16,7 @@ use super::rcl::lifecycle_services::ChangeRequest;
 use super::robot_reset::ResetError;
 use crate::config::Config;
 use crate::episode::image::ImageError;
-use crate::episode::{CameraFrame, DropReason, Signal};
+use crate::episode::{CameraFrame, DecodedFrame, DropReason, Signal};
 use crate::live::engine::EngineEvent;
 use crate::live::session::ResetTicket;
 
@@ -24,6 +24,8 @@ use crate::live::session::ResetTicket;
 pub enum Input {
     /// A camera, by its number, has sent a frame.
     Frame(usize, CameraFrame, Ticket),
+    /// A frame that was due is decoded.
+    Decoded(usize, DecodedFrame),
     /// An image of a camera cannot be used.
     Undecodable(usize, ImageError),
     /// Images of a camera never became frames, for a reason.

@@ -20,7 +20,10 @@ fn frame(time_s: f64, width: u32) -> CameraFrame {
 }
 
 fn offer(buffer: &mut EpisodeBuffer, frame: CameraFrame) -> Applied {
-    buffer.frame(frame, &"lift the cup".into())
+    match buffer.frame(frame) {
+        Applied::Due(due) => buffer.decoded(due.decode(), &"lift the cup".into()),
+        other => other,
+    }
 }
 
 fn request(applied: Applied) -> PrefixRequest {
@@ -182,4 +185,20 @@ fn a_new_episode_counts_on() {
     assert_eq!((first.episode_id, first.frames, first.time_s), (2, 1, 0.0));
     buffer.end();
     assert!(matches!(offer(&mut buffer, frame(20.5, 16)), Applied::Dropped(DropReason::NoEpisode)));
+}
+
+#[test]
+fn an_episode_that_begins_while_a_frame_is_decoded_begins_with_that_frame() {
+    let mut buffer = buffer();
+    buffer.start();
+    request(offer(&mut buffer, frame(0.0, 8)));
+    let Applied::Due(due) = buffer.frame(frame(0.5, 8)) else { panic!("not due") };
+    buffer.start();
+    let Applied::Due(again) = buffer.decoded(due.decode(), &"lift the cup".into()) else { panic!("lost") };
+    let first = request(buffer.decoded(again.decode(), &"lift the cup".into()));
+    assert_eq!((first.episode_id, first.frames, first.time_s), (2, 1, 0.0));
+    let Applied::Due(due) = buffer.frame(frame(1.0, 8)) else { panic!("not due") };
+    buffer.end();
+    let late = buffer.decoded(due.decode(), &"lift the cup".into());
+    assert!(matches!(late, Applied::Dropped(DropReason::NoEpisode)));
 }

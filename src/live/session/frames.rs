@@ -2,45 +2,56 @@
 
 use super::*;
 use crate::episode::image::ImageError;
-use crate::episode::{Applied, CameraFrame, PrefixRequest, is_black};
+use crate::episode::{Applied, CameraFrame, DecodedFrame, DueFrame, PrefixRequest, is_black};
 
 impl Session {
-    /// A frame from one of the cameras.
+    /// A frame from one of the cameras. What comes back is due and to be decoded, wherever that suits the caller;
+    /// [`Session::decoded`] is to be given it before the camera's next frame.
     ///
     /// # Errors
     /// Why its image cannot be used; that is counted.
-    pub fn frame(&mut self, camera: usize, frame: CameraFrame) -> Result<(), ImageError> {
+    pub fn frame(&mut self, camera: usize, frame: CameraFrame) -> Result<Option<DueFrame>, ImageError> {
         if let Some(received_ns) = frame.received_ns {
             self.pass_time(received_ns);
         }
         self.cameras[camera].account.offered += 1;
         self.cameras[camera].watch.heard(self.passing.now_ns());
-        self.take(camera, frame)
+        self.look_at(camera, frame)
     }
 
-    fn take(&mut self, index: usize, frame: CameraFrame) -> Result<(), ImageError> {
-        let camera = &mut self.cameras[index];
+    /// The frame that was due, decoded. It may be due once more, where another episode has begun meanwhile.
+    ///
+    /// # Errors
+    /// As for [`Session::frame`].
+    pub fn decoded(&mut self, camera: usize, frame: DecodedFrame) -> Result<Option<DueFrame>, ImageError> {
+        let stamp_ns = frame.stamp_ns();
+        let applied = self.cameras[camera].buffer.decoded(frame, &self.instruction);
+        self.apply(camera, stamp_ns, applied)
+    }
+
+    fn look_at(&mut self, camera: usize, frame: CameraFrame) -> Result<Option<DueFrame>, ImageError> {
         let stamp_ns = frame.stamp_ns;
-        match camera.buffer.frame(frame, &self.instruction) {
-            Applied::Request(request) => {
-                let black = request.new_frame.as_ref().is_some_and(|frame| is_black(&frame.rgb));
-                camera.watch.sampled(black);
-                if let Some(running) = report::running(&mut self.episode) {
-                    running.frames += 1;
-                }
-                if let Some(doubted_s) = camera.buffer.doubted_s() {
-                    self.judge.doubt(doubted_s);
-                }
-                self.passing.first_frame();
-                self.effects.push(Effect::Submit(request));
-            }
+        let applied = self.cameras[camera].buffer.frame(frame);
+        self.apply(camera, Some(stamp_ns), applied)
+    }
+
+    fn apply(
+        &mut self,
+        index: usize,
+        stamp_ns: Option<i64>,
+        applied: Applied,
+    ) -> Result<Option<DueFrame>, ImageError> {
+        let camera = &mut self.cameras[index];
+        match applied {
+            Applied::Due(due) => return Ok(Some(due)),
+            Applied::Request(request) => self.sampled(index, request),
             Applied::Skipped => {
                 camera.account.skipped += 1;
                 camera.watch.well();
             }
             Applied::Dropped(reason) => {
                 camera.account.drop_frames(reason, 1);
-                self.left_out(index, reason, Some(stamp_ns));
+                self.left_out(index, reason, stamp_ns);
             }
             Applied::Undecodable(error) => {
                 camera.account.drop_frames(DropReason::Undecodable, 1);
@@ -49,14 +60,28 @@ impl Session {
             }
             Applied::ClockStep(frame, step) => {
                 self.begin_anew(EndReason::TimeJump, index, Notice::ClockStep(step));
-                return self.take(index, frame);
+                return self.look_at(index, frame);
             }
             Applied::Resized(frame, step) => {
                 self.begin_anew(EndReason::SizeChanged, index, Notice::Resized(step));
-                return self.take(index, frame);
+                return self.look_at(index, frame);
             }
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// The model is to be given a frame.
+    fn sampled(&mut self, index: usize, request: PrefixRequest) {
+        let camera = &mut self.cameras[index];
+        camera.watch.sampled(request.new_frame.as_ref().is_some_and(|frame| is_black(&frame.rgb)));
+        if let Some(running) = report::running(&mut self.episode) {
+            running.frames += 1;
+        }
+        if let Some(doubted_s) = camera.buffer.doubted_s() {
+            self.judge.doubt(doubted_s);
+        }
+        self.passing.first_frame();
+        self.effects.push(Effect::Submit(request));
     }
 
     /// What the camera sends is of another stream from now on. That is no outcome of the episode: nothing is reset.

@@ -84,8 +84,16 @@ impl Bench {
             rgb: Arc::new(self.picture(picture_s)),
         };
         let frame = CameraFrame::from(frame).received((self.now_s * 1e9) as i64);
-        self.session.frame(camera, frame).unwrap();
+        self.take(camera, frame);
         self.settle();
+    }
+
+    /// Decodes at once what is due.
+    pub fn take(&mut self, camera: usize, frame: CameraFrame) {
+        let mut due = self.session.frame(camera, frame).unwrap();
+        while let Some(frame) = due {
+            due = self.session.decoded(camera, frame.decode()).unwrap();
+        }
     }
 
     /// Something moves, unless the video is frozen.

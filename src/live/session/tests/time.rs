@@ -88,7 +88,7 @@ fn an_episode_ends_although_its_camera_does_not() {
         let (width, stamp_ns) = (if wide { 8 } else { 6 }, 1_000_000_000 + (bench.now_s * 1e9) as i64);
         let frame =
             CameraFrame::new(stamp_ns, "camera".into(), Some((width, 4)), || panic!("not to be decoded"));
-        bench.session.frame(0, frame.received((bench.now_s * 1e9) as i64)).unwrap();
+        bench.take(0, frame.received((bench.now_s * 1e9) as i64));
     };
     let silent = |bench: &mut Bench| bench.session.pass_time((bench.now_s * 1e9) as i64);
     type Broken = fn(&mut Bench);
@@ -161,7 +161,7 @@ fn a_new_size_begins_a_new_episode() {
         let stamp_ns = (bench.now_s * 1e9) as i64;
         let decode = move || Ok(::image::RgbImage::from_pixel(side, side, ::image::Rgb([90; 3])));
         let frame = CameraFrame::new(stamp_ns, "camera".into(), None, decode).received(stamp_ns);
-        bench.session.frame(0, frame).unwrap();
+        bench.take(0, frame);
         bench.settle();
     };
     for side in [4, 8, 8, 8, 8, 8, 4, 8] {
