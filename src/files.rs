@@ -16,7 +16,7 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 
 pub use lock::{Lock, lock};
-pub use untrusted::{NestingError, check_nesting, is_hidden, open, read_text};
+pub use untrusted::{NestingError, check_nesting, is_hidden, open, read_text, read_yaml};
 
 /// What the name of an unfinished file begins with.
 const UNFINISHED: &str = ".tmp-topreward-";

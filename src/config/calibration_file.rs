@@ -7,12 +7,15 @@ use serde::Deserialize;
 use crate::files;
 use crate::model::{CALIBRATION_VERSION, Calibration};
 
+/// Bytes of a calibration; real ones have some hundred, and the instructions.
+const LONGEST: u64 = 8 << 20;
+
 /// Why a calibration file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum CalibrationError {
     #[error("cannot read the calibration {path}: {source}")]
     Read { path: String, source: std::io::Error },
-    #[error("{path} is no calibration file: {source}")]
+    #[error("{path} is not a calibration file: {source}")]
     Yaml { path: String, source: serde_yaml::Error },
     #[error(
         "the calibration {path} has version {found}; this program reads version {CALIBRATION_VERSION}: calibrate again"
@@ -36,7 +39,7 @@ pub fn read(path: &Path) -> Result<Calibration, CalibrationError> {
         version: u32,
     }
     let shown = path.display().to_string();
-    let text = std::fs::read_to_string(path)
+    let text = files::read_yaml(path, LONGEST)
         .map_err(|source| CalibrationError::Read { path: shown.clone(), source })?;
     let yaml = |source| CalibrationError::Yaml { path: shown.clone(), source };
     let Versioned { version } = serde_yaml::from_str(&text).map_err(yaml)?;
@@ -118,6 +121,7 @@ mod tests {
             refused(&good.replace("threshold_nats: -0.25", "treshold_nats: -0.25")).contains("treshold_nats")
         );
         assert!(refused(&good.replace("bias_control: static", "bias_control: none")).contains("none"));
+        assert!(refused(&"[".repeat(100_000)).contains("more than 64 lists and maps"));
         let missing = read(&folder.path().join("absent.yaml")).unwrap_err();
         assert!(missing.to_string().contains("absent.yaml"));
         let nowhere = write(&folder.path().join("no/such/c.yaml"), &calibration()).unwrap_err();

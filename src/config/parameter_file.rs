@@ -7,6 +7,10 @@ use serde_yaml::Value as Yaml;
 
 use super::error::ConfigError;
 use super::value::Value;
+use crate::files;
+
+/// Bytes of a parameter file; real ones have some thousand.
+const LONGEST: u64 = 1 << 20;
 
 /// The parameters by dotted name (`success.hold_s`): those of all nodes (`/**`), then those of the node.
 ///
@@ -14,7 +18,8 @@ use super::value::Value;
 /// No such file, no YAML, or nothing for the node in it.
 pub fn read(path: &Path, node: &str) -> Result<BTreeMap<String, Value>, ConfigError> {
     let shown = || path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: shown(), source })?;
+    let text =
+        files::read_yaml(path, LONGEST).map_err(|source| ConfigError::Read { path: shown(), source })?;
     let document: Yaml =
         serde_yaml::from_str(&text).map_err(|source| ConfigError::Yaml { path: shown(), source })?;
     let mut found = BTreeMap::new();

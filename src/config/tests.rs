@@ -189,3 +189,11 @@ fn what_is_wrong_is_named() {
     assert!(read("a: 1").unwrap_err().to_string().contains("ros__parameters"));
     assert!(Config::from_file(Path::new("/no/such.yaml")).unwrap_err().to_string().contains("/no/such.yaml"));
 }
+
+#[test]
+fn a_file_that_no_person_wrote_is_refused_before_it_is_parsed() {
+    let deep = read(&"[".repeat(100_000)).unwrap_err().to_string();
+    assert!(deep.contains("line 1 opens more than 64 lists and maps"), "{deep}");
+    let long = read(&" ".repeat((1 << 20) + 1)).unwrap_err().to_string();
+    assert!(long.contains("more than 1048576 bytes"), "{long}");
+}

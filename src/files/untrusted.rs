@@ -49,6 +49,16 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     text(bytes)
 }
 
+/// The text of a YAML file of a person's: as [`read_text`], and not nested more deeply than [`check_nesting`] allows.
+///
+/// # Errors
+/// As those two.
+pub fn read_yaml(path: &Path, most: u64) -> io::Result<String> {
+    let text = read_text(path, most)?;
+    check_nesting(&text).map_err(io::Error::other)?;
+    Ok(text)
+}
+
 fn text(bytes: Vec<u8>) -> io::Result<String> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let of_kind = match error.as_bytes() {
