@@ -44,11 +44,9 @@ const ONLY_IN: [(&str, &[&str]); 5] = [
 ];
 
 /// Circles of files inside a room that are still to be broken.
-const KNOWN_CIRCLES: [&[&str]; 3] = [
-    &["model::hub::settings", "model::hub::source"],
+const KNOWN_CIRCLES: [&[&str]; 1] = [
     // Weights are loaded by the operations of a device, which take layers, which take their weights.
     &["model::qwen3_vl::kernels", "model::qwen3_vl::layers", "model::qwen3_vl::weights"],
-    &["offline::recording::truncation", "offline::recording::video"],
 ];
 
 fn repository() -> &'static Path {

@@ -18,6 +18,7 @@ use crate::offline::SampledFrame;
 pub use animation::{Animation, AnimationError};
 pub use bag::{Bag, BagError};
 pub use pictures::Pictures;
+pub use truncation::TruncationError;
 pub use video::{Decoder, Packets, Video, VideoError, VideoStream};
 
 /// Where the frames of one episode lie.
@@ -76,6 +77,8 @@ pub enum RecordingError {
     Video(#[from] VideoError),
     #[error(transparent)]
     Animation(#[from] AnimationError),
+    #[error(transparent)]
+    Truncated(#[from] TruncationError),
     #[error(transparent)]
     LeRobot(#[from] lerobot::LeRobotError),
 }

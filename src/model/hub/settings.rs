@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::HubError;
 use super::request::without_password;
-use super::source::expand_home;
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 
@@ -105,6 +104,19 @@ impl HubSettings {
 /// What huggingface_hub takes for yes.
 fn is_true(value: &str) -> bool {
     ["1", "on", "yes", "true"].contains(&value.trim().to_ascii_lowercase().as_str())
+}
+
+/// `~` and `~/…` with the home folder for the tilde: a parameter file is read by no shell.
+pub(super) fn expand_home(text: &str) -> PathBuf {
+    let rest = match text.strip_prefix('~') {
+        Some("") => Some(""),
+        Some(rest) => rest.strip_prefix('/'),
+        None => None,
+    };
+    match (rest, std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(text),
+    }
 }
 
 #[cfg(test)]

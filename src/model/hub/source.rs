@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::settings::expand_home;
 use super::{HubError, HubSettings, Progress};
 
 /// The branch that an id without a revision means.
@@ -78,19 +79,6 @@ impl ModelSource {
             Self::Folder(path) => Ok(path.clone()),
             Self::Hub(id) => super::fetch(id, settings, report),
         }
-    }
-}
-
-/// `~` and `~/…` with the home folder for the tilde: a parameter file is read by no shell.
-pub(super) fn expand_home(text: &str) -> PathBuf {
-    let rest = match text.strip_prefix('~') {
-        Some("") => Some(""),
-        Some(rest) => rest.strip_prefix('/'),
-        None => None,
-    };
-    match (rest, std::env::home_dir()) {
-        (Some(rest), Some(home)) => home.join(rest),
-        _ => PathBuf::from(text),
     }
 }
 

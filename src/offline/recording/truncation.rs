@@ -3,8 +3,18 @@
 use std::io::{Read, Result, Seek, SeekFrom};
 use std::path::Path;
 
-use super::VideoError;
 use crate::files;
+
+/// A file that does not end where it says.
+#[derive(Debug, thiserror::Error)]
+pub enum TruncationError {
+    #[error(
+        "{file} is cut short: {part} ends {missing} bytes after the file does; copy it again, or keep what is there by: ffmpeg -i {file} -c copy kept.mkv"
+    )]
+    CutShort { file: String, part: String, missing: u64 },
+    #[error("cannot read {file}: {source}")]
+    Read { file: String, source: std::io::Error },
+}
 
 /// A part of a file that ends behind the file's end.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,8 +26,8 @@ struct Overrun {
 /// Looks at the outermost lengths of MP4, Matroska, AVI and WebP files; knows nothing of others.
 ///
 /// # Errors
-/// [`VideoError::CutShort`], or a file that cannot be read.
-pub fn check(file: &Path) -> std::result::Result<(), VideoError> {
+/// A part that is missing, or a file that cannot be read.
+pub fn check(file: &Path) -> std::result::Result<(), TruncationError> {
     let found = files::open(file).and_then(|mut opened| {
         let length = opened.metadata()?.len();
         overrun(&mut opened, length)
@@ -25,8 +35,10 @@ pub fn check(file: &Path) -> std::result::Result<(), VideoError> {
     let shown = || file.display().to_string();
     match found {
         Ok(None) => Ok(()),
-        Ok(Some(Overrun { part, missing })) => Err(VideoError::CutShort { file: shown(), part, missing }),
-        Err(source) => Err(VideoError::Read { file: shown(), source }),
+        Ok(Some(Overrun { part, missing })) => {
+            Err(TruncationError::CutShort { file: shown(), part, missing })
+        }
+        Err(source) => Err(TruncationError::Read { file: shown(), source }),
     }
 }
 

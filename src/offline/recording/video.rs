@@ -12,7 +12,8 @@ mod stream;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::{Footage, RecordingError, truncation};
+use super::truncation::{self, TruncationError};
+use super::{Footage, RecordingError};
 use crate::episode::CameraFrame;
 use crate::episode::image::{LARGEST_SIDE, MOST_PIXELS};
 
@@ -29,8 +30,6 @@ pub enum VideoError {
         VARIABLE = decoder::VARIABLE
     )]
     NoProgram(String),
-    #[error("cannot read {file}: {source}")]
-    Read { file: String, source: std::io::Error },
     #[error("cannot start {program}: {source}")]
     Start { program: String, source: std::io::Error },
     #[error("{program} is not ffmpeg: it answers -version with \"{answer}\"")]
@@ -63,10 +62,8 @@ pub enum VideoError {
     Unfinished(String),
     #[error("{0} has no video stream")]
     NoStream(String),
-    #[error(
-        "{file} is cut short: {part} ends {missing} bytes after the file does; copy it again, or keep what is there by: ffmpeg -i {file} -c copy kept.mkv"
-    )]
-    CutShort { file: String, part: String, missing: u64 },
+    #[error(transparent)]
+    Truncated(#[from] TruncationError),
     #[error("{file}: frame {number} is {width}×{height} pixels, which cannot be read")]
     Size { file: String, number: usize, width: u32, height: u32 },
     #[error("{file} changes its picture from {from} to {to} at frame {number}: it is not one episode")]
