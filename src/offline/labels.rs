@@ -3,6 +3,7 @@
 
 mod frames;
 mod progress_file;
+mod progress_writer;
 mod weights;
 
 use crate::offline::columns::ColumnsError as Columns;
@@ -10,6 +11,7 @@ use crate::offline::columns::ColumnsError as Columns;
 pub use crate::offline::columns::ColumnsError;
 pub use frames::{Anchor, Normalisation, anchors, frame_progress};
 pub use progress_file::{EpisodeLabels, PROGRESS_NAME, ProgressFile};
+pub use progress_writer::ProgressWriter;
 pub use weights::{Baseline, Increments, WEIGHTS_NAME, WeightSettings, Weights};
 
 /// Why there are no labels.
