@@ -10,8 +10,8 @@ use crate::offline::columns::ColumnsError as Columns;
 
 pub use crate::offline::columns::ColumnsError;
 pub use frames::{Anchor, Normalisation, anchors, frame_progress};
-pub use progress_file::{EpisodeLabels, PROGRESS_NAME, ProgressFile};
-pub use progress_writer::ProgressWriter;
+pub use progress_file::{PROGRESS_NAME, ProgressFile};
+pub use progress_writer::{EpisodeLabels, ProgressWriter};
 pub use weights::{Baseline, Increments, WEIGHTS_NAME, WeightSettings, Weights};
 
 /// Why there are no labels.

@@ -5,6 +5,7 @@ in so many parts. Every episode is a copy of the folder's first result under its
 """
 
 import argparse
+import hashlib
 import json
 import pathlib
 
@@ -18,14 +19,20 @@ options = parser.parse_args()
 run = json.loads((options.results / "run.json").read_text())
 template = json.loads(min((options.results / "episodes").glob("*.json")).read_text())
 listing = [
-    {"name": f"episode_{number:07}", "index": number, "instruction": template["instruction"]}
+    {"position": number, "name": f"episode_{number:07}", "index": number, "instruction": template["instruction"]}
     for number in range(options.episodes)
 ]
+texts = (text for episode in listing for text in (episode["name"], str(episode["index"]), episode["instruction"]))
+digest = hashlib.sha256()
+for text in texts:
+    digest.update(len(text.encode()).to_bytes(8, "little") + text.encode())
+whole = {"episodes": options.episodes, "sha256": digest.hexdigest()}
+
 for part in range(options.parts):
     folder = options.out / "shards" / str(part)
     (folder / "episodes").mkdir(parents=True)
     run["shard"] = f"{part}/{options.parts}"
-    run["input"] = {"source": "made up", "lerobot": False, "episodes": listing}
+    run["input"] = {"source": "made up", "lerobot": False, "part_of": whole, "episodes": listing[part :: options.parts]}
     (folder / "run.json").write_text(json.dumps(run, indent=2) + "\n")
     (folder / "errors.json").write_text(json.dumps({"schema": 1, "errors": []}, indent=2) + "\n")
     for episode in listing[part :: options.parts]:

@@ -2,23 +2,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::LabelError;
-use super::progress_writer::{Numbers, ProgressWriter};
+use super::progress_writer::{EpisodeLabels, Numbers, ProgressWriter, VLM_NAME};
 use crate::offline::columns::{Column, Table, write};
 
 /// The name under which LeRobot's tools look for TOPReward's labels, in the dataset's folder.
 pub const PROGRESS_NAME: &str = "topreward_progress.parquet";
-
-pub(super) const VLM_NAME: &str = "vlm_name";
-
-/// The labels of one episode.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EpisodeLabels {
-    pub episode: u64,
-    /// Each frame's number in the whole dataset ([`crate::offline::recording::lerobot::Rows::index`]). Shape: (frames,).
-    pub index: Vec<i64>,
-    /// 0 to 1. Shape: (frames,).
-    pub progress: Vec<f32>,
-}
 
 /// The labels of a dataset, as LeRobot reads them: a row for each frame with `index` (i64), `episode_index` (i64),
 /// `frame_index` (i64) and `progress_sparse` (f32), and the model's name in the file's metadata as `vlm_name`.

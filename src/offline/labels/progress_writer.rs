@@ -1,9 +1,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::progress_file::VLM_NAME;
-use super::{EpisodeLabels, LabelError};
+use super::LabelError;
 use crate::offline::columns::{Column, GROUP, Writer};
+
+pub(super) const VLM_NAME: &str = "vlm_name";
+
+/// The labels of one episode.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EpisodeLabels {
+    pub episode: u64,
+    /// Each frame's number in the whole dataset ([`crate::offline::recording::lerobot::Rows::index`]). Shape: (frames,).
+    pub index: Vec<i64>,
+    /// 0 to 1. Shape: (frames,).
+    pub progress: Vec<f32>,
+}
 
 /// Writes a [`super::ProgressFile`] episode by episode. In memory is one row group of it, some 30 MB.
 pub struct ProgressWriter {
