@@ -79,11 +79,19 @@ impl Unfinished {
     pub fn finish(self) -> io::Result<()> {
         self.file.as_file().sync_all()?;
         self.file.persist(&self.place).map_err(|failed| failed.error)?;
-        match File::open(folder_of(&self.place))?.sync_all() {
-            // Some network file systems cannot sync a folder.
-            Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
-            other => other,
-        }
+        sync_folder(folder_of(&self.place))
+    }
+}
+
+/// Waits until the names in a folder are on the disk.
+///
+/// # Errors
+/// What the file system refuses.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    match File::open(folder)?.sync_all() {
+        // Some network file systems cannot sync a folder.
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
+        other => other,
     }
 }
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use super::score::{Finished, Kept, finish};
+use super::score::{Finished, Results, finish};
 use super::{Outcome, say};
-use crate::offline::results::{EpisodeResult, Merged, merge};
+use crate::offline::results::{Merged, merge};
 
 #[derive(Debug, Args)]
 pub struct MergeArgs {
@@ -30,15 +30,10 @@ pub fn run(args: &MergeArgs) -> Result<Outcome> {
     for error in &errors {
         say::error(error);
     }
-    if !missing.is_empty() {
-        eprintln!("{} episodes are not scored yet", missing.len());
+    if missing > 0 {
+        eprintln!("{missing} episodes are not scored yet");
     }
-    let positions = store.run().positions();
-    let mut results: Vec<EpisodeResult> =
-        positions.into_iter().filter_map(|position| store.result(position)).collect();
-    results.sort_by_key(|result| result.index);
-    ensure!(!results.is_empty(), "none of the folders holds a result");
-    let kept = Some(Kept { folder: store.folder(), run: store.run() });
-    let outcome = finish(&Finished { kept, results: &results, errors: &errors }, args.json)?;
-    Ok(if missing.is_empty() { outcome } else { Outcome::Partial })
+    ensure!(store.results().next().is_some(), "none of the folders holds a result");
+    let outcome = finish(&Finished { results: Results::Kept(&store), errors: &errors }, args.json)?;
+    Ok(if missing == 0 { outcome } else { Outcome::Partial })
 }

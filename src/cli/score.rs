@@ -20,7 +20,7 @@ use super::sources::SourceArgs;
 use super::{Outcome, say};
 use crate::offline::results::Shard;
 
-pub use finish::{Finished, Kept, finish};
+pub use finish::{Finished, Results, finish};
 
 #[derive(Debug, Args)]
 pub struct ScoreArgs {

@@ -264,26 +264,22 @@ impl EpisodeBuffer {
         }
     }
 
-    /// Takes a decoded frame into the prefix, which is asked about with `instruction`. Where another episode has begun
-    /// meanwhile, the frame is looked at anew.
+    /// Takes a decoded frame into the prefix, which is asked about with `instruction`. Where its episode has ended
+    /// meanwhile, it came before the one that runs now.
     pub fn decoded(&mut self, decoded: DecodedFrame, instruction: &Arc<str>) -> Applied {
         let DecodedFrame { frame, received_ns, plan } = decoded;
         let frame = match frame {
             Ok(frame) => frame,
             Err(error) => return Applied::Undecodable(error),
         };
-        let size = frame.rgb.dimensions();
-        let again = |frame: Frame| {
-            let mut frame = CameraFrame::from(frame);
-            frame.received_ns = received_ns;
-            frame
-        };
         let Some(running) = self.running.as_mut().filter(|_| plan.episode_id == self.episodes_started) else {
-            return self.frame(again(frame));
+            return Applied::Dropped(DropReason::NoEpisode);
         };
         // A compressed image tells its size only now.
-        if let Some(step) = running.other_size(size) {
-            return self.resized(again(frame), step);
+        if let Some(step) = running.other_size(frame.rgb.dimensions()) {
+            let mut frame = CameraFrame::from(frame);
+            frame.received_ns = received_ns;
+            return self.resized(frame, step);
         }
         self.sampler = plan.sampler;
         self.request(frame, instruction)

@@ -9,7 +9,7 @@ use parquet::errors::ParquetError;
 /// Bytes of a column; they share the file's page and are cheap to clone.
 pub(crate) use parquet::data_type::ByteArray as Bytes;
 pub(crate) use read::Table;
-pub(crate) use write::{Column, write};
+pub(crate) use write::{Column, GROUP, Writer, write};
 
 /// Why a parquet file cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -3,13 +3,15 @@
 
 mod frames;
 mod progress_file;
+mod progress_writer;
 mod weights;
 
 use crate::offline::columns::ColumnsError as Columns;
 
 pub use crate::offline::columns::ColumnsError;
 pub use frames::{Anchor, Normalisation, anchors, frame_progress};
-pub use progress_file::{EpisodeLabels, PROGRESS_NAME, ProgressFile};
+pub use progress_file::{PROGRESS_NAME, ProgressFile};
+pub use progress_writer::{EpisodeLabels, ProgressWriter};
 pub use weights::{Baseline, Increments, WEIGHTS_NAME, WeightSettings, Weights};
 
 /// Why there are no labels.

@@ -4,6 +4,7 @@
 
 mod episode;
 mod error;
+mod input;
 mod merge;
 mod names;
 mod run;
@@ -13,11 +14,10 @@ mod summary;
 
 pub use episode::{EpisodeResult, PrefixResult, ScoredEpisode};
 pub use error::ResultsError;
+pub use input::{Input, InputDifference, ListedEpisode, Whole};
 pub use merge::{Merged, merge};
 pub use names::file_name;
-pub use run::{
-    EpisodeError, Errors, Input, InputDifference, ListedEpisode, RunFile, RunSettings, SettingDifference,
-};
+pub use run::{EpisodeError, Errors, RunFile, RunSettings, SettingDifference};
 pub use shard::{NoShard, Shard};
 pub use store::Store;
 pub use summary::{EpisodeSummary, RunSummary};

@@ -117,6 +117,8 @@ impl Driver {
     /// Deals with one input; an error ends the node.
     pub fn handle(&mut self, input: Input) -> Result<(), NodeError> {
         let instruction = self.session.instruction().clone();
+        let (of_frames, episode) =
+            (matches!(input, Input::Frame(..) | Input::Decoded(..)), self.episode_id());
         match input {
             Input::Frame(camera, frame, ticket) => self.frame(camera, frame, ticket),
             Input::Decoded(camera, frame) => self.decoded(camera, frame),
@@ -146,6 +148,9 @@ impl Driver {
                 self.session.reset_answered(ticket, outcome.map_err(|error| ResetFailed(error.to_string())));
             }
             Input::Settled(ticket) => self.session.settled(ticket),
+        }
+        if !of_frames && self.episode_id() != episode {
+            self.drop_arrivals();
         }
         self.carry_out();
         if *self.session.instruction() != instruction {

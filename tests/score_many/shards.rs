@@ -46,7 +46,11 @@ fn shards_that_do_not_make_a_whole_are_refused_by_name() {
     let set = DataSet::new(4);
     let shards = scored(&set, 2);
     let out = set.out("merged");
-    ended(&merge(&shards[..1], &out, &[]), 2, &["2 episodes", "episode_001", "episode_003", "--partial"]);
+    ended(
+        &merge(&shards[..1], &out, &[]),
+        2,
+        &["2 episodes", "position 1, of shard 1/2", "position 3", "--partial"],
+    );
     let whole = set.out("whole");
     ended(&set.score(&whole, &[]), 0, &[]);
     let overlapping = [shards[0].clone(), whole];

@@ -1,28 +1,26 @@
 //! What becomes of the results once all are there: the one place where outputs are made, for `score` and `merge` alike.
 
-use std::path::Path;
-
 use anyhow::Result;
 
-use super::labels;
+use super::labels::{Labels, dataset_of};
 use crate::cli::report::{print, write_episode, write_run};
 use crate::cli::{Outcome, one_line, say};
 use crate::offline::labels::PROGRESS_NAME;
-use crate::offline::results::{EpisodeError, EpisodeResult, RunFile, RunSummary};
+use crate::offline::results::{EpisodeError, EpisodeResult, EpisodeSummary, RunSummary, Store};
 
 /// All that was scored.
 pub struct Finished<'a> {
-    /// None where results were only asked for on the terminal.
-    pub kept: Option<Kept<'a>>,
-    /// In order of [`EpisodeResult::index`].
-    pub results: &'a [EpisodeResult],
+    pub results: Results<'a>,
     pub errors: &'a [EpisodeError],
 }
 
-/// Where results are kept, and what they are of.
-pub struct Kept<'a> {
-    pub folder: &'a Path,
-    pub run: &'a RunFile,
+/// Where the results are.
+#[derive(Clone, Copy)]
+pub enum Results<'a> {
+    /// Only asked for on the terminal; in order of [`EpisodeResult::index`].
+    Held(&'a [EpisodeResult]),
+    /// In a folder; one is read at a time.
+    Kept(&'a Store),
 }
 
 /// Writes the labels of all frames into the folder, but for a shard, and prints what was found: with a folder the
@@ -31,37 +29,50 @@ pub struct Kept<'a> {
 /// # Errors
 /// Labels that cannot be written, or nobody reads.
 pub fn finish(finished: &Finished<'_>, json: bool) -> Result<Outcome> {
-    let Finished { kept, results, errors } = finished;
-    let mut errors = errors.to_vec();
-    if let Some(kept) = kept.as_ref().filter(|kept| kept.run.shard.is_none()) {
-        for error in write_labels(kept, results)? {
-            say::error(&error);
-            errors.push(error);
-        }
-    }
-    let summary = RunSummary::of(results, &errors);
-    print(|out| match (kept, results) {
-        (Some(_), _) if json => {
+    let mut errors = finished.errors.to_vec();
+    let episodes = match finished.results {
+        Results::Held(results) => results.iter().map(EpisodeSummary::of).collect(),
+        Results::Kept(store) => summarise(store, &mut errors)?,
+    };
+    let summary = RunSummary::of(episodes, errors);
+    print(|out| match finished.results {
+        Results::Kept(_) if json => {
             serde_json::to_writer(&mut *out, &summary)?;
             writeln!(out)
         }
-        (None, _) if json => results.iter().try_for_each(|result| {
+        Results::Held(results) if json => results.iter().try_for_each(|result| {
             serde_json::to_writer(&mut *out, result)?;
             writeln!(out)
         }),
-        (None, [result]) => write_episode(out, result),
+        Results::Held([result]) => write_episode(out, result),
         _ => write_run(out, &summary),
     })?;
-    Ok(Outcome::of(&errors))
+    Ok(Outcome::of(&summary.errors))
 }
 
-fn write_labels(kept: &Kept<'_>, results: &[EpisodeResult]) -> Result<Vec<EpisodeError>> {
-    let Kept { folder, run } = kept;
-    match labels::dataset_of(&run.input) {
-        Ok(dataset) => labels::write(folder, &run.settings, dataset.as_ref(), results),
-        Err(error) => {
-            let reason = one_line(&error);
-            Ok(vec![EpisodeError { position: None, name: PROGRESS_NAME.to_owned(), reason }])
+/// Reads all results once: for the summary and for the labels. What cannot be labelled is reported and added to the errors.
+fn summarise(store: &Store, errors: &mut Vec<EpisodeError>) -> Result<Vec<EpisodeSummary>> {
+    let (mut labels, mut unlabelled) = (None, Vec::new());
+    if store.run().shard.is_none() {
+        match dataset_of(&store.run().input) {
+            Ok(dataset) => labels = Some(Labels::begin(store, dataset)?),
+            Err(error) => {
+                let reason = one_line(&error);
+                unlabelled.push(EpisodeError { position: None, name: PROGRESS_NAME.to_owned(), reason });
+            }
         }
     }
+    let mut episodes = Vec::new();
+    for result in store.results() {
+        episodes.push(EpisodeSummary::of(&result));
+        if let Some(labels) = &mut labels {
+            labels.add(&result)?;
+        }
+    }
+    if let Some(labels) = labels {
+        unlabelled.extend(labels.finish()?);
+    }
+    unlabelled.iter().for_each(|error| say::error(error));
+    errors.extend(unlabelled);
+    Ok(episodes)
 }

@@ -9,7 +9,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use super::scorer::Scorer;
 use super::stoppable::Stoppable;
 use super::timings::{Read, read};
-use super::{Finished, Kept, ScoreArgs, finish, pipeline};
+use super::{Finished, Results, ScoreArgs, finish, pipeline};
 use crate::cli::sources::Listing;
 use crate::cli::{Outcome, bar, interrupt, one_line, say};
 use crate::config::Config;
@@ -20,7 +20,7 @@ pub fn run(args: &ScoreArgs, config: Config, listing: &Listing) -> Result<Outcom
     let scorer = Scorer::load(args, config)?;
     let run = RunFile::new(scorer.settings.clone(), args.shard, input(listing));
     let positions = run.positions();
-    let keeper = Keeper::open(args, run.clone())?;
+    let keeper = Keeper::open(args, run)?;
     let work: Vec<usize> = positions.iter().copied().filter(|position| !keeper.has(*position)).collect();
     let (total, held) = (positions.len(), positions.len() - work.len());
     if held > 0 {
@@ -40,24 +40,23 @@ pub fn run(args: &ScoreArgs, config: Config, listing: &Listing) -> Result<Outcom
         return Ok(Outcome::Stopped(signal));
     }
     errors.sort();
-    let kept = args.out.as_deref().map(|folder| Kept { folder, run: &run });
-    let results = keeper.results(&positions);
     // A shard may be empty where there are more of them than episodes.
-    let usable = total == 0 || !results.is_empty();
+    let usable = total == 0 || positions.iter().any(|position| keeper.has(*position));
     ensure!(usable, "none of the {} episodes of {} could be used", errors.len(), listing.source);
-    let outcome = finish(&Finished { kept, results: &results, errors: &errors }, args.json)?;
+    let outcome = keeper.finish(&errors, args.json)?;
     scorer.tell_timings(args);
     Ok(outcome)
 }
 
 fn input(listing: &Listing) -> Input {
     let listed = |episode: &RecordedEpisode| ListedEpisode {
+        position: None,
         name: episode.name.clone(),
         index: episode.index,
         instruction: episode.instruction.clone(),
     };
-    let lerobot = listing.lerobot;
-    Input { source: listing.source.clone(), lerobot, episodes: listing.episodes.iter().map(listed).collect() }
+    let episodes = listing.episodes.iter().map(listed).collect();
+    Input { source: listing.source.clone(), lerobot: listing.lerobot, part_of: None, episodes }
 }
 
 /// Where results are kept.
@@ -100,14 +99,15 @@ impl Keeper {
         }
     }
 
-    /// In order of their indices.
-    fn results(self, positions: &[usize]) -> Vec<EpisodeResult> {
-        let mut results: Vec<EpisodeResult> = match self {
-            Self::Folder(store) => positions.iter().filter_map(|position| store.result(*position)).collect(),
-            Self::Memory(results) => results.into_iter().flatten().collect(),
-        };
-        results.sort_by_key(|result| result.index);
-        results
+    fn finish(self, errors: &[EpisodeError], json: bool) -> Result<Outcome> {
+        match self {
+            Self::Folder(store) => finish(&Finished { results: Results::Kept(&store), errors }, json),
+            Self::Memory(results) => {
+                let mut results: Vec<EpisodeResult> = results.into_iter().flatten().collect();
+                results.sort_by_key(|result| result.index);
+                finish(&Finished { results: Results::Held(&results), errors }, json)
+            }
+        }
     }
 }
 

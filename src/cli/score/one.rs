@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::scorer::Scorer;
 use super::timings::read;
-use super::{Finished, ScoreArgs, finish};
+use super::{Finished, Results, ScoreArgs, finish};
 use crate::cli::{Outcome, bar};
 use crate::config::Config;
 use crate::offline::recording::RecordedEpisode;
@@ -24,7 +24,7 @@ pub fn run(
     let bar = bar::bar("scoring", "prefixes", scorer.prefixes(&read.sampled));
     let result = scorer.score(scorer.model(), episode, &instruction, read.sampled, &mut || bar.inc(1))?;
     bar.finish_and_clear();
-    let outcome = finish(&Finished { kept: None, results: &[result], errors }, args.json)?;
+    let outcome = finish(&Finished { results: Results::Held(&[result]), errors }, args.json)?;
     scorer.tell_timings(args);
     Ok(outcome)
 }

@@ -188,17 +188,19 @@ fn a_new_episode_counts_on() {
 }
 
 #[test]
-fn an_episode_that_begins_while_a_frame_is_decoded_begins_with_that_frame() {
+fn a_frame_whose_episode_ends_while_it_is_decoded_is_of_no_other() {
     let mut buffer = buffer();
     buffer.start();
     request(offer(&mut buffer, frame(0.0, 8)));
-    let Applied::Due(due) = buffer.frame(frame(0.5, 8)) else { panic!("not due") };
-    buffer.start();
-    let Applied::Due(again) = buffer.decoded(due.decode(), &"lift the cup".into()) else { panic!("lost") };
-    let first = request(buffer.decoded(again.decode(), &"lift the cup".into()));
-    assert_eq!((first.episode_id, first.frames, first.time_s), (2, 1, 0.0));
-    let Applied::Due(due) = buffer.frame(frame(1.0, 8)) else { panic!("not due") };
-    buffer.end();
-    let late = buffer.decoded(due.decode(), &"lift the cup".into());
-    assert!(matches!(late, Applied::Dropped(DropReason::NoEpisode)));
+    for start in [true, false] {
+        let Applied::Due(due) = buffer.frame(frame(0.5, 8)) else { panic!("not due") };
+        if start {
+            buffer.start();
+        } else {
+            buffer.end();
+        }
+        let late = buffer.decoded(due.decode(), &"lift the cup".into());
+        assert!(matches!(late, Applied::Dropped(DropReason::NoEpisode)));
+        assert_eq!(buffer.frames(), 0);
+    }
 }

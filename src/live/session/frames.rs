@@ -19,7 +19,7 @@ impl Session {
         self.look_at(camera, frame)
     }
 
-    /// The frame that was due, decoded. It may be due once more, where another episode has begun meanwhile.
+    /// The frame that was due, decoded. Where it begins a new episode, it is due once more.
     ///
     /// # Errors
     /// As for [`Session::frame`].

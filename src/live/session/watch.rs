@@ -157,7 +157,8 @@ impl Session {
 
     /// An image of a camera was left out.
     pub(super) fn left_out(&mut self, index: usize, reason: DropReason, stamp_ns: Option<i64>) {
-        if self.running().is_none() {
+        // One that came before the episode says nothing of it.
+        if self.running().is_none() || reason == DropReason::NoEpisode {
             return;
         }
         let camera = &mut self.cameras[index];

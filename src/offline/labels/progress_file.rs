@@ -2,22 +2,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::LabelError;
+use super::progress_writer::{EpisodeLabels, Numbers, ProgressWriter, VLM_NAME};
 use crate::offline::columns::{Column, Table, write};
 
 /// The name under which LeRobot's tools look for TOPReward's labels, in the dataset's folder.
 pub const PROGRESS_NAME: &str = "topreward_progress.parquet";
-
-const VLM_NAME: &str = "vlm_name";
-
-/// The labels of one episode.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EpisodeLabels {
-    pub episode: u64,
-    /// Each frame's number in the whole dataset ([`crate::offline::recording::lerobot::Rows::index`]). Shape: (frames,).
-    pub index: Vec<i64>,
-    /// 0 to 1. Shape: (frames,).
-    pub progress: Vec<f32>,
-}
 
 /// The labels of a dataset, as LeRobot reads them: a row for each frame with `index` (i64), `episode_index` (i64),
 /// `frame_index` (i64) and `progress_sparse` (f32), and the model's name in the file's metadata as `vlm_name`.
@@ -51,12 +40,10 @@ impl ProgressFile {
     /// # Errors
     /// A folder that cannot be written to.
     pub fn write(&self, file: &Path, settings: &[(&str, String)]) -> Result<(), LabelError> {
-        let progress: Vec<f32> = self.episodes.iter().flat_map(|labels| labels.progress.clone()).collect();
-        let mut metadata = settings.to_vec();
-        if let Some(name) = &self.vlm_name {
-            metadata.insert(0, (VLM_NAME, name.clone()));
-        }
-        write_rows(file, &self.episodes, ("progress_sparse", &progress), &metadata)
+        let name = self.vlm_name.as_deref();
+        let mut writer = ProgressWriter::begin(file, name, settings)?;
+        self.episodes.iter().try_for_each(|labels| writer.add(labels))?;
+        writer.finish()
     }
 
     /// Reads a file of this program's or of LeRobot's labelling; rows may stand in any order.
@@ -88,16 +75,8 @@ impl ProgressFile {
 
 /// Whether no two frames have the same number in the dataset: labels and weights are looked up by it.
 fn check_numbers(episodes: &[EpisodeLabels]) -> Result<(), LabelError> {
-    let numbered = |labels: &EpisodeLabels| {
-        let episode = labels.episode;
-        labels.index.iter().map(move |index| (*index, episode)).collect::<Vec<_>>()
-    };
-    let mut all: Vec<(i64, u64)> = episodes.iter().flat_map(numbered).collect();
-    all.sort_unstable();
-    match all.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        Some(pair) => Err(LabelError::SameNumber { index: pair[0].0, episodes: [pair[0].1, pair[1].1] }),
-        None => Ok(()),
-    }
+    let mut numbers = Numbers::default();
+    episodes.iter().try_for_each(|labels| numbers.take(labels))
 }
 
 fn whole(
@@ -118,7 +97,7 @@ fn whole(
     Ok(EpisodeLabels { episode: number, index, progress })
 }
 
-/// Writes the three columns that name a frame, and one of values.
+/// Writes the three columns that name a frame, and one of values; all at once.
 pub(super) fn write_rows(
     file: &Path,
     episodes: &[EpisodeLabels],

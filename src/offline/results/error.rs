@@ -1,7 +1,7 @@
 use std::path::Path;
 
-use super::SCHEMA;
-use super::run::{InputDifference, SettingDifference};
+use super::run::SettingDifference;
+use super::{InputDifference, SCHEMA};
 
 /// Why a folder of results cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -1,10 +1,10 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{SCHEMA, Shard};
+use super::{Input, SCHEMA, Shard};
 use crate::model::{Calibration, Identity};
 use crate::reward::{BiasControl, ProgressSettings, SuccessSettings};
 
@@ -93,69 +93,6 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// The episodes of an input, in the order of their positions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Input {
-    /// What was named on the command line; for people.
-    pub source: String,
-    /// Whether that is a LeRobot dataset, which numbers its frames.
-    pub lerobot: bool,
-    pub episodes: Vec<ListedEpisode>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ListedEpisode {
-    pub name: String,
-    pub index: u64,
-    /// The recording's own.
-    pub instruction: Option<String>,
-}
-
-/// In what two inputs differ.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InputDifference {
-    #[error("episode {0} has a different number or instruction")]
-    Changed(String),
-    #[error("episode {0} is no longer in it")]
-    Gone(String),
-    #[error("episode {0} is new")]
-    New(String),
-    #[error("its episodes are in a different order")]
-    Order,
-}
-
-impl Input {
-    /// Whether results of this input may stand beside those of `wanted`, which has the same episodes; where it `may_grow`,
-    /// others may have come.
-    ///
-    /// # Errors
-    /// The first episode that is gone, another or elsewhere.
-    pub fn check(&self, wanted: &Self, may_grow: bool) -> Result<(), InputDifference> {
-        let now: BTreeMap<&str, &ListedEpisode> =
-            wanted.episodes.iter().map(|episode| (episode.name.as_str(), episode)).collect();
-        for known in &self.episodes {
-            match now.get(known.name.as_str()) {
-                Some(now) if *now == known => {}
-                Some(_) => return Err(InputDifference::Changed(known.name.clone())),
-                None => return Err(InputDifference::Gone(known.name.clone())),
-            }
-        }
-        if may_grow {
-            return Ok(());
-        }
-        let names =
-            |input: &Self| input.episodes.iter().map(|episode| episode.name.clone()).collect::<Vec<_>>();
-        let (known, now) = (names(self), names(wanted));
-        match now.iter().find(|name| !known.contains(name)) {
-            Some(new) => Err(InputDifference::New(new.clone())),
-            None if known != now => Err(InputDifference::Order),
-            None => Ok(()),
-        }
-    }
-}
-
 /// `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -165,18 +102,26 @@ pub struct RunFile {
     pub settings: RunSettings,
     /// The part of the input that is scored here; none: all of it.
     pub shard: Option<Shard>,
+    /// Of a shard only its own episodes are listed: the files of all shards together are not larger than one of the whole.
     pub input: Input,
 }
 
 impl RunFile {
     pub fn new(settings: RunSettings, shard: Option<Shard>, input: Input) -> Self {
-        Self { schema: SCHEMA, settings, shard, input }
+        Self { schema: SCHEMA, settings, shard, input }.listing_its_own()
+    }
+
+    /// Earlier versions listed the whole input in the file of a shard too.
+    pub(super) fn listing_its_own(self) -> Self {
+        match self.shard {
+            Some(shard) if self.input.part_of.is_none() => Self { input: self.input.part(shard), ..self },
+            _ => self,
+        }
     }
 
     /// The positions of the episodes that are scored here.
     pub fn positions(&self) -> Vec<usize> {
-        let all = 0..self.input.episodes.len();
-        all.filter(|position| self.shard.is_none_or(|shard| shard.contains(*position))).collect()
+        self.input.positions().collect()
     }
 }
 
@@ -210,6 +155,7 @@ pub struct Errors {
 
 #[cfg(test)]
 pub mod tests {
+    use super::super::input::tests::input;
     use super::*;
     use crate::model::{DeviceChoice, Dtype};
 
@@ -233,19 +179,6 @@ pub mod tests {
             progress: ProgressSettings::default(),
             success: SuccessSettings::default(),
             calibration: None,
-        }
-    }
-
-    pub fn input(names: &[&str]) -> Input {
-        let listed = |(index, name): (usize, &&str)| ListedEpisode {
-            name: (*name).to_owned(),
-            index: index as u64,
-            instruction: Some("lift".to_owned()),
-        };
-        Input {
-            source: "a test".to_owned(),
-            lerobot: false,
-            episodes: names.iter().enumerate().map(listed).collect(),
         }
     }
 
@@ -282,30 +215,6 @@ pub mod tests {
     }
 
     #[test]
-    fn an_input_may_grow_but_what_is_known_stays() {
-        let known = input(&["a", "b"]);
-        assert_eq!(known.check(&input(&["a", "b"]), false), Ok(()));
-        let grown = input(&["a", "b", "c"]);
-        assert_eq!(known.check(&grown, true), Ok(()));
-        assert!(known.check(&grown, false).unwrap_err().to_string().contains("c is new"));
-        assert!(known.check(&input(&["a"]), true).unwrap_err().to_string().contains("b is no longer in it"));
-        // The numbers are a data set's own: between two there may be room for one that could not be listed before.
-        let mut mended = input(&["a", "b", "c"]);
-        mended.episodes.rotate_right(1);
-        assert_eq!(known.check(&mended, true), Ok(()));
-        mended.episodes.remove(0);
-        mended.episodes.reverse();
-        assert!(known.check(&mended, false).unwrap_err().to_string().contains("order"));
-        let counted = input(&["a", "0", "b"]);
-        assert!(
-            known.check(&counted, true).unwrap_err().to_string().contains("episode b has a different number")
-        );
-        let mut said = input(&["a", "b"]);
-        said.episodes[1].instruction = None;
-        assert!(known.check(&said, true).unwrap_err().to_string().contains("episode b has a different"));
-    }
-
-    #[test]
     fn an_error_names_its_episode_once() {
         let error = |name: &str, reason: &str| {
             EpisodeError { position: None, name: name.to_owned(), reason: reason.to_owned() }.to_string()
@@ -316,9 +225,13 @@ pub mod tests {
     }
 
     #[test]
-    fn a_shard_has_its_positions() {
-        let run = RunFile::new(settings(), "1/2".parse().ok(), input(&["a", "b", "c", "d"]));
-        assert_eq!(run.positions(), [1, 3]);
-        assert_eq!(RunFile { shard: None, ..run }.positions(), [0, 1, 2, 3]);
+    fn a_shard_lists_its_own_also_where_its_file_lists_all() {
+        let [shard, all] = ["1/2".parse().ok(), None];
+        let whole = RunFile::new(settings(), all, input(&["a", "b", "c", "d"]));
+        assert_eq!(whole.positions(), [0, 1, 2, 3]);
+        let part = RunFile::new(settings(), shard, whole.input.clone());
+        assert_eq!(part.positions(), [1, 3]);
+        let old = RunFile { shard, ..whole };
+        assert_eq!(old.listing_its_own(), part);
     }
 }

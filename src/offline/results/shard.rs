@@ -17,6 +17,11 @@ impl Shard {
     pub fn contains(self, position: usize) -> bool {
         position % self.count == self.index
     }
+
+    /// The shard of the same input that has this position.
+    pub fn beside(self, position: usize) -> Self {
+        Self { index: position % self.count, ..self }
+    }
 }
 
 /// Why a text is no shard.

@@ -1,12 +1,11 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
-use super::run::{EpisodeError, Errors, ListedEpisode, RunFile};
-use super::{EpisodeResult, ResultsError, SCHEMA, file_name};
+use super::run::{EpisodeError, Errors, RunFile};
+use super::{EpisodeResult, ListedEpisode, ResultsError, SCHEMA, file_name};
 use crate::files::{self, Lock};
 
 const RUN: &str = "run.json";
@@ -49,7 +48,7 @@ impl Store {
                 false => Err(ResultsError::NoResults(folder.display().to_string())),
             };
         }
-        let written: RunFile = read(&folder.join(RUN))?;
+        let written = read::<RunFile>(&folder.join(RUN))?.listing_its_own();
         check(folder, &written, &run)?;
         let sharded = run.shard.is_some();
         (written.input.check(&run.input, !sharded))
@@ -66,7 +65,8 @@ impl Store {
         if !folder.join(RUN).exists() {
             return Err(ResultsError::NoResults(folder.display().to_string()));
         }
-        Ok(Self { folder: folder.to_owned(), run: read(&folder.join(RUN))?, _lock: lock })
+        let run = read::<RunFile>(&folder.join(RUN))?.listing_its_own();
+        Ok(Self { folder: folder.to_owned(), run, _lock: lock })
     }
 
     fn begin(folder: &Path, run: RunFile, lock: Option<File>) -> Result<Self, ResultsError> {
@@ -95,7 +95,7 @@ impl Store {
     /// The result of the episode at a position, if it has been written; a file that is damaged or of another episode
     /// counts as none.
     pub fn result(&self, position: usize) -> Option<EpisodeResult> {
-        let ListedEpisode { name, index, .. } = self.run.input.episodes.get(position)?;
+        let ListedEpisode { name, index, .. } = self.run.input.at(position)?;
         let file = self.episodes().join(file_name(name));
         if !file.exists() {
             return None;
@@ -108,6 +108,41 @@ impl Store {
                 None
             }
         }
+    }
+
+    /// All results, one after the other, in order of their indices.
+    pub fn results(&self) -> impl Iterator<Item = EpisodeResult> {
+        let input = &self.run.input;
+        let mut order: Vec<(u64, usize)> =
+            input.episodes.iter().map(|episode| episode.index).zip(input.positions()).collect();
+        order.sort_unstable();
+        order.into_iter().filter_map(|(_, position)| self.result(position))
+    }
+
+    /// Takes over the result of an episode that another folder has: as a second link to the same file, which costs
+    /// neither time nor space, or as a copy where the file system has no links or the folders are on two of them. Links
+    /// are on the disk after [`Store::sync`].
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub(super) fn take(&self, from: &Self, position: usize) -> Result<(), ResultsError> {
+        let Some(listed) = from.run.input.at(position) else { return Ok(()) };
+        let name = file_name(&listed.name);
+        let (there, here) = (from.episodes().join(&name), self.episodes().join(&name));
+        let plain = there.symlink_metadata().is_ok_and(|found| found.is_file());
+        if plain && fs::hard_link(&there, &here).is_ok() {
+            return Ok(());
+        }
+        let bytes = fs::read(&there)
+            .map_err(|source| ResultsError::Read { file: there.display().to_string(), source })?;
+        files::write(&here, &bytes).map_err(ResultsError::write(&here))
+    }
+
+    /// # Errors
+    /// What the file system refuses.
+    pub(super) fn sync(&self) -> Result<(), ResultsError> {
+        let episodes = self.episodes();
+        files::sync_folder(&episodes).map_err(ResultsError::write(&episodes))
     }
 
     /// Writes the result of an episode.
@@ -193,15 +228,22 @@ fn lock(folder: &Path) -> Result<Option<File>, ResultsError> {
     }
 }
 
+/// What is read first of a file, whatever else is in it.
+#[derive(Deserialize)]
+struct Schema {
+    #[serde(default)]
+    schema: Option<u64>,
+}
+
 /// Reads a file of this schema.
 fn read<T: DeserializeOwned>(file: &Path) -> Result<T, ResultsError> {
     let shown = || file.display().to_string();
     let bytes = fs::read(file).map_err(|source| ResultsError::Read { file: shown(), source })?;
     let format = |source| ResultsError::Format { file: shown(), source };
-    let value: Value = serde_json::from_slice(&bytes).map_err(format)?;
-    match value.get("schema").and_then(Value::as_u64) {
+    let Schema { schema } = serde_json::from_slice(&bytes).map_err(format)?;
+    match schema {
         Some(found) if found != u64::from(SCHEMA) => Err(ResultsError::Schema { file: shown(), found }),
-        _ => serde_json::from_value(value).map_err(format),
+        _ => serde_json::from_slice(&bytes).map_err(format),
     }
 }
 

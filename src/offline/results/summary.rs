@@ -59,8 +59,7 @@ impl EpisodeSummary {
 }
 
 impl RunSummary {
-    pub fn of(results: &[EpisodeResult], errors: &[EpisodeError]) -> Self {
-        let episodes: Vec<EpisodeSummary> = results.iter().map(EpisodeSummary::of).collect();
+    pub fn of(episodes: Vec<EpisodeSummary>, errors: Vec<EpisodeError>) -> Self {
         let vocs: Vec<f64> = episodes.iter().filter_map(|episode| episode.voc).collect();
         Self {
             schema: SCHEMA,
@@ -69,7 +68,7 @@ impl RunSummary {
             frames: episodes.iter().map(|episode| episode.frames).sum(),
             mean_voc: (!vocs.is_empty()).then(|| vocs.iter().sum::<f64>() / vocs.len() as f64),
             episodes,
-            errors: errors.to_vec(),
+            errors,
         }
     }
 }
@@ -115,8 +114,8 @@ mod tests {
     #[test]
     fn a_voc_that_is_undefined_does_not_count() {
         let results = [result(&[-1.0], Some(0.5)), result(&[-1.0], None), result(&[-1.0], Some(1.0))];
-        let found = RunSummary::of(&results, &[]);
+        let found = RunSummary::of(results.iter().map(EpisodeSummary::of).collect(), Vec::new());
         assert_eq!((found.scored, found.frames, found.mean_voc), (3, 9, Some(0.75)));
-        assert_eq!(RunSummary::of(&[], &[]).mean_voc, None);
+        assert_eq!(RunSummary::of(Vec::new(), Vec::new()).mean_voc, None);
     }
 }

@@ -38,6 +38,21 @@ impl Driver {
         self.look_at_arrivals(camera);
     }
 
+    /// The newest episode's.
+    pub(super) fn episode_id(&self) -> Option<u64> {
+        self.session.newest_episode().map(|episode| episode.episode_id)
+    }
+
+    /// An episode has begun that these frames came before.
+    pub(super) fn drop_arrivals(&mut self) {
+        for (camera, arrivals) in self.arrivals.iter_mut().enumerate() {
+            let frames = arrivals.waiting.drain(..).count() as u64;
+            if frames > 0 {
+                self.session.frames_lost(camera, DropReason::NoEpisode, frames);
+            }
+        }
+    }
+
     fn look_at_arrivals(&mut self, camera: usize) {
         while !self.arrivals[camera].decoding
             && let Some((frame, _)) = self.arrivals[camera].waiting.pop_front()

@@ -1,4 +1,5 @@
-use super::super::run::tests::{input, settings};
+use super::super::input::tests::input;
+use super::super::run::tests::settings;
 use super::super::{RunSettings, ScoredEpisode, merge};
 use super::*;
 use crate::model::Identity;
@@ -137,7 +138,7 @@ fn shards_become_one_run() {
     assert!(refusal.contains("1 episodes are in no folder: d") && refusal.contains("--partial"), "{refusal}");
     assert!(!out.exists());
     let merged = merge(&shards, &out, true).unwrap();
-    assert_eq!((merged.errors, merged.missing), (vec![error(2, "c")], vec!["d".to_owned()]));
+    assert_eq!((merged.errors, merged.missing), (vec![error(2, "c")], 1));
     assert_eq!(*merged.store.run(), run(None, &["a", "b", "c", "d"]));
     let held: Vec<bool> = (0..4).map(|position| merged.store.result(position).is_some()).collect();
     assert_eq!(held, [true, true, false, false]);
@@ -163,4 +164,60 @@ fn what_does_not_belong_together_is_not_merged() {
     assert!(text(merge(&[shards[0].clone(), shards[0].join(".")], &out, true)).contains("more than one"));
     assert!(text(merge(&[], &out, true)).contains("nothing to merge"));
     assert!(!out.exists());
+}
+
+#[test]
+fn shards_of_earlier_versions_list_the_whole_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let (shards, out) = (shards(folder.path()), folder.path().join("all"));
+    let names = ["a", "b", "c", "d"];
+    let all = run(None, &names);
+    for (shard, folder) in ["0/2", "1/2"].into_iter().zip(&shards) {
+        let old = RunFile { shard: shard.parse().ok(), ..all.clone() };
+        std::fs::write(folder.join(RUN), serde_json::to_vec(&old).unwrap()).unwrap();
+    }
+    let merged = merge(&shards, &out, true).unwrap();
+    assert_eq!((merged.store.run(), merged.missing), (&all, 1));
+    let other = text(Store::resume(&shards[0], run(Some("0/2"), &["a", "b", "c", "x"])));
+    assert!(other.contains("other shards have changed"), "{other}");
+    let resumed = Store::resume(&shards[0], run(Some("0/2"), &names)).unwrap();
+    assert_eq!(resumed.run().positions(), [0, 2]);
+    assert!(resumed.result(0).is_some() && resumed.result(1).is_none());
+}
+
+#[test]
+fn what_was_merged_in_part_can_be_merged_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = shards(folder.path());
+    let [part, all] = ["part", "all"].map(|name| folder.path().join(name));
+    let refusal = text(merge(std::slice::from_ref(&first), &part, false));
+    assert!(
+        refusal.contains("2 episodes are in no folder: the one at position 1, of shard 1/2"),
+        "{refusal}"
+    );
+    let merged = merge(&[first], &part, true).unwrap();
+    assert_eq!((merged.missing, merged.store.run().positions()), (2, vec![0, 2]));
+    drop(merged);
+    let merged = merge(&[second, part], &all, true).unwrap();
+    assert_eq!((merged.missing, merged.store.run()), (1, &run(None, &["a", "b", "c", "d"])));
+    assert_eq!(merged.errors, [error(2, "c")]);
+}
+
+#[test]
+fn results_are_linked_or_copied_and_survive_their_shards() {
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    let folder = tempfile::tempdir().unwrap();
+    let (shards, out) = (shards(folder.path()), folder.path().join("all"));
+    // A link that leads elsewhere must not become one that leads nowhere.
+    let (place, elsewhere) = (shards[1].join("episodes/b.json"), folder.path().join("b.json"));
+    std::fs::rename(&place, &elsewhere).unwrap();
+    symlink("../../b.json", &place).unwrap();
+    let merged = merge(&shards, &out, true).unwrap();
+    let links = |name: &str| std::fs::symlink_metadata(out.join("episodes").join(name)).unwrap().nlink();
+    assert_eq!((links("a.json"), links("b.json")), (2, 1));
+    shards.iter().for_each(|shard| std::fs::remove_dir_all(shard).unwrap());
+    std::fs::remove_file(&elsewhere).unwrap();
+    let held: Vec<_> = merged.store.results().map(|result| result.name).collect();
+    assert_eq!(held, ["a", "b"]);
 }
