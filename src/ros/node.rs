@@ -34,7 +34,7 @@ const GRAPH_PERIOD: Duration = Duration::from_secs(3);
 /// How long the end waits for an inference that is under way.
 const PATIENCE: Duration = Duration::from_millis(1000);
 /// How long the end, from its beginning, waits until the node has taken leave of the others and removed its shared memory.
-const FAREWELL: Duration = Duration::from_millis(1700);
+const FAREWELL: Duration = Duration::from_millis(1200);
 
 const HELP: &str = "\
 usage: topreward_node [--help | --version] [--ros-args [-p NAME:=VALUE]... [--params-file FILE]... [-r FROM:=TO]...]

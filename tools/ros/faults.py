@@ -154,7 +154,8 @@ def encoding_changes(scene):
 
 
 def hostile_image(scene):
-    """A message that no camera would send."""
+    """A message that no camera would send, between two frames."""
+    from peer import stamp
     from sensor_msgs.msg import Image
 
     message = Image(width=64, height=48, encoding="rgb8", step=192)
@@ -172,8 +173,7 @@ def hostile_image(scene):
         ]
     ):
         setattr(message, name, value)
-    stamp = scene.send(30, 0.01).header.stamp
-    message.header.stamp = stamp
+    stamp(message.header, scene.time_s - random.uniform(0.1, 0.4))
     scene.peer.raw.publish(message)
 
 
@@ -195,9 +195,9 @@ def robot_dies(scene):
     import scripted
 
     successes, begun = len(scene.peer.success), scene.begun()
-    robot = subprocess.Popen([sys.executable, __file__, "--robot", scene.robot])
+    robot = subprocess.Popen([sys.executable, __file__, "--robot", scene.robot], stdout=subprocess.PIPE)
     try:
-        until(scene, lambda: scene.robot in dict(scene.peer.node.get_service_names_and_types()), "the robot's service")
+        robot.stdout.readline()
         scene.show(scripted.FILM, until=lambda: len(scene.peer.success) > successes)
         until(scene, lambda: robot.poll() is not None, "the robot is called")
     finally:
@@ -381,6 +381,10 @@ def robot(service):
     rclpy.init()
     node = rclpy.create_node("mortal_robot")
     node.create_service(Trigger, service, lambda *_: os._exit(WAS_CALLED))
+    while node.count_clients(service) == 0:
+        time.sleep(0.01)
+    time.sleep(0.5)  # the node must know of it too
+    print("ready", flush=True)
     rclpy.spin(node)
 
 
@@ -391,6 +395,7 @@ def arguments():
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="these faults alone")
     parser.add_argument("--nodes", type=int, default=8, help="nodes of each of the rounds of `ends` (default 8)")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments (default 0)")
+    parser.add_argument("--logs", type=Path, help="folder for the logs of the nodes (default a temporary one)")
     parser.add_argument("--robot", metavar="SERVICE", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -405,7 +410,9 @@ def main():
 
     rclpy.init()
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.logs or Path(temporary)
+        folder.mkdir(exist_ok=True)
         runs = {fault.name: (lambda fault=fault: in_one_node(fault, options.times, folder)) for fault in FAULTS}
         runs |= {"signals": lambda: signals(options.times, folder), "ends": lambda: ends(options.times, options.nodes, folder)}
         for name in options.only:

@@ -5,6 +5,8 @@ use log::{Level, LevelFilter, Metadata, Record};
 use r2r::rcl_interfaces::msg::Log;
 use r2r::{Clock, LogSeverity, Node, Publisher, QosProfile};
 
+use crate::shown;
+
 /// Passes on what the program logs with the `log` crate: to the ROS logger, which filters by `--log-level` and writes to
 /// the terminal, and to /rosout, which r2r leaves out.
 struct RosLog {
@@ -48,8 +50,8 @@ impl log::Log for RosLog {
         if !self.enabled(record.metadata()) {
             return;
         }
-        // C's strings end at the first NUL.
-        let text = record.args().to_string().replace('\0', "\u{fffd}");
+        // What images and parameters name may hold what a terminal obeys, and a NUL, at which C's strings end.
+        let text = shown::message(&record.args().to_string());
         let file = record.file().unwrap_or_default();
         let line = record.line().unwrap_or_default();
         let (severity, level) = match record.level() {
