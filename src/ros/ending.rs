@@ -1,14 +1,17 @@
 //! How the process ends: what asks for it, and the last step out.
 
 use std::io::Write;
+use std::thread;
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
 /// From a signal to the end of the process, whatever the node is doing.
-const LONGEST: Duration = Duration::from_millis(1900);
+const LONGEST: Duration = Duration::from_millis(1800);
+/// What it takes to say so.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// `EX_SOFTWARE`: the node did not end by itself.
 const FORCED: u8 = 70;
 
@@ -20,20 +23,25 @@ pub struct Signals {
 
 impl Signals {
     /// From now on a signal does not kill the process: it is kept until it is asked for. If the node has not ended a while
-    /// after it, the process is ended as it is.
+    /// after it, the process is ended as it is, by a thread of its own: whatever holds up the node may hold up its tasks.
     pub fn listen(runtime: &Runtime) -> std::io::Result<Self> {
-        let _in_runtime = runtime.enter();
-        let mut own = Self::new()?;
-        runtime.spawn(async move {
-            own.come().await;
+        let watch = Builder::new_current_thread().enable_all().build()?;
+        let mut watched = Self::new(&watch)?;
+        let cut_off = async move {
+            watched.come().await;
             sleep(LONGEST).await;
-            eprintln!("topreward_node: it did not end within {} s and is cut off", LONGEST.as_secs_f64());
-            at_once(FORCED);
-        });
-        Ok(Self::new()?)
+            let words = format!("topreward_node: it did not end within {} s: cut off", LONGEST.as_secs_f64());
+            // Perhaps it is the terminal that holds up the node.
+            let _ = thread::Builder::new().spawn(move || eprintln!("{words}"));
+            sleep(LAST_WORDS).await;
+            at_once(FORCED)
+        };
+        thread::Builder::new().name("signals".to_owned()).spawn(move || watch.block_on(cut_off))?;
+        Self::new(runtime)
     }
 
-    fn new() -> std::io::Result<Self> {
+    fn new(runtime: &Runtime) -> std::io::Result<Self> {
+        let _in_runtime = runtime.enter();
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
