@@ -9,6 +9,7 @@ mod camera;
 mod clock;
 mod diagnostics;
 mod driver;
+mod ending;
 mod error;
 mod image_msg;
 mod inbox;

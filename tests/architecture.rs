@@ -166,3 +166,51 @@ fn files_of_a_room_form_no_new_circles() {
     let gone: Vec<String> = known.difference(&found).map(|circle| circle.join(", ")).collect();
     assert!(gone.is_empty(), "these circles are no more, take them from the list:\n{}", gone.join("\n"));
 }
+
+/// The place that lists what is unsafe.
+const UNSAFE_PAGE: &str = "docs/reliability.md";
+
+#[test]
+fn unsafe_code_stands_where_the_docs_say_and_says_why_it_holds() {
+    let page = std::fs::read_to_string(repository().join(UNSAFE_PAGE)).unwrap();
+    let section = page.split("\n## ").find(|section| section.starts_with("Unsafe code")).unwrap();
+    let listed: BTreeSet<&str> =
+        section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let mut found = BTreeSet::new();
+    for Source { file, .. } in sources() {
+        let text = std::fs::read_to_string(repository().join(&file)).unwrap();
+        if tokens::tokens(&text).iter().any(|token| token.is("unsafe")) {
+            let silent = unexplained(&text);
+            assert!(silent.is_empty(), "{file}: no // SAFETY: above {silent:?}");
+            found.insert(file);
+        }
+    }
+    assert!(found.iter().map(String::as_str).eq(listed), "{UNSAFE_PAGE} does not list {found:?}");
+}
+
+/// The unsafe blocks and implementations above which no comment says why they hold. Clippy asks for the same, but only in
+/// what is compiled here.
+fn unexplained(text: &str) -> Vec<&str> {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let marks = ["unsafe {", "unsafe impl"];
+    let is_unsafe = |line: &str| !line.starts_with("//") && marks.iter().any(|mark| line.contains(mark));
+    let explained = |number: usize| {
+        // Back to the statement's beginning, and over the comment above it.
+        let above = lines[..number].iter().rev();
+        above
+            .take_while(|line| line.starts_with("//") || !line.ends_with([';', '{', '}']))
+            .any(|line| line.starts_with("// SAFETY:"))
+    };
+    (lines.iter().enumerate())
+        .filter(|(number, line)| is_unsafe(line) && !explained(*number))
+        .map(|(_, line)| *line)
+        .collect()
+}
+
+#[test]
+fn a_block_without_a_reason_is_found() {
+    let explained = "// SAFETY: it is there.\n// Always.\nlet x =\n    unsafe { *y };\n";
+    assert!(unexplained(explained).is_empty());
+    assert_eq!(unexplained(&format!("{explained}unsafe {{ f() }}")), ["unsafe { f() }"]);
+    assert_eq!(unexplained("// Yes.\nunsafe impl Sync for X {}"), ["unsafe impl Sync for X {}"]);
+}

@@ -1,7 +1,5 @@
 //! The ROS 2 node.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
+fn main() {
     topreward::ros::run()
 }

@@ -1,5 +1,3 @@
-use std::process::ExitCode;
-
 use crate::config::ConfigError;
 use crate::config::calibration_file::CalibrationError;
 use crate::model::{CalibrationMismatch, VlmError};
@@ -27,8 +25,8 @@ pub enum NodeError {
 
 impl NodeError {
     /// 2 for what the user can put right, 70 (`EX_SOFTWARE`) for a fault of the program.
-    pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
+    pub fn exit_code(&self) -> u8 {
+        match self {
             Self::Arguments(_)
             | Self::Config(_)
             | Self::Model(_)
@@ -36,6 +34,6 @@ impl NodeError {
             | Self::Mismatch { .. } => 2,
             Self::Ros(_) | Self::Io(_) => 1,
             Self::Internal(_) => 70,
-        })
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! Starts the node's parts, runs them, and ends them in order.
 
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
@@ -8,7 +7,6 @@ use std::time::Duration;
 
 use r2r::{Node, ParameterValue};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
@@ -16,6 +14,7 @@ use super::background::Background;
 use super::camera;
 use super::diagnostics::CameraHealth;
 use super::driver::Driver;
+use super::ending::{Signals, leave};
 use super::inbox::{Input, Inputs};
 use super::params::{USE_SIM_TIME, configure};
 use super::rcl::arguments::{context, own_arguments};
@@ -34,6 +33,8 @@ const PULSE: Duration = Duration::from_millis(100);
 const GRAPH_PERIOD: Duration = Duration::from_secs(3);
 /// How long the end waits for an inference that is under way.
 const PATIENCE: Duration = Duration::from_millis(1000);
+/// How long the end, from its beginning, waits until the node has taken leave of the others and removed its shared memory.
+const FAREWELL: Duration = Duration::from_millis(1200);
 
 const HELP: &str = "\
 usage: topreward_node [--help | --version] [--ros-args [-p NAME:=VALUE]... [--params-file FILE]... [-r FROM:=TO]...]
@@ -41,41 +42,42 @@ usage: topreward_node [--help | --version] [--ros-args [-p NAME:=VALUE]... [--pa
 Scores the progress of a robot arm's task from a camera topic. Every parameter is explained in config/topreward.yaml.
 ";
 
-/// Runs the node until a signal ends it.
-pub fn run() -> ExitCode {
-    match own_arguments(std::env::args()).first().map(String::as_str) {
+/// Runs the node until a signal ends it, and ends the process.
+pub fn run() -> ! {
+    leave(match own_arguments(std::env::args()).first().map(String::as_str) {
         Some("--help" | "-h") => {
             print!("{HELP}");
-            return ExitCode::SUCCESS;
+            0
         }
         Some("--version" | "-V") => {
             println!("topreward {}", env!("CARGO_PKG_VERSION"));
-            return ExitCode::SUCCESS;
+            0
         }
         Some(other) => {
             eprintln!("topreward_node: unknown argument \"{other}\": see --help");
-            return ExitCode::from(2);
+            2
         }
-        None => {}
-    }
-    match start() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("topreward_node: {error}");
-            error.exit_code()
-        }
-    }
+        None => match start() {
+            Ok(()) => 0,
+            Err(error) => {
+                eprintln!("topreward_node: {error}");
+                error.exit_code()
+            }
+        },
+    })
 }
 
 fn start() -> Result<(), NodeError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let signals = Signals::listen(&runtime)?;
     let mut node = Node::create(context()?, NODE_NAME, "")?;
     logging::install(node.logger());
     logging::publish(&mut node)?;
     let overrides = node.params.lock().map(|parameters| configure(&parameters));
     let config =
         overrides.map_err(|_| NodeError::Internal("the parameters' lock is poisoned".to_owned()))??;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = Parts::build(&mut node, &config, &runtime).and_then(|parts| parts.run(node, &runtime));
+    let result =
+        Parts::build(&mut node, &config, &runtime).and_then(|parts| parts.run(node, &runtime, signals));
     // An inference that is under way may hold its thread for longer than anyone wants to wait.
     runtime.shutdown_background();
     result
@@ -110,7 +112,7 @@ impl Parts {
         Ok(Self { driver, received, jobs, listening, diagnostics_period })
     }
 
-    fn run(mut self, node: Node, runtime: &Runtime) -> Result<(), NodeError> {
+    fn run(mut self, node: Node, runtime: &Runtime, signals: Signals) -> Result<(), NodeError> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let jobs = std::mem::replace(&mut self.jobs, std::sync::mpsc::channel().1);
@@ -121,10 +123,11 @@ impl Parts {
                 // A panic in there ends this task too.
                 let _ = spinning.await;
             });
-            let result = self.serve().await;
+            let result = self.serve(signals).await;
+            let deadline = Instant::now() + FAREWELL;
             self.end().await;
             stop.store(true, Ordering::Relaxed);
-            let deadline = Instant::now() + 4 * SPIN;
+            // Its thread drops the node last: subscriptions, services, publishers, and with them DDS's own threads.
             while !spinning.is_finished() && Instant::now() < deadline {
                 tokio::time::sleep(SPIN / 10).await;
             }
@@ -132,9 +135,7 @@ impl Parts {
         })
     }
 
-    async fn serve(&mut self) -> Result<(), NodeError> {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+    async fn serve(&mut self, mut signals: Signals) -> Result<(), NodeError> {
         let mut tick = interval(self.diagnostics_period);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut look = interval(GRAPH_PERIOD);
@@ -145,8 +146,7 @@ impl Parts {
         loop {
             tokio::select! {
                 biased;
-                _ = interrupt.recv() => return Ok(()),
-                _ = terminate.recv() => return Ok(()),
+                () = signals.come() => return Ok(()),
                 ended = self.driver.background().ended() => ended?,
                 _ = tick.tick() => self.driver.publish_diagnostics(),
                 _ = pulse.tick() => self.driver.pass_time(),

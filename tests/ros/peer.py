@@ -120,16 +120,20 @@ class Peer:
         return message
 
     def film(self, values, from_s=0.0, period_s=0.5, until=lambda: False):
+        """What `show` does, once the node listens."""
+        self.wait_for_subscriber(self.raw)
+        self.show(values, from_s, period_s, until)
+
+    def show(self, values, from_s=0.0, period_s=0.5, until=lambda: False, **how):
         """Raw frames of these brightnesses, each scored before the next one is sent; ends early when `until` holds.
 
         A frame without a score is sent again: a camera's frames may get lost on the way.
         """
-        self.wait_for_subscriber(self.raw)
         for index, value in enumerate(values):
             for _ in range(4):
                 if until():
                     return
-                sent = self.send_raw(from_s + index * period_s, value).header.stamp
+                sent = self.send_raw(from_s + index * period_s, value, **how).header.stamp
                 if becomes_true(lambda: until() or any(m.header.stamp == sent for m in self.progress), 2):
                     break
 

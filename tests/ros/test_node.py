@@ -7,10 +7,11 @@ import subprocess
 import sys
 import time
 import zlib
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, TINY_MODEL
-from node_process import program
+from node_process import PATIENCE_S, program
 from peer import becomes_true, wait_until
 from rcl_interfaces.msg import Log, ParameterEvent, ParameterType
 from rclpy.parameter import Parameter, parameter_value_to_python
@@ -55,6 +56,47 @@ def test_a_signal_during_a_long_inference_ends_the_node_in_time(start_node, peer
     assert time.monotonic() - begun < 2
     # It was still at it, so this has seen an inference cut off.
     assert node.frame_account()["shutdown"] == 1 and peer.progress == []
+
+
+def test_a_signal_ends_a_node_that_is_held_up(namespace):
+    """Nobody reads its log: it waits for ever where it begins to write."""
+    log, full = os.pipe()
+    os.set_blocking(full, False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(full, b"x")
+    os.set_blocking(full, True)
+    node = subprocess.Popen([program("topreward_node"), "--ros-args", "-r", f"__ns:={namespace}"], stdout=full, stderr=full)
+    try:
+        wait_until(lambda: node.poll() is not None or keeps_signals(node.pid), "it keeps signals")
+        with pytest.raises(subprocess.TimeoutExpired):
+            node.wait(2)
+        begun = time.monotonic()
+        node.send_signal(signal.SIGTERM)
+        assert node.wait(20) == 70
+        assert time.monotonic() - begun < 4
+    finally:
+        node.kill()
+        node.wait()
+        os.close(log)
+        os.close(full)
+
+
+def keeps_signals(pid):
+    """Whether a process has a handler of its own for SIGTERM."""
+    (caught,) = [line.split()[1] for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt")]
+    return int(caught, 16) >> (signal.SIGTERM - 1) & 1 == 1
+
+
+def test_a_node_that_ends_takes_its_shared_memory_along(start_node):
+    node = start_node()
+    links = [os.readlink(link) for link in Path(f"/proc/{node.process.pid}/fd").iterdir()]
+    # Fast DDS keeps the lock beside each of its segments open. Ports belong to nobody.
+    locks = [Path(link) for link in links if link.startswith("/dev/shm/fast") and "_port" not in link]
+    if not locks:
+        pytest.skip("this middleware has no shared memory")
+    assert node.stop(patience_s=PATIENCE_S) == 0
+    assert [lock for lock in locks if lock.exists()] == []
 
 
 def test_a_signal_while_the_model_loads_ends_the_node(start_node):

@@ -72,7 +72,7 @@ fn summarise(store: &Store, errors: &mut Vec<EpisodeError>) -> Result<Vec<Episod
     if let Some(labels) = labels {
         unlabelled.extend(labels.finish()?);
     }
-    unlabelled.iter().for_each(|error| say::error(error));
+    unlabelled.iter().for_each(say::error);
     errors.extend(unlabelled);
     Ok(episodes)
 }

@@ -50,8 +50,8 @@ impl log::Log for RosLog {
         if !self.enabled(record.metadata()) {
             return;
         }
-        // Names and values of others are in it; and C's strings would end at the first NUL.
-        let text = printable::escaped(&record.args().to_string()).into_owned();
+        // What images and parameters name may hold what a terminal obeys, and a NUL, at which C's strings end.
+        let text = printable::message(&record.args().to_string());
         let file = record.file().unwrap_or_default();
         let line = record.line().unwrap_or_default();
         let (severity, level) = match record.level() {
