@@ -21,7 +21,7 @@ from pathlib import Path
 
 from injected import FAULTS, FILM, Fault
 from load_test import ros_environment
-from scene import Scene, adds_up
+from scene import Scene, adds_up, defaults
 
 # The node's promise, and what a busy machine may add to it before this program sees the end.
 LONGEST_END_S = 2.0 + 0.5
@@ -138,23 +138,23 @@ def ends(rounds, nodes, folder):
     """So many nodes at once, ended at once: none may crash or leave its shared memory behind."""
     row = Row(Fault("ends", f"{nodes} nodes ended at once", None))
     left = set()
-    with Scene(folder, {}) as scene:
-        for number in range(rounds):
-            left |= one_round(scene, nodes, Path(folder), row)
-            print(f"round {number + 1}: exit codes so far {dict(row.codes)}, slowest {row.slowest_s:.2f} s", flush=True)
+    # Nobody listens but the nodes themselves: Fast DDS may lock up who outlives dozens of them (docs/reliability.md).
+    for number in range(rounds):
+        left |= one_round(nodes, Path(folder), row)
+        print(f"round {number + 1}: exit codes so far {dict(row.codes)}, slowest {row.slowest_s:.2f} s", flush=True)
     row.judge()
     print(f"{row.injected} nodes left {len(left)} segments of shared memory behind")
     return row
 
 
-def one_round(scene, nodes, folder, row):
+def one_round(nodes, folder, row):
     """Starts and ends so many nodes; the files in shared memory that they left behind."""
     from node_process import NodeProcess
 
     started, segments = [], set()
     try:
         for index in range(nodes):
-            started.append(NodeProcess(f"{scene.namespace}/n{index}", folder / f"many{index}.log", scene.parameters))
+            started.append(NodeProcess(f"/many/n{index}", folder / f"many{index}.log", defaults(folder)))
         for node in started:
             node.wait_for_log("is ready", patience_s=180)
         time.sleep(1)
