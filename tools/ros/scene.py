@@ -65,11 +65,6 @@ class Scene:
         """Episodes that have begun."""
         return len(re.findall(r"episode \d+ begins", self.node.text()))
 
-    def exact_reports(self):
-        """(reports on /diagnostics whose account adds up, all of them)"""
-        sums = [account(status) for report in list(self.peer.diagnostics) for status in report.status if status.name.endswith(": frames")]
-        return sum(adds_up(counts) for counts in sums), len(sums)
-
     def end(self, how, patience_s=20):
         """Signals the node; (its exit code, the seconds that it took)."""
         begun = time.monotonic()
@@ -88,6 +83,12 @@ def defaults(folder):
         "reset.settle_s": 0.05,
         "diagnostics.period_s": 0.2,
     }
+
+
+def exact_reports(reports):
+    """(messages on /diagnostics whose account adds up, all of them)"""
+    statuses = [status for report in reports for status in report.status if status.name.endswith(": frames")]
+    return sum(adds_up(account(status)) for status in statuses), len(statuses)
 
 
 def account(status):
