@@ -190,7 +190,7 @@ FAULTS = [
     Fault("returns", "the camera's publisher goes, another comes", camera_goes_and_comes),
     Fault("size", "images of another size, and back", size_changes),
     Fault("encoding", "another encoding at each frame", encoding_changes),
-    Fault("hostile", "30 hostile images within a film of success", hostile_images, FILM, resets=1, successes=1),
+    Fault("hostile", "21 hostile images within a film of success", hostile_images, FILM, resets=1, successes=1),
     Fault(
         "robot", "the robot dies while it resets", robot_dies, FILM | {"reset.timeout_s": 0.7, "reset.retries": 3},
         resets=1, successes=1, robot=False,

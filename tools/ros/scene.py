@@ -17,20 +17,13 @@ class Scene:
     """What happens between its start and its end is counted. ROS must have been initialised."""
 
     def __init__(self, folder, parameters, robot=True):
-        import scripted
         from peer import Peer
 
         number = next(_numbers)
         self.namespace = f"/scene{number}"
         self.log = Path(folder) / f"node{number}.log"
         self.peer = Peer(self.namespace)
-        self.parameters = {
-            "model.path": scripted.write_model(Path(folder) / "scripted"),
-            "instruction": scripted.INSTRUCTION,
-            "sampling.rate_hz": 2.0,
-            "reset.settle_s": 0.05,
-            "diagnostics.period_s": 0.2,
-        } | parameters
+        self.parameters = defaults(folder) | parameters
         if robot:
             self.parameters["reset.service"] = self.peer.offer_reset()
         # Seconds of the camera's time; every frame that is shown takes half of one.
@@ -72,16 +65,30 @@ class Scene:
         """Episodes that have begun."""
         return len(re.findall(r"episode \d+ begins", self.node.text()))
 
-    def exact_reports(self):
-        """(reports on /diagnostics whose account adds up, all of them)"""
-        sums = [account(status) for report in list(self.peer.diagnostics) for status in report.status if status.name.endswith(": frames")]
-        return sum(adds_up(counts) for counts in sums), len(sums)
-
     def end(self, how, patience_s=20):
         """Signals the node; (its exit code, the seconds that it took)."""
         begun = time.monotonic()
         code = self.node.stop(how, patience_s)
         return code, time.monotonic() - begun
+
+
+def defaults(folder):
+    """Parameters of a node whose model answers from a script."""
+    import scripted
+
+    return {
+        "model.path": scripted.write_model(Path(folder) / "scripted"),
+        "instruction": scripted.INSTRUCTION,
+        "sampling.rate_hz": 2.0,
+        "reset.settle_s": 0.05,
+        "diagnostics.period_s": 0.2,
+    }
+
+
+def exact_reports(reports):
+    """(messages on /diagnostics whose account adds up, all of them)"""
+    statuses = [status for report in reports for status in report.status if status.name.endswith(": frames")]
+    return sum(adds_up(account(status)) for status in statuses), len(statuses)
 
 
 def account(status):
