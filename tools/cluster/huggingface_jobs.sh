@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# NOT RUN BY US but for `hf jobs run --dry-run` (hf 2.4.0): a recipe. Eight Jobs of Hugging Face score the parts of a data
-# set of the hub into a bucket; then `topreward merge` brings them together here.
+# NOT RUN BY US but for `hf jobs run --dry-run` (hf 2.4.0): a recipe. Eight Jobs of Hugging Face score the parts of a
+# data set of the hub into a bucket; then `topreward merge` brings them together here.
 #
 #   huggingface_jobs.sh IMAGE OWNER/DATASET OWNER/BUCKET [--dry-run]
 #

@@ -1,7 +1,7 @@
 """Results that nobody has scored, to measure what many of them cost: make_results.py RESULT-FOLDER OUT EPISODES PARTS
 
-From a folder of `topreward score --out` OUT/shards/0, 1... are made, as if a data set of so many episodes had been scored
-in so many parts. Every episode is a copy of the folder's first result under its own name and number.
+From a folder of `topreward score --out` OUT/shards/0, 1... are made, as if a data set of so many episodes had been
+scored in so many parts. Every episode is a copy of the folder's first result under its own name and number.
 """
 
 import argparse
