@@ -15,6 +15,7 @@ use crate::episode::FrameAccount;
 use crate::episode::image::ImageError;
 use crate::live::session::{Camera, Phase, Session, Trouble};
 use crate::model::ModelInfo;
+use crate::printable;
 
 /// What is known of the model.
 #[derive(Debug, Clone)]
@@ -207,9 +208,13 @@ impl Diagnostics {
         DiagnosticStatus {
             level: level as _,
             name: format!("{}: {part}", self.name),
-            message: message.to_owned(),
+            // Names and values of others are in it.
+            message: printable::message(message),
             hardware_id: self.name.clone(),
-            values: values.into_iter().map(|(key, value)| KeyValue { key, value }).collect(),
+            values: values
+                .into_iter()
+                .map(|(key, value)| KeyValue { key, value: printable::message(&value) })
+                .collect(),
         }
     }
 

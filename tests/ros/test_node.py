@@ -47,10 +47,10 @@ def test_a_signal_ends_the_node_in_order(start_node, peer, how):
 
 
 def test_a_signal_during_a_long_inference_ends_the_node_in_time(start_node, peer):
-    node = start_node(image__transport="compressed", processor__max_pixels=4_000_000)
+    node = start_node(image__transport="compressed", processor__max_pixels=13_000_000, diagnostics__period_s=0.1)
     peer.wait_for_subscriber(peer.compressed)
-    peer.send_compressed(0.0, png(2048, 1536), "png")
-    wait_until(lambda: peer.status("frames")[2].get("pending") == "1", "the model has the frame")
+    peer.send_compressed(0.0, png(4096, 3072), "png")
+    wait_until(lambda: peer.status("episode")[2].get("frames") == "1", "the model has the frame")
     begun = time.monotonic()
     assert node.stop(signal.SIGTERM) == 0
     assert time.monotonic() - begun < 2
