@@ -95,7 +95,7 @@ impl fmt::Display for ClockStep {
     }
 }
 
-/// Judges the stamps of one stream, one after the other. It has no clock: when a frame was received is told to it.
+/// Judges the stamps of one stream, one after the other. It has no clock: it is given when a frame was received.
 ///
 /// A stamp that lies more than the largest step from the one before it is left out, and remembered. When so many in a row
 /// agree with each other on that other time line, the clock was set; when the stream returns, they were odd stamps. A

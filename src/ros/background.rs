@@ -86,6 +86,8 @@ fn check(ended: Result<Option<&'static str>, JoinError>) -> Result<(), NodeError
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::episode::{Applied, CameraFrame, EpisodeBuffer, EpisodeLimits, Sampler};
+    use std::time::Duration;
     use tokio::sync::mpsc::unbounded_channel;
 
     fn background() -> Background {
@@ -112,6 +114,29 @@ mod tests {
         background.spawn(async {});
         assert!(background.ended().await.is_ok());
         background.spawn_for_good("the drum", std::future::pending()).abort();
+        assert!(background.ended().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_frame_is_decoded_beside_whoever_asks() {
+        let (sender, mut received) = unbounded_channel();
+        let mut background = Background::new(Inputs(sender), Executor::new().0);
+        let (release, held) = std::sync::mpsc::channel();
+        let decode = move || {
+            held.recv_timeout(Duration::from_secs(20)).expect("whoever asked was kept waiting");
+            Ok(::image::RgbImage::new(4, 4))
+        };
+        let limits = EpisodeLimits { max_duration_s: 10.0, score_every: 1 };
+        let mut buffer = EpisodeBuffer::new(0, Sampler::new(2.0).unwrap(), limits);
+        buffer.start();
+        let Applied::Due(due) = buffer.frame(CameraFrame::new(7, "camera".into(), None, decode)) else {
+            panic!("not due")
+        };
+        background.decode(1, due);
+        assert!(received.try_recv().is_err());
+        release.send(()).unwrap();
+        let Some(Input::Decoded(1, frame)) = received.recv().await else { panic!("no frame of camera 1") };
+        assert_eq!(frame.stamp_ns(), Some(7));
         assert!(background.ended().await.is_ok());
     }
 }
